@@ -1,0 +1,46 @@
+//! The vocabulary of Doorward: what the other crates talk about.
+//!
+//! Plain types, no I/O, no async, no clock, nothing that is serialized. A reader of NIST
+//! SP 800-162 finds here the attributes of subject ([`principal`], [`session`],
+//! [`assurance`], [`device`]), of environment ([`place`], [`risk`]) and of object
+//! ([`resource`]); the access decision itself is made in the crate `policy`.
+//!
+//! ```text
+//!  who        Principal ── User | ServiceAccount | Agent | Visitor
+//!  how sure   AuthSession, Assurance, DevicePosture
+//!  where      Place                      how odd   Risk
+//!  what       RouteFacts (app, route, tier, scope)
+//!  standing   Target, Entry, Standing    (who was cut off, and since when)
+//!  our no     Refusal
+//! ```
+//!
+//! Invariants that hold everywhere:
+//! * what is unknown has its own value and is never read as "yes";
+//! * every number carries its unit in its name; every bound stands in [`limits`].
+
+pub mod assurance;
+pub mod complaint;
+pub mod device;
+pub mod lifecycle;
+pub mod limits;
+pub mod place;
+pub mod principal;
+pub mod refusal;
+pub mod resource;
+pub mod revocation;
+pub mod risk;
+pub mod session;
+pub mod time;
+
+pub use assurance::Assurance;
+pub use complaint::{Complaint, KeyPath};
+pub use device::{Compliance, DeviceId, DevicePosture};
+pub use lifecycle::{Employment, LifecycleStage};
+pub use place::{CountryCode, Place, Presence};
+pub use principal::{Agent, IssuerId, Principal, ServiceAccount, SubjectId, User, UserId, Visitor};
+pub use refusal::{Refusal, RefusalCode};
+pub use resource::{AppId, RouteFacts, RouteId, Tier};
+pub use revocation::{Entry, EntryKind, Presented, Standing, Target};
+pub use risk::Risk;
+pub use session::{AuthSession, SessionId, TokenId};
+pub use time::UnixMillis;
