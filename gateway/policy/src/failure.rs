@@ -1,0 +1,230 @@
+//! What is wrong with a folder of policies, said so that it can be mended.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+
+/// One file of the folder, as it was read.
+#[derive(Debug)]
+pub(crate) struct SourceFile {
+    /// Its path within the folder, with `/`.
+    pub(crate) path: String,
+    /// What it holds.
+    pub(crate) text: String,
+    /// For miette.
+    named: NamedSource<String>,
+}
+
+impl SourceFile {
+    pub(crate) fn new(path: String, text: String) -> Arc<Self> {
+        let named = NamedSource::new(&path, text.clone()).with_language("Cedar");
+        Arc::new(Self { path, text, named })
+    }
+}
+
+/// Where in a file: bytes from `start`, `len` of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+}
+
+/// One thing that is wrong, or could be better: where, what, and how to mend it.
+///
+/// It is a [`miette::Diagnostic`]: the binary draws it with the source and a marker under it.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    message: String,
+    help: Option<String>,
+    place: Option<(Arc<SourceFile>, Option<Span>)>,
+    path: Option<String>,
+    severity: miette::Severity,
+}
+
+impl Finding {
+    /// A mistake that belongs to no place in a file.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            help: None,
+            place: None,
+            path: None,
+            severity: miette::Severity::Error,
+        }
+    }
+
+    /// How to mend it.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// In which file, of which nothing is to be shown.
+    pub(crate) fn in_path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// Where in which file.
+    pub(crate) fn at(mut self, file: &Arc<SourceFile>, span: Option<Span>) -> Self {
+        self.place = Some((Arc::clone(file), span));
+        self
+    }
+
+    /// Not a mistake, only something that could be better.
+    pub(crate) fn hint(mut self) -> Self {
+        self.severity = miette::Severity::Advice;
+        self
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// How to mend it.
+    #[must_use]
+    pub fn help_text(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// The file, by its path within the folder.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        self.place.as_ref().map(|(f, _)| f.path.as_str()).or(self.path.as_deref())
+    }
+
+    /// Line and column, both from 1; the column counts characters.
+    #[must_use]
+    pub fn line_and_column(&self) -> Option<(usize, usize)> {
+        let (file, span) = self.place.as_ref()?;
+        let before = file.text.get(..(*span)?.start)?;
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+        Some((line, column))
+    }
+
+    /// Only for what this crate sorts and merges.
+    pub(crate) fn order(&self) -> (Option<&str>, usize, &str) {
+        let start = self.place.as_ref().and_then(|(_, s)| *s).map_or(0, |s| s.start);
+        (self.file(), start, &self.message)
+    }
+}
+
+/// `file:line:column: message`, as compilers write and editors read it.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = self.file() {
+            f.write_str(file)?;
+            if let Some((line, column)) = self.line_and_column() {
+                write!(f, ":{line}:{column}")?;
+            }
+            f.write_str(": ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Finding {}
+
+impl Diagnostic for Finding {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(self.severity)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|h| Box::new(h) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        let (file, span) = self.place.as_ref()?;
+        span.map(|_| &file.named as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.place.as_ref().and_then(|(_, s)| *s)?;
+        Some(Box::new(std::iter::once(LabeledSpan::underline(span.start..span.start + span.len))))
+    }
+}
+
+/// Why a folder of policies is not put in force: every mistake that was found.
+#[derive(Debug, Clone)]
+pub struct LoadFailure {
+    /// The folder.
+    pub dir: PathBuf,
+    /// The mistakes, by file and place. Never empty.
+    pub findings: Vec<Finding>,
+}
+
+impl LoadFailure {
+    pub(crate) fn new(dir: impl Into<PathBuf>, mut findings: Vec<Finding>) -> Self {
+        findings.sort_by(|a, b| a.order().cmp(&b.order()));
+        findings.dedup_by(|a, b| a.order() == b.order());
+        Self { dir: dir.into(), findings }
+    }
+
+    /// One line for each mistake, `file:line:column: message`, and one for its help.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        plain(&self.findings)
+    }
+}
+
+/// One line for each finding, and one for its help.
+pub(crate) fn plain(findings: &[Finding]) -> String {
+    let mut out = String::new();
+    for finding in findings {
+        out.push_str(&finding.to_string());
+        out.push('\n');
+        if let Some(help) = &finding.help {
+            out.push_str("    help: ");
+            out.push_str(help);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+impl fmt::Display for LoadFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.findings.len();
+        let s = if n == 1 { "" } else { "s" };
+        write!(f, "the policies in `{}` are not put in force: {n} mistake{s}", self.dir.display())
+    }
+}
+
+impl std::error::Error for LoadFailure {}
+
+impl Diagnostic for LoadFailure {
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        Some(Box::new(self.findings.iter().map(|f| f as &dyn Diagnostic)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_says_where_in_lines_and_characters() {
+        let file = SourceFile::new("apps/x.cedar".into(), "// ü\n// übel X\n".into());
+        let start = file.text.find('X').unwrap();
+        let f = Finding::new("bad").at(&file, Some(Span { start, len: 1 })).help("mend it");
+        assert_eq!(f.to_string(), "apps/x.cedar:2:9: bad");
+        let all = LoadFailure::new("/p", vec![f.clone(), Finding::new("worse"), f]);
+        assert_eq!(all.plain(), "worse\napps/x.cedar:2:9: bad\n    help: mend it\n");
+        assert_eq!(all.to_string(), "the policies in `/p` are not put in force: 2 mistakes");
+    }
+
+    #[test]
+    fn a_span_beyond_the_text_is_not_shown_and_does_no_harm() {
+        let file = SourceFile::new("a".into(), "ü".into());
+        for start in [1, 99] {
+            let f = Finding::new("bad").at(&file, Some(Span { start, len: 5 }));
+            assert_eq!(f.to_string(), "a: bad");
+        }
+    }
+}
