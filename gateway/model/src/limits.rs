@@ -49,22 +49,105 @@ pub const JWKS_KEYS_MAX: usize = 50;
 pub const JWKS_REFETCH_SECONDS_MIN: u64 = 60;
 /// How long keys that could not be fetched anew are still used.
 pub const JWKS_STALE_SECONDS_MAX: u64 = 24 * 3600;
+/// A key set is used at least this long before it is fetched again, whatever `Cache-Control` says.
+pub const JWKS_TTL_SECONDS_MIN: u64 = 300;
+/// A key set is used at most this long before it is fetched again, whatever `Cache-Control` says.
+pub const JWKS_TTL_SECONDS_MAX: u64 = 24 * 3600;
+/// To connect to an issuer, TLS handshake included.
+pub const JWKS_CONNECT_SECONDS_MAX: u64 = 3;
+/// For one whole answer of an issuer, from the request to the last byte.
+pub const JWKS_FETCH_SECONDS_MAX: u64 = 5;
+/// The longest pause between two tries to fetch keys that could not be had.
+pub const JWKS_RETRY_SECONDS_MAX: u64 = 60;
+/// The longest name of a key, in bytes.
+pub const KEY_ID_BYTES_MAX: usize = 255;
+/// The longest text in a claim that is used, in bytes.
+pub const CLAIM_BYTES_MAX: usize = 1024;
 /// Groups of one principal; a token with more is refused, because a group that is dropped
 /// could be one that a policy forbids.
 pub const GROUPS_MAX: usize = 1000;
 /// The longest list of addresses in `X-Forwarded-For`.
 pub const FORWARDED_HOPS_MAX: usize = 32;
+/// The most addresses and ranges of `network.trusted_proxies`.
+pub const TRUSTED_PROXIES_MAX: usize = 1000;
+/// The most addresses and ranges of `network.named`, all names together.
+pub const NAMED_NETWORKS_MAX: usize = 100_000;
+/// The largest PROXY protocol header, in bytes; the specification lets no sender go further.
+pub const PROXY_HEADER_BYTES_MAX: usize = 536;
+/// The most files of `geoip.databases`.
+pub const GEOIP_DATABASES_MAX: usize = 8;
+/// How old a GeoIP database may be before it is loud.
+pub const GEOIP_AGE_DAYS_MAX: u64 = 90;
 /// How deep brackets may nest in a policy file.
 pub const POLICY_NESTING_MAX: usize = 64;
 /// The largest policy file, in bytes.
 pub const POLICY_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// The largest schema for policies, in bytes.
+pub const POLICY_SCHEMA_BYTES_MAX: u64 = 256 * 1024;
+/// All files of a policy folder together, in bytes.
+pub const POLICY_FOLDER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The most files of a policy folder.
+pub const POLICY_FILES_MAX: usize = 10_000;
+/// How deep folders may nest in a policy folder.
+pub const POLICY_FOLDERS_DEEP_MAX: usize = 8;
+/// How many operators may stand on top of each other in a policy, brackets included.
+pub const POLICY_DEPTH_MAX: usize = 160;
+/// The longest name of a policy, in bytes.
+pub const POLICY_ID_BYTES_MAX: usize = 128;
+/// The stack on which policies are read. A nested file may use much of it.
+pub const POLICY_LOAD_STACK_BYTES: usize = 64 * 1024 * 1024;
+/// The stack on which every policy is tried before it is put in force: half of what a worker has.
+pub const POLICY_PROBE_STACK_BYTES: usize = 1024 * 1024;
+/// Entity sets that are remembered, one for each principal and route, by weight: one for the set
+/// itself and one for each group, role, scope and tag in it.
+pub const POLICY_SCENES_WEIGHT_MAX: u64 = 262_144;
+/// Sets of policies that are remembered, one for each kind of question, by the policies in them.
+pub const POLICY_SLICES_WEIGHT_MAX: u64 = 32_768;
+/// Parts of a request's circumstances that are remembered, of each sort.
+pub const POLICY_CIRCUMSTANCES_MAX: usize = 8192;
+/// The most mistakes that are shown at once; a folder with more has them counted.
+pub const POLICY_FINDINGS_MAX: usize = 200;
 /// Decisions that wait for the log; more are dropped and counted.
 pub const AUDIT_QUEUE_EVENTS_MAX: usize = 65_536;
 /// How long a decision may stay out of the durable log.
 pub const AUDIT_FLUSH_MILLIS_MAX: u64 = 1000;
 /// A log file is closed and a new one begun at this size, in bytes.
 pub const AUDIT_SEGMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Revocations, operator calls and the like that wait for the log.
+pub const AUDIT_CRITICAL_EVENTS_MAX: usize = 8192;
+/// Space that the audit log sets aside for revocations on a full disk, in bytes.
+pub const AUDIT_RESERVE_BYTES: u64 = 4 * 1024 * 1024;
+/// The largest audit event, in bytes. Every text in one is cut so that this holds.
+pub const AUDIT_LINE_BYTES_MAX: usize = 256 * 1024;
+/// How many bytes of audit events are written at once, at most, before they are made durable.
+pub const AUDIT_COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How much of a `User-Agent` is recorded, in bytes.
+pub const AUDIT_USER_AGENT_BYTES_MAX: usize = 256;
 /// How long an assertion for an upstream lives.
 pub const ASSERTION_SECONDS_MAX: i64 = 60;
 /// How far an issuer's clock may be off.
 pub const ISSUER_SKEW_MILLIS: u64 = 2000;
+/// Changes of revocations that are written in one transaction.
+pub const REVOCATION_BATCH_ROWS_MAX: usize = 256;
+/// Changes that are in force and wait to be saved. One more is in force too, but is not kept
+/// for another try, and whoever asked for it is told so.
+pub const REVOCATION_UNSAVED_MAX: usize = 65_536;
+/// How often a gateway looks for revocations that another process wrote to the same store.
+pub const REVOCATION_POLL_MILLIS: u64 = 100;
+/// How long the store may be unreadable before requests are refused as stale.
+pub const REVOCATION_STALE_MILLIS_MAX: u64 = 5000;
+/// How long the caller of a revocation waits for the disk.
+pub const REVOCATION_WRITE_SECONDS_MAX: u64 = 10;
+/// The longest pause between two attempts to save what could not be saved.
+pub const REVOCATION_RETRY_MILLIS_MAX: u64 = 5000;
+/// The longest stated cause of a revocation, in bytes.
+pub const REVOCATION_CAUSE_BYTES_MAX: usize = 512;
+/// The most entries of one page of the log of revocations.
+pub const REVOCATION_PAGE_ROWS_MAX: usize = 1000;
+/// How long a revoked session or token is remembered: longer than any token lives.
+pub const REVOCATION_RETENTION_DAYS: u32 = 400;
+/// The largest store of revocations, in bytes: some eight million entries.
+pub const REVOCATION_STORE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// How far the clock may be set back while the time of the marks stands still instead of
+/// following it.
+pub const CLOCK_STEP_MILLIS_MAX: i64 = 3600 * 1000;

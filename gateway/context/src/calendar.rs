@@ -1,0 +1,158 @@
+//! What time it is for policies: Cedar knows instants, but neither time zones nor weekdays.
+
+use std::time::Duration;
+
+use doorward_model::UnixMillis;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// The configured time zone.
+#[derive(Clone, Debug)]
+pub struct Calendar {
+    zone: TimeZone,
+}
+
+/// An instant, and what the clock on the wall shows then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The instant.
+    pub now: UnixMillis,
+    /// What the clock on the wall shows, as the time since 00:00. On the two days of the year when
+    /// clocks are changed that is not the time that has passed since midnight: "from 07:00" means
+    /// what the clock shows.
+    pub local_time: Duration,
+    /// The day of the week there.
+    pub weekday: Weekday,
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Weekday {
+    /// Monday.
+    Mon,
+    /// Tuesday.
+    Tue,
+    /// Wednesday.
+    Wed,
+    /// Thursday.
+    Thu,
+    /// Friday.
+    Fri,
+    /// Saturday.
+    Sat,
+    /// Sunday.
+    Sun,
+}
+
+/// A time zone that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no time zone `{name}`")]
+pub struct UnknownZone {
+    /// What was asked for.
+    pub name: String,
+    /// A zone with a similar name, if there is one.
+    pub similar: Option<String>,
+}
+
+// === impl Calendar ===
+
+impl Calendar {
+    /// Universal time.
+    #[must_use]
+    pub const fn utc() -> Self {
+        Self { zone: TimeZone::UTC }
+    }
+
+    /// By the name in the IANA time zone database, such as `Europe/Berlin`, in any case.
+    ///
+    /// # Errors
+    /// When there is no such zone.
+    pub fn new(name: &str) -> Result<Self, UnknownZone> {
+        match TimeZone::get(name) {
+            Ok(zone) => Ok(Self { zone }),
+            Err(_) => Err(UnknownZone { name: name.chars().take(80).collect(), similar: similar_zone(name) }),
+        }
+    }
+
+    /// The name of the zone.
+    #[must_use]
+    pub fn zone_name(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+
+    /// What the wall shows at `now`.
+    #[must_use]
+    pub fn moment(&self, now: UnixMillis) -> Moment {
+        // Years beyond 9999 are clamped: no clock that works says so.
+        let end = if now.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        let instant = Timestamp::from_millisecond(now.0).unwrap_or(end);
+        let wall = self.zone.to_datetime(instant);
+        let seconds =
+            i64::from(wall.hour()) * 3600 + i64::from(wall.minute()) * 60 + i64::from(wall.second());
+        let local_time = Duration::new(
+            u64::try_from(seconds).unwrap_or(0),
+            u32::try_from(wall.subsec_nanosecond()).unwrap_or(0),
+        );
+        Moment { now, local_time, weekday: wall.weekday().into() }
+    }
+}
+
+/// The existing name that is most like the wrong one, if it is alike at all.
+fn similar_zone(wrong: &str) -> Option<String> {
+    // Names have at most a few dozen bytes; do not compare with a novel.
+    let wrong = wrong.get(..wrong.len().min(64))?.to_ascii_lowercase().replace(' ', "_");
+    let likeness = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        let city = name.rsplit('/').next().unwrap_or(&name);
+        let whole = strsim::jaro_winkler(&name, &wrong);
+        // `Berlin` alone is a common way to write it.
+        whole.max(if wrong.contains('/') { 0.0 } else { strsim::jaro_winkler(city, &wrong) })
+    };
+    let mut best: Option<(f64, String)> = None;
+    for name in jiff::tz::db().available() {
+        let score = likeness(name.as_str());
+        if best.as_ref().is_none_or(|(top, _)| score > *top) {
+            best = Some((score, name.as_str().to_owned()));
+        }
+    }
+    best.filter(|(score, _)| *score > 0.85).map(|(_, name)| name)
+}
+
+// === impl Weekday ===
+
+impl Weekday {
+    /// Every day, in order.
+    pub const ALL: [Self; 7] = [Self::Mon, Self::Tue, Self::Wed, Self::Thu, Self::Fri, Self::Sat, Self::Sun];
+
+    /// The word for it in policies and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mon => "mon",
+            Self::Tue => "tue",
+            Self::Wed => "wed",
+            Self::Thu => "thu",
+            Self::Fri => "fri",
+            Self::Sat => "sat",
+            Self::Sun => "sun",
+        }
+    }
+}
+
+impl From<jiff::civil::Weekday> for Weekday {
+    fn from(day: jiff::civil::Weekday) -> Self {
+        use jiff::civil::Weekday as Day;
+        match day {
+            Day::Monday => Self::Mon,
+            Day::Tuesday => Self::Tue,
+            Day::Wednesday => Self::Wed,
+            Day::Thursday => Self::Thu,
+            Day::Friday => Self::Fri,
+            Day::Saturday => Self::Sat,
+            Day::Sunday => Self::Sun,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
