@@ -66,6 +66,18 @@ impl EntryKind {
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|k| k.as_str() == word)
     }
+
+    /// Whether it names one sign-in or one token, which is never given out anew.
+    ///
+    /// Such a target is dead for ever once it was revoked, however new the credential is that
+    /// names it: a token that was refreshed within a revoked session carries a later `iat`.
+    #[must_use]
+    pub const fn never_returns(self) -> bool {
+        match self {
+            Self::Session | Self::Token => true,
+            Self::User | Self::Device | Self::UserAtApp => false,
+        }
+    }
 }
 
 impl Target {
@@ -169,6 +181,16 @@ impl Entry {
             Standing::Good
         }
     }
+
+    /// [`standing`](Self::standing) before the entry of a target of this kind. What
+    /// [never returns](EntryKind::never_returns) does not stand at all once it has an entry.
+    #[must_use]
+    pub fn standing_of(self, kind: EntryKind, issued_at: UnixMillis, skew: Duration) -> Standing {
+        match self.standing(issued_at, skew) {
+            Standing::Good if kind.never_returns() => Standing::MadeBefore(self.not_before),
+            standing => standing,
+        }
+    }
 }
 
 /// Whether a credential still stands before one [`Entry`].
@@ -227,6 +249,16 @@ mod tests {
             assert_eq!(EntryKind::parse(kind.as_str()), Some(kind));
         }
         assert!(Target::parse(EntryKind::UserAtApp, "corp:alice").is_err());
+    }
+
+    #[test]
+    fn a_revoked_session_is_dead_however_new_its_token() {
+        let e = Entry { not_before: UnixMillis(10_000), ..Entry::default() };
+        let much_later = UnixMillis(99_000);
+        for kind in EntryKind::ALL {
+            let good = e.standing_of(kind, much_later, Duration::ZERO) == Standing::Good;
+            assert_eq!(good, !kind.never_returns(), "{kind:?}");
+        }
     }
 
     #[test]

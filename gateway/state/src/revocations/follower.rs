@@ -1,0 +1,59 @@
+//! Two threads that keep a process current: the follower reads what other processes wrote to
+//! the same store, and the pulse notices when the follower does not come back from reading.
+//!
+//! Two processes share one store while a new version takes over from an old one: the new one
+//! takes revocations, and the old one must cut the streams that it still carries.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use doorward_model::limits::{REVOCATION_PAGE_ROWS_MAX, REVOCATION_POLL_MILLIS};
+
+use crate::error::StoreError;
+use crate::revocations::shared::Shared;
+use crate::store::{Seq, Store};
+
+const POLL: Duration = Duration::from_millis(REVOCATION_POLL_MILLIS);
+
+/// Reads the log until `stop` is closed.
+pub(crate) fn follow(shared: &Shared, mut store: Store, mut seen: Seq, stop: &Receiver<()>) {
+    loop {
+        // Taken before reading: whatever was acknowledged before this instant is read now.
+        let as_of = shared.time.clock();
+        match catch_up(shared, &mut store, &mut seen) {
+            Ok(()) => shared.read_succeeded(as_of),
+            Err(error) => shared.read_failed(error.to_string()),
+        }
+        if stopped(stop) {
+            return;
+        }
+    }
+}
+
+fn catch_up(shared: &Shared, store: &mut Store, seen: &mut Seq) -> Result<(), StoreError> {
+    loop {
+        let rows = store.read_after(*seen, REVOCATION_PAGE_ROWS_MAX)?;
+        shared.absorb(&rows);
+        if let Some(last) = rows.last() {
+            *seen = last.seq;
+        }
+        if rows.len() < REVOCATION_PAGE_ROWS_MAX {
+            return Ok(());
+        }
+    }
+}
+
+/// Beats until `stop` is closed. Does no I/O, so that it beats on when the disk hangs.
+pub(crate) fn pulse(shared: &Arc<Shared>, stop: &Receiver<()>) {
+    while !stopped(stop) {
+        shared.beat();
+    }
+}
+
+fn stopped(stop: &Receiver<()>) -> bool {
+    match stop.recv_timeout(POLL) {
+        Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
+        Err(RecvTimeoutError::Timeout) => false,
+    }
+}

@@ -1,0 +1,132 @@
+//! Changes on their way to the disk.
+//!
+//! A plain queue under a plain lock: `push` happens before the caller's first await, so that a
+//! caller who goes away (a closed connection drops the future) cannot take the change along.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use doorward_model::limits::{REVOCATION_BATCH_ROWS_MAX, REVOCATION_UNSAVED_MAX};
+use doorward_model::{Entry, UnixMillis};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::change::{Change, Ended};
+
+/// What became of a change that was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Saved {
+    pub(crate) entry: Entry,
+    pub(crate) applied_at: UnixMillis,
+    pub(crate) durable_at: UnixMillis,
+    pub(crate) ended: Ended,
+}
+
+/// A change that waits to be written.
+pub(crate) struct Pending {
+    pub(crate) id: Uuid,
+    pub(crate) change: Change,
+    /// From when on it is in force. None for a grant, which is not in force before it is written.
+    pub(crate) enforced_at: Option<UnixMillis>,
+    /// Whoever still waits for the answer.
+    pub(crate) ack: Option<oneshot::Sender<Result<Saved, String>>>,
+}
+
+impl Pending {
+    /// Nobody waits any more for a grant: it must not happen behind the caller's back.
+    fn is_moot(&self) -> bool {
+        self.enforced_at.is_none() && self.ack.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    changes: VecDeque<Pending>,
+    /// Someone waits for an answer: do not sit out the pause between two attempts.
+    urgent: bool,
+    closing: bool,
+}
+
+/// Why the writer woke up.
+pub(crate) enum Wake {
+    /// There is something to write.
+    Batch(Vec<Pending>),
+    /// The pause is over and nothing waits.
+    Idle,
+    /// Nothing waits, and nothing will come.
+    Closed,
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    ready: Condvar,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a change. False when too many wait, or the writer has gone home.
+    pub(crate) fn push(&self, pending: Pending) -> bool {
+        let mut waiting = self.lock();
+        if waiting.closing || waiting.changes.len() >= REVOCATION_UNSAVED_MAX {
+            return false;
+        }
+        waiting.changes.push_back(pending);
+        waiting.urgent = true;
+        drop(waiting);
+        self.ready.notify_one();
+        true
+    }
+
+    /// Waits for something to write, at most for `pause`.
+    pub(crate) fn take(&self, pause: Duration) -> Wake {
+        let idle = |waiting: &mut Waiting| !waiting.urgent && !waiting.closing;
+        let waited = self.ready.wait_timeout_while(self.lock(), pause, idle);
+        let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        waiting.changes.retain(|pending| !pending.is_moot());
+        let count = waiting.changes.len().min(REVOCATION_BATCH_ROWS_MAX);
+        let batch: Vec<Pending> = waiting.changes.drain(..count).collect();
+        waiting.urgent = waiting.changes.iter().any(|pending| pending.ack.is_some());
+        match (batch.is_empty(), waiting.closing) {
+            (false, _) => Wake::Batch(batch),
+            (true, true) => Wake::Closed,
+            (true, false) => Wake::Idle,
+        }
+    }
+
+    /// Puts back what could not be written, in front of what came in since, and tells everyone
+    /// who waits, those behind included: the next attempt may be long in coming. Grants are
+    /// dropped.
+    pub(crate) fn put_back(&self, batch: Vec<Pending>, why: &str) {
+        let mut waiting = self.lock();
+        for pending in batch.into_iter().rev() {
+            waiting.changes.push_front(pending);
+        }
+        for pending in &mut waiting.changes {
+            if let Some(ack) = pending.ack.take() {
+                // An error here means that the caller went away: nobody to tell.
+                let _gone = ack.send(Err(why.to_owned()));
+            }
+        }
+        waiting.changes.retain(|pending| !pending.is_moot());
+        waiting.urgent = false;
+    }
+
+    /// No more changes are taken; the writer empties the queue and ends.
+    pub(crate) fn close(&self) {
+        self.lock().closing = true;
+        self.ready.notify_one();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().changes.len()
+    }
+}

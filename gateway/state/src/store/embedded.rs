@@ -1,0 +1,371 @@
+//! The embedded store: SQLite in one file on a local disk.
+//!
+//! Write-ahead log with `synchronous = FULL`: a commit returns after the log was flushed to the
+//! disk. The file is made under another name and moved into place when it is complete, so an
+//! empty or half-made file at its path is damage, not a beginning.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use doorward_model::{Entry, EntryKind, Target, UnixMillis};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
+use uuid::Uuid;
+
+use crate::change::Action;
+use crate::config::EmbeddedConfig;
+use crate::error::StoreError;
+use crate::store::guard::Guard;
+use crate::store::{Appended, Handle, NewRow, Row, Seq, schema};
+
+const BUSY: Duration = Duration::from_secs(2);
+const PAGE_BYTES: u64 = 4096;
+const COLUMNS: &str =
+    "seq, receipt, kind, id, action, not_before, version, disabled, recorded_at, cause, actor, request_id";
+
+/// One connection.
+#[derive(Debug)]
+pub struct Embedded {
+    connection: Connection,
+    file: PathBuf,
+    bytes_max: u64,
+    /// Device and number of the file, to notice when it is replaced.
+    identity: (u64, u64),
+}
+
+impl Embedded {
+    pub(super) fn open(config: &EmbeddedConfig) -> Result<(Self, Handle), StoreError> {
+        let file = config.file.clone();
+        let mut guard = Guard::take(&file, &config.node)?;
+        let created = match std::fs::symlink_metadata(&file) {
+            Ok(_) => false,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                if guard.was_made()? || !guard.is_alone() {
+                    return Err(guard.missing());
+                }
+                create(&file)?;
+                true
+            }
+            Err(source) => return Err(StoreError::Io { file, doing: "look at", source }),
+        };
+        let tightened = tighten(&file)?;
+        let mut store = Self::connect(&file, config.bytes_max)?;
+        store.verify()?;
+        let shared = !guard.is_alone();
+        let lock = guard.settle()?;
+        Ok((store, Handle { file, created, tightened, shared, bytes_max: config.bytes_max, lock }))
+    }
+
+    pub(super) fn again(&self) -> Result<Self, StoreError> {
+        self.still_there()?;
+        Self::connect(&self.file, self.bytes_max)
+    }
+
+    /// Connects to a file that exists. Never makes one.
+    fn connect(file: &Path, bytes_max: u64) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || {
+            let connection = Connection::open_with_flags(file, flags)?;
+            connection.busy_timeout(BUSY)?;
+            settings(&connection)?;
+            // Only ever limits growth: a store that is larger already stays readable.
+            connection.pragma_update(
+                None,
+                "max_page_count",
+                i64::try_from(bytes_max / PAGE_BYTES).unwrap_or(i64::MAX),
+            )?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|e| explain(file, "open", &e))?;
+        let identity = identity(file)?;
+        Ok(Self { connection, file: file.to_owned(), bytes_max, identity })
+    }
+
+    /// Refuses whatever is not wholly the store that this program knows.
+    fn verify(&mut self) -> Result<(), StoreError> {
+        let file = self.file.clone();
+        let fail = |e: rusqlite::Error| explain(&file, "read", &e);
+        if std::fs::metadata(&file).is_ok_and(|m| m.len() == 0) {
+            return Err(StoreError::Corrupt { file, found: "the file is empty".to_owned() });
+        }
+        let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let application = pragma("application_id").map_err(fail)?;
+        if application != schema::APPLICATION_ID {
+            return Err(StoreError::Foreign { file });
+        }
+        let version = pragma("user_version").map_err(fail)?;
+        if version > schema::VERSION {
+            return Err(StoreError::Newer { file, found: version, known: schema::VERSION });
+        }
+        let verdict: String =
+            self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fail)?;
+        if verdict != "ok" {
+            return Err(StoreError::Corrupt { file, found: verdict });
+        }
+        if version < schema::VERSION {
+            schema::migrate(&mut self.connection).map_err(|e| explain(&file, "upgrade", &e))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the file at the path is still the one that is open. If it is not, whatever is
+    /// written is lost with the old one.
+    fn still_there(&self) -> Result<(), StoreError> {
+        match identity(&self.file) {
+            Ok(found) if found == self.identity => Ok(()),
+            Ok(_) | Err(_) => Err(StoreError::Replaced { file: self.file.clone() }),
+        }
+    }
+
+    pub(super) fn append(
+        &mut self,
+        seen: Seq,
+        decide: &mut dyn FnMut(&[Row]) -> Vec<NewRow>,
+    ) -> Result<Appended, StoreError> {
+        self.still_there()?;
+        let file = self.file.clone();
+        let fail = |e: rusqlite::Error| explain(&file, "write", &e);
+        // Dropping the transaction on the way out rolls it back.
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
+        let others = read(&tx, &file, "WHERE seq > ?1 ORDER BY seq", params![seen.0])?;
+        let mut last = others.last().map_or(seen, |row| row.seq);
+        for row in decide(&others) {
+            insert(&tx, &row).map_err(fail)?;
+            last = Seq(tx.last_insert_rowid());
+        }
+        let pages: i64 = tx.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(fail)?;
+        tx.commit().map_err(fail)?;
+        self.still_there()?;
+        Ok(Appended { last, bytes: u64::try_from(pages).unwrap_or(0).saturating_mul(PAGE_BYTES) })
+    }
+
+    pub(super) fn read_after(&mut self, seen: Seq, limit: usize) -> Result<Vec<Row>, StoreError> {
+        self.still_there()?;
+        read(
+            &self.connection,
+            &self.file,
+            "WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+            params![seen.0, bound(limit)],
+        )
+    }
+
+    pub(super) fn newest(
+        &mut self,
+        of: Option<&Target>,
+        before: Option<Seq>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.still_there()?;
+        let before = before.map_or(i64::MAX, |seq| seq.0);
+        let limit = bound(limit);
+        match of {
+            None => read(
+                &self.connection,
+                &self.file,
+                "WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
+                params![before, limit],
+            ),
+            Some(target) => read(
+                &self.connection,
+                &self.file,
+                "WHERE kind = ?3 AND id = ?4 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
+                params![before, limit, target.kind().as_str(), target.id()],
+            ),
+        }
+    }
+
+    pub(super) fn prune(&mut self, than: UnixMillis, limit: usize) -> Result<Vec<Target>, StoreError> {
+        self.still_there()?;
+        let file = self.file.clone();
+        let fail = |e: rusqlite::Error| explain(&file, "write", &e);
+        let mut delete = self
+            .connection
+            .prepare_cached(
+                "DELETE FROM rev_log WHERE seq IN (
+                     SELECT seq FROM rev_log
+                     WHERE kind IN ('session', 'token') AND recorded_at < ?1 ORDER BY recorded_at LIMIT ?2
+                 ) RETURNING kind, id",
+            )
+            .map_err(fail)?;
+        let rows = delete.query_map(params![than.0, bound(limit)], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        });
+        let mut targets = Vec::new();
+        for row in rows.map_err(fail)? {
+            let (kind, id) = row.map_err(fail)?;
+            targets
+                .push(target(&kind, &id).ok_or_else(|| damaged(&file, &format!("a row of {kind} `{id}`")))?);
+        }
+        Ok(targets)
+    }
+
+    pub(super) fn probe(&mut self) -> Result<(), StoreError> {
+        self.still_there()?;
+        let written = self.connection.execute("UPDATE probe SET writes = writes + 1", []);
+        written.map(|_| ()).map_err(|e| explain(&self.file, "write", &e))
+    }
+
+    pub(super) fn count(&mut self) -> Result<usize, StoreError> {
+        let count = self.connection.query_row("SELECT count(*) FROM rev_log", [], |row| row.get::<_, i64>(0));
+        let count = count.map_err(|e| explain(&self.file, "read", &e))?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<u64, StoreError> {
+        let pages = self.connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0));
+        let pages = pages.map_err(|e| explain(&self.file, "read", &e))?;
+        Ok(u64::try_from(pages).unwrap_or(0).saturating_mul(PAGE_BYTES))
+    }
+}
+
+fn settings(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // Where the system can flush through the disk's own cache, do so.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "journal_size_limit", 8 * 1024 * 1024)
+}
+
+/// Makes a complete, empty store beside its path and moves it there.
+fn create(file: &Path) -> Result<(), StoreError> {
+    let mut draft = file.as_os_str().to_owned();
+    draft.push(".new");
+    let draft = PathBuf::from(draft);
+    let io = |doing| {
+        let file = draft.clone();
+        move |source| StoreError::Io { file, doing, source }
+    };
+    match std::fs::remove_file(&draft) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => return Err(io("remove")(source)),
+    }
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft);
+    drop(made.map_err(io("create"))?);
+    let fill = || {
+        let mut connection = Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "page_size", i64::try_from(PAGE_BYTES).unwrap_or(4096))?;
+        connection.pragma_update(None, "journal_mode", "DELETE")?;
+        settings(&connection)?;
+        schema::migrate(&mut connection)?;
+        // The last change: closing leaves the whole store in one file.
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.close().map_err(|(_, e)| e)
+    };
+    fill().map_err(|e| explain(&draft, "fill", &e))?;
+    File::open(&draft).and_then(|f| f.sync_all()).map_err(io("flush"))?;
+    std::fs::rename(&draft, file).map_err(io("move into place"))?;
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    File::open(folder).and_then(|f| f.sync_all()).map_err(io("flush the folder of"))
+}
+
+/// Leaves the file to its owner alone. True when it was not so before.
+fn tighten(file: &Path) -> Result<bool, StoreError> {
+    let io = |doing| move |source| StoreError::Io { file: file.to_owned(), doing, source };
+    let mode = std::fs::metadata(file).map_err(io("look at"))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(false);
+    }
+    std::fs::set_permissions(file, Permissions::from_mode(0o600)).map_err(io("set the mode of"))?;
+    Ok(true)
+}
+
+fn identity(file: &Path) -> Result<(u64, u64), StoreError> {
+    let found = std::fs::metadata(file);
+    let found = found.map_err(|source| StoreError::Io { file: file.to_owned(), doing: "look at", source })?;
+    Ok((found.dev(), found.ino()))
+}
+
+fn insert(tx: &Transaction<'_>, row: &NewRow) -> rusqlite::Result<()> {
+    let mut insert = tx.prepare_cached(
+        "INSERT INTO rev_log
+             (receipt, kind, id, action, not_before, version, disabled, recorded_at, cause, actor, request_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?;
+    insert.execute(params![
+        row.id.to_string(),
+        row.target.kind().as_str(),
+        row.target.id(),
+        row.action.as_str(),
+        row.entry.not_before.0,
+        i64::try_from(row.entry.version).unwrap_or(i64::MAX),
+        row.entry.disabled,
+        row.recorded_at.0,
+        row.cause,
+        row.actor,
+        row.request_id,
+    ])?;
+    Ok(())
+}
+
+/// Reads rows. One that makes no sense is damage: to leave it out could let someone in.
+fn read(
+    connection: &Connection,
+    file: &Path,
+    filter: &str,
+    params: impl rusqlite::Params,
+) -> Result<Vec<Row>, StoreError> {
+    let fail = |e: rusqlite::Error| explain(file, "read", &e);
+    let query = format!("SELECT {COLUMNS} FROM rev_log {filter}");
+    let mut select = connection.prepare_cached(&query).map_err(fail)?;
+    let mut found = select.query(params).map_err(fail)?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next().map_err(fail)? {
+        let seq: i64 = row.get(0).map_err(fail)?;
+        let row = parse(row).map_err(fail)?;
+        rows.push(row.ok_or_else(|| damaged(file, &format!("row {seq}")))?);
+    }
+    Ok(rows)
+}
+
+fn parse(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Row>> {
+    let (receipt, kind, id): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+    let action: String = row.get(4)?;
+    let version: i64 = row.get(6)?;
+    let (Ok(receipt), Some(target), Some(action), Ok(version)) =
+        (Uuid::parse_str(&receipt), target(&kind, &id), Action::parse(&action), u64::try_from(version))
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Row {
+        seq: Seq(row.get(0)?),
+        id: receipt,
+        target,
+        action,
+        entry: Entry { not_before: UnixMillis(row.get(5)?), version, disabled: row.get(7)? },
+        recorded_at: UnixMillis(row.get(8)?),
+        cause: row.get(9)?,
+        actor: row.get(10)?,
+        request_id: row.get(11)?,
+    }))
+}
+
+fn target(kind: &str, id: &str) -> Option<Target> {
+    Target::parse(EntryKind::parse(kind)?, id).ok()
+}
+
+fn bound(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn damaged(file: &Path, what: &str) -> StoreError {
+    StoreError::Corrupt { file: file.to_owned(), found: format!("{what} cannot be understood") }
+}
+
+/// What an error of the database means for whoever runs the gateway.
+fn explain(file: &Path, doing: &'static str, error: &rusqlite::Error) -> StoreError {
+    let file = file.to_owned();
+    let message = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Corrupt { file, found: message }
+        }
+        Some(ErrorCode::DiskFull) => StoreError::Full { file },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { file },
+        // Every other code, and errors of the binding itself.
+        Some(_) | None => StoreError::Database { file, doing, message },
+    }
+}

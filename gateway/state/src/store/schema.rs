@@ -1,0 +1,49 @@
+//! The form of the embedded store, and the steps from older forms to it.
+//!
+//! While an upgrade runs, an old and a new process share the file. So a step may only add what
+//! the version before does not look at; what it must not misread needs two releases.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+/// "DwRv": tells the file from other databases.
+pub(super) const APPLICATION_ID: i64 = 0x4477_5276;
+
+/// One step for each version; the file's `user_version` says how many were taken.
+const STEPS: [&str; 1] = [
+    // The log. `AUTOINCREMENT` keeps a number from being used again after its row was deleted:
+    // a reader that asks for what comes after it would miss the new row.
+    "CREATE TABLE rev_log (
+        seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+        receipt     TEXT    NOT NULL UNIQUE,
+        kind        TEXT    NOT NULL CHECK (kind IN ('user', 'session', 'token', 'device', 'user_at_app')),
+        id          TEXT    NOT NULL,
+        action      TEXT    NOT NULL CHECK (action IN ('revoke', 'disable', 'reactivate')),
+        not_before  INTEGER NOT NULL,
+        version     INTEGER NOT NULL CHECK (version >= 0),
+        disabled    INTEGER NOT NULL CHECK (disabled IN (0, 1)),
+        recorded_at INTEGER NOT NULL,
+        cause       TEXT    NOT NULL,
+        actor       TEXT    NOT NULL,
+        request_id  TEXT    NOT NULL
+    ) STRICT;
+    CREATE INDEX rev_log_target ON rev_log (kind, id);
+    CREATE INDEX rev_log_age ON rev_log (recorded_at) WHERE kind IN ('session', 'token');
+    CREATE TABLE probe (writes INTEGER NOT NULL) STRICT;
+    INSERT INTO probe VALUES (0);",
+];
+
+/// The version that this program writes, and the newest that it reads.
+pub(super) const VERSION: i64 = 1;
+const _: () = assert!(STEPS.len() == 1 && VERSION == 1, "VERSION counts STEPS");
+
+/// Takes the steps that are missing, in one transaction.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let tx = Transaction::new(connection, TransactionBehavior::Immediate)?;
+    let taken: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for step in STEPS.iter().skip(usize::try_from(taken).unwrap_or(0)) {
+        tx.execute_batch(step)?;
+    }
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", VERSION)?;
+    tx.commit()
+}
