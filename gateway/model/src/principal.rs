@@ -175,7 +175,8 @@ pub struct ServiceAccount {
 /// A program that acts for a person who is present in the token (RFC 8693 §4.1, claim `act`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
-    /// Which agent: the innermost actor's `sub`, at the issuer of the token.
+    /// Which agent: the `sub` of the outermost `act`, at the issuer of the token. That is who acts
+    /// now; actors nested in it acted before (RFC 8693 §4.1).
     pub id: UserId,
     /// The person it acts for.
     pub on_behalf_of: User,

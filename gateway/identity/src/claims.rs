@@ -1,0 +1,251 @@
+//! The claims of a token (RFC 7519 §4), read strictly.
+//!
+//! A claim of the wrong kind is refused, never taken as absent: what could not be read may be
+//! what a policy forbids.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use doorward_model::limits::{CLAIM_BYTES_MAX, GROUPS_MAX, ISSUER_SKEW_MILLIS};
+use doorward_model::{Refusal, RefusalCode, SubjectId, UnixMillis};
+use serde_json::{Map, Value};
+
+use crate::config::Issuer;
+use crate::words::{refuse, shown};
+
+/// The last second of the year 9999. A time beyond it is a mistake or an attack on arithmetic.
+const SECONDS_MAX: i64 = 253_402_300_799;
+
+/// The claims of a token, as they stand in it.
+#[derive(Debug)]
+pub(crate) struct Claims(pub(crate) Map<String, Value>);
+
+/// Where a claim stands: its name, or a way with dots into a claim that is an object.
+#[derive(Debug, Clone)]
+pub(crate) struct ClaimPath {
+    name: String,
+    steps: Vec<String>,
+}
+
+/// The claims that every token must have, found to be good.
+#[derive(Debug)]
+pub(crate) struct Standard {
+    pub(crate) subject: SubjectId,
+    pub(crate) issued_at: UnixMillis,
+    pub(crate) not_before: Option<UnixMillis>,
+    pub(crate) expires_at: UnixMillis,
+}
+
+// === impl ClaimPath ===
+
+impl ClaimPath {
+    /// A claim of that name, or the way into one.
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), steps: name.split('.').map(str::to_owned).collect() }
+    }
+
+    /// As written.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.name
+    }
+}
+
+// === impl Claims ===
+
+impl Claims {
+    /// Who says that they made the token; nothing is proved by it.
+    pub(crate) fn issuer(&self) -> Result<&str, Refusal> {
+        match self.0.get("iss") {
+            Some(Value::String(issuer)) => Ok(issuer),
+            Some(_) => refuse("`iss` is not one text"),
+            None => refuse("the token has no `iss`"),
+        }
+    }
+
+    /// Checks what every token must have. To be asked only after the signature holds.
+    pub(crate) fn standard(&self, issuer: &Issuer, now: UnixMillis) -> Result<Standard, Refusal> {
+        if self.issuer()? != issuer.url {
+            return refuse("`iss` is not the issuer whose key signed");
+        }
+        self.audience(&issuer.audiences)?;
+        self.is_for_access()?;
+        let subject = match self.0.get("sub") {
+            Some(Value::String(subject)) => {
+                SubjectId::new(subject).or_else(|e| refuse(format!("`sub`: {e}")))?
+            }
+            Some(_) => return refuse("`sub` is not text"),
+            None => return refuse("the token has no `sub`"),
+        };
+        let Some(expires_at) = self.date("exp")? else { return refuse("the token has no `exp`") };
+        // Without it nobody could tell whether a revocation came before or after.
+        let Some(issued_at) = self.date("iat")? else { return refuse("the token has no `iat`") };
+        let not_before = self.date("nbf")?;
+        let horizon = now.plus(Duration::from_millis(ISSUER_SKEW_MILLIS));
+        if issued_at > horizon {
+            return refuse("`iat` lies in the future");
+        }
+        if not_before.is_some_and(|t| t > horizon) {
+            return refuse("`nbf` lies in the future");
+        }
+        if now >= expires_at {
+            let ago = now.since(expires_at).as_secs();
+            return Err(Refusal::new(
+                RefusalCode::ExpiredCredential,
+                format!("the token expired {ago} s ago"),
+            ));
+        }
+        Ok(Standard { subject, issued_at, not_before, expires_at })
+    }
+
+    fn audience(&self, ours: &[String]) -> Result<(), Refusal> {
+        let good = match self.0.get("aud") {
+            None => return refuse("the token has no `aud`"),
+            Some(Value::String(one)) => ours.contains(one),
+            Some(Value::Array(many)) => {
+                if !many.iter().all(Value::is_string) {
+                    return refuse("`aud` holds something else than text");
+                }
+                many.iter().filter_map(Value::as_str).any(|a| ours.iter().any(|o| o == a))
+            }
+            Some(_) => return refuse("`aud` is neither text nor a list of texts"),
+        };
+        if good { Ok(()) } else { refuse("the token was made for another audience") }
+    }
+
+    /// Refuses what is plainly a token of another kind, where `typ` does not tell: messages
+    /// between servers (`events`, RFC 8417), ID tokens (`at_hash`, `c_hash`, OpenID Connect Core
+    /// §3.3.2.11), and the kinds that Keycloak (`typ`) and Cognito (`token_use`) name in claims.
+    fn is_for_access(&self) -> Result<(), Refusal> {
+        for name in ["events", "at_hash", "c_hash"] {
+            if self.0.contains_key(name) {
+                return refuse(format!("the token has `{name}`, so it is not one for access"));
+            }
+        }
+        for (name, other_kinds) in
+            [("typ", &["ID", "Refresh", "Offline", "Logout"][..]), ("token_use", &["id"][..])]
+        {
+            if let Some(Value::String(kind)) = self.0.get(name)
+                && other_kinds.iter().any(|k| k.eq_ignore_ascii_case(kind))
+            {
+                return refuse(format!(
+                    "the claim `{name}` says `{kind}`, so the token is not one for access"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A time in seconds, at the top level.
+    fn date(&self, name: &'static str) -> Result<Option<UnixMillis>, Refusal> {
+        self.0.get(name).map(|value| date(name, value)).transpose()
+    }
+
+    /// The claim itself. A name with dots is first looked for as it stands, because some issuers
+    /// name claims by URLs.
+    pub(crate) fn get(&self, path: &ClaimPath) -> Option<&Value> {
+        if let Some(value) = self.0.get(&path.name) {
+            return Some(value);
+        }
+        let mut steps = path.steps.iter();
+        let mut value = self.0.get(steps.next()?)?;
+        for step in steps {
+            value = value.as_object()?.get(step)?;
+        }
+        Some(value)
+    }
+
+    /// A text; an empty one counts as absent.
+    pub(crate) fn text(&self, path: &ClaimPath) -> Result<Option<&str>, Refusal> {
+        match self.get(path) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
+            Some(Value::String(text)) => fit(path, text).map(Some),
+            Some(_) => refuse(format!("the claim `{}` is not text", path.as_str())),
+        }
+    }
+
+    /// `true` or `false`, and nothing that looks like it.
+    pub(crate) fn flag(&self, path: &ClaimPath) -> Result<Option<bool>, Refusal> {
+        match self.get(path) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(_) => refuse(format!("the claim `{}` is not true or false", path.as_str())),
+        }
+    }
+
+    /// A time in seconds since 1970.
+    pub(crate) fn time(&self, path: &ClaimPath) -> Result<Option<UnixMillis>, Refusal> {
+        self.get(path).map(|value| date(path.as_str(), value)).transpose()
+    }
+
+    /// A list of texts. One text alone is refused too: nobody can tell whether `a,b` is one
+    /// group or two. More than [`GROUPS_MAX`] are refused, because one that is dropped could be
+    /// one that a policy forbids.
+    pub(crate) fn list(&self, path: &ClaimPath) -> Result<BTreeSet<String>, Refusal> {
+        let list = match self.get(path) {
+            None => {
+                self.is_not_elsewhere(path)?;
+                return Ok(BTreeSet::new());
+            }
+            Some(Value::Array(list)) => list,
+            Some(_) => return refuse(format!("the claim `{}` is not a list", path.as_str())),
+        };
+        if list.len() > GROUPS_MAX {
+            return refuse(format!(
+                "the claim `{}` has {} entries, more than {GROUPS_MAX}",
+                path.as_str(),
+                list.len()
+            ));
+        }
+        list.iter()
+            .map(|value| match value {
+                Value::String(text) if !text.is_empty() => fit(path, text).map(str::to_owned),
+                _ => refuse(format!("the claim `{}` holds something else than texts", path.as_str())),
+            })
+            .collect()
+    }
+
+    /// A list that is absent because it was too long for the token is not an empty list: the
+    /// issuer then says where to fetch it (OpenID Connect Core §5.6.2; Entra also says `hasgroups`).
+    fn is_not_elsewhere(&self, path: &ClaimPath) -> Result<(), Refusal> {
+        let elsewhere = match self.0.get("_claim_names") {
+            None => false,
+            Some(Value::Object(names)) => names.contains_key(path.as_str()),
+            Some(_) => true,
+        };
+        let overage = path.as_str() == "groups" && self.0.contains_key("hasgroups");
+        if elsewhere || overage {
+            return refuse(format!(
+                "the claim `{}` is too long for the token and was left out; let the issuer send fewer",
+                path.as_str()
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn date(name: &str, value: &Value) -> Result<UnixMillis, Refusal> {
+    let Value::Number(number) = value else { return refuse(format!("`{name}` is not a number")) };
+    if let Some(seconds) = number.as_i64() {
+        if (0..=SECONDS_MAX).contains(&seconds) {
+            return Ok(UnixMillis::from_seconds(seconds));
+        }
+    } else if let Some(seconds) = number.as_f64()
+        && (0.0..=SECONDS_MAX as f64).contains(&seconds)
+    {
+        return Ok(UnixMillis((seconds * 1000.0).floor() as i64));
+    }
+    refuse(format!("`{name}` is not a time between 1970 and 9999"))
+}
+
+/// A text that can stand in a header, a log line and a policy.
+fn fit<'a>(path: &ClaimPath, text: &'a str) -> Result<&'a str, Refusal> {
+    if text.len() > CLAIM_BYTES_MAX || text.chars().any(char::is_control) {
+        return refuse(format!(
+            "the claim `{}` is too long or has control characters: `{}`",
+            path.as_str(),
+            shown(text, 40)
+        ));
+    }
+    Ok(text)
+}
