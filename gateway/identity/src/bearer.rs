@@ -44,7 +44,7 @@ struct Trusted {
 impl Verified {
     /// Who acts.
     #[must_use]
-    pub const fn principal(&self) -> &Principal {
+    pub const fn principal(&self) -> &Arc<Principal> {
         &self.facts.principal
     }
 

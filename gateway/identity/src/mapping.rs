@@ -4,6 +4,7 @@
 //! what is there and cannot be read refuses the token.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_model::limits::{GROUPS_MAX, ISSUER_SKEW_MILLIS};
@@ -21,7 +22,7 @@ use crate::words::{refuse, shown};
 /// Everything that a token says, in our words.
 #[derive(Debug)]
 pub(crate) struct Facts {
-    pub(crate) principal: Principal,
+    pub(crate) principal: Arc<Principal>,
     pub(crate) session: AuthSession,
     pub(crate) assurance: Assurance,
     pub(crate) device: DevicePosture,
@@ -40,7 +41,7 @@ pub(crate) fn facts(
 ) -> Result<Facts, Refusal> {
     let scopes = scopes(claims, &issuer.claims.scopes)?;
     Ok(Facts {
-        principal: principal(claims, standard, issuer, known, &scopes)?,
+        principal: Arc::new(principal(claims, standard, issuer, known, &scopes)?),
         session: session(claims, standard, issuer)?,
         assurance: assurance(claims, issuer, now)?,
         device: device(claims, issuer)?,

@@ -23,6 +23,10 @@ pub const STREAM_IDLE_SECONDS_MAX: u64 = 3600;
 pub const H2_STREAMS_MAX: u32 = 100;
 /// The most HTTP/2 streams of one connection that were reset and are still remembered.
 pub const H2_RESET_STREAMS_MAX: usize = 20;
+/// What one HTTP/2 stream may hold back for a client that does not read, in bytes.
+pub const H2_SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// How long the rest of a refused request is read, so that the connection can be used again.
+pub const REFUSED_BODY_SECONDS_MAX: u64 = 5;
 /// The most connections at once.
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// The most connections at once from one address; behind a trusted proxy, from that proxy.

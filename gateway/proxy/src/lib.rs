@@ -1,1 +1,63 @@
-//! Placeholder.
+//! The policy enforcement point (PEP of NIST SP 800-162): between the network and the apps.
+//!
+//! The only crate that imports Pingora. One request is one exchange:
+//!
+//! ```text
+//!  accept → identify → enrich → revocation → authorize → forward → record      pipeline/
+//!    │         │          │          │            │          │
+//!  Accepted  Identified Enriched  Unrevoked     Permit    an upstream
+//!
+//!  gate       one future per exchange, ended from outside when somebody is cut off
+//!  inflight   what runs, by everything that could end it
+//!  answer     the one place where a refusal becomes a page, a problem document or a status
+//! ```
+//!
+//! The cast: [`House`] holds what all stages work with, [`Door`] hangs the stages into Pingora's
+//! filters, [`Inflight`] ends what runs, [`serve`] listens.
+//!
+//! Invariants:
+//! * without a permit no upstream can be reached: [`pipeline::authorize::Permit`] has private
+//!   fields and one builder;
+//! * the route is resolved once, on the normal form of the path, and that path goes upstream;
+//! * an exchange is registered before it is checked, and leaves when it ends, however it ends;
+//! * what a client may not say is stripped on every route, before our own word is added;
+//! * every exchange is recorded once, also when its future is dropped.
+//!
+//! What it never does: decide by itself who may pass, keep state between requests but caches of
+//! signed assertions, or answer an error of ours with its details.
+
+pub mod config;
+pub mod serve;
+pub mod listen;
+mod gate;
+pub mod inflight;
+pub mod pipeline;
+pub mod path;
+pub mod routes;
+mod upstream;
+mod headers;
+pub mod assertion;
+mod answer;
+pub mod metrics;
+
+pub use inflight::Inflight;
+pub use pipeline::{Door, House, Ticks};
+pub use routes::{RouteTable, ServedApp};
+pub use upstream::UpstreamError;
+
+use std::sync::Arc;
+
+/// Sets up every app's upstream and the table that leads to them.
+///
+/// # Errors
+/// When the file with an app's roots is not one.
+pub fn route_table(apps: Vec<config::App>) -> Result<RouteTable, UpstreamError> {
+    let served = apps
+        .into_iter()
+        .map(|app| {
+            let upstream = upstream::Upstreams::new(app.id.clone(), app.upstream.clone())?;
+            Ok(Arc::new(ServedApp { app, upstream }))
+        })
+        .collect::<Result<Vec<_>, UpstreamError>>()?;
+    Ok(RouteTable::new(served))
+}

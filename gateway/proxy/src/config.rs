@@ -1,0 +1,681 @@
+//! `[[listen]]`, `[limits]` and `[[app]]`: as written, and valid.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use doorward_model::complaint::{Complaint, KeyPath};
+use doorward_model::{AppId, RouteFacts, RouteId, Tier, limits};
+use serde::Deserialize;
+
+use crate::path::NormalPath;
+
+/// `[[listen]]` as written.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ListenSection {
+    /// Address and port.
+    pub address: String,
+    /// `h1`, `h2`, or both.
+    pub protocols: Option<Vec<String>>,
+    /// Whether a PROXY protocol v2 header stands before everything else.
+    pub proxy_protocol: Option<bool>,
+    /// Certificates; none makes the listener plain.
+    pub certificate: Option<Vec<CertificateSection>>,
+}
+
+/// `[[listen.certificate]]` as written.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CertificateSection {
+    /// PEM file with the certificate and those that lead to its root.
+    pub chain: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+}
+
+/// `[limits]` as written. Every key has the name of its bound in `model::limits`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct LimitsSection {
+    /// Bytes of a request header.
+    pub header_bytes_max: Option<u64>,
+    /// Lines of a request header.
+    pub header_count_max: Option<u64>,
+    /// Seconds for a request header to arrive.
+    pub header_seconds_max: Option<u64>,
+    /// Seconds between requests of one connection.
+    pub keepalive_seconds_max: Option<u64>,
+    /// Seconds of an HTTP/2 connection without a stream.
+    pub h2_idle_seconds_max: Option<u64>,
+    /// Streams of one HTTP/2 connection.
+    pub h2_streams_max: Option<u64>,
+    /// Seconds of a body without a byte.
+    pub body_idle_seconds_max: Option<u64>,
+    /// Seconds of a stream without a byte.
+    pub stream_idle_seconds_max: Option<u64>,
+    /// Connections.
+    pub connections_max: Option<u64>,
+    /// Connections from one address.
+    pub connections_per_address_max: Option<u64>,
+    /// Seconds that running exchanges may go on after SIGTERM.
+    pub drain_seconds_max: Option<u64>,
+}
+
+/// `[[app]]` as written.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AppSection {
+    /// The app's name.
+    pub id: String,
+    /// Sets of apps that it belongs to.
+    pub groups: Option<Vec<String>>,
+    /// Host names.
+    pub hosts: Vec<String>,
+    /// The prefix of its paths.
+    pub path_prefix: Option<String>,
+    /// `required` or `best_effort`.
+    pub audit: Option<String>,
+    /// Bytes of a request body.
+    pub request_body_bytes_max: Option<u64>,
+    /// Further origins that may open a WebSocket.
+    pub websocket_origins: Option<Vec<String>>,
+    /// Whether the app sees the bearer token.
+    pub pass_token: Option<bool>,
+    /// Whether paths with `;` and with escaped `;`, `#`, `?` and `%` pass.
+    pub lenient_path: Option<bool>,
+    /// The tier of the route `all`.
+    pub tier: Option<String>,
+    /// The scope of the route `all`.
+    pub scope: Option<String>,
+    /// Where the app lives.
+    pub upstream: UpstreamSection,
+    /// Routes with facts of their own.
+    pub route: Option<Vec<RouteSection>>,
+}
+
+/// `[app.upstream]` as written.
+#[derive(Debug, Clone, Deserialize)]
+pub struct UpstreamSection {
+    /// `host:port` of each instance.
+    pub addresses: Vec<String>,
+    /// `h1` or `h2`.
+    pub protocol: Option<String>,
+    /// Seconds to connect.
+    pub connect_seconds_max: Option<u64>,
+    /// Seconds to the first byte of a response.
+    pub response_seconds_max: Option<u64>,
+    /// Path of the health check.
+    pub health_path: Option<String>,
+    /// Seconds between health checks.
+    pub health_seconds: Option<u64>,
+    /// TLS to the app.
+    pub tls: Option<UpstreamTlsSection>,
+}
+
+/// `[app.upstream.tls]` as written.
+#[derive(Debug, Clone, Deserialize)]
+pub struct UpstreamTlsSection {
+    /// The name that the app's certificate must have.
+    pub server_name: String,
+    /// PEM file with the roots to trust; the system's without it.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `[[app.route]]` as written.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RouteSection {
+    /// The route's name within its app.
+    pub id: String,
+    /// The prefix of its paths, by whole segments.
+    pub path: String,
+    /// `public`, `internal`, `confidential` or `restricted`.
+    pub tier: Option<String>,
+    /// Whether it changes how the app works.
+    pub admin_surface: Option<bool>,
+    /// The scope that machines need.
+    pub scope: Option<String>,
+    /// Whether it may be reached without signing in.
+    pub public: Option<bool>,
+}
+
+/// One address to listen on.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// HTTP/1.1 is spoken.
+    pub h1: bool,
+    /// HTTP/2 is spoken; on a plain listener by prior knowledge (RFC 9113 §3.3).
+    pub h2: bool,
+    /// A PROXY protocol v2 header is required.
+    pub proxy_protocol: bool,
+    /// Chain and key files; empty for a plain listener.
+    pub certificates: Vec<CertificateFiles>,
+}
+
+/// The two files of one certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain.
+    pub chain: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// The bounds in force.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// See [`limits::HEADER_BYTES_MAX`].
+    pub header_bytes_max: usize,
+    /// See [`limits::HEADER_COUNT_MAX`].
+    pub header_count_max: usize,
+    /// See [`limits::HEADER_SECONDS_MAX`].
+    pub header_max: Duration,
+    /// See [`limits::KEEPALIVE_SECONDS_MAX`].
+    pub keepalive_max: Duration,
+    /// See [`limits::H2_IDLE_SECONDS_MAX`].
+    pub h2_idle_max: Duration,
+    /// See [`limits::H2_STREAMS_MAX`].
+    pub h2_streams_max: u32,
+    /// See [`limits::BODY_IDLE_SECONDS_MAX`].
+    pub body_idle_max: Duration,
+    /// See [`limits::STREAM_IDLE_SECONDS_MAX`].
+    pub stream_idle_max: Duration,
+    /// See [`limits::CONNECTIONS_MAX`].
+    pub connections_max: usize,
+    /// See [`limits::CONNECTIONS_PER_ADDRESS_MAX`].
+    pub connections_per_address_max: usize,
+    /// See [`limits::DRAIN_SECONDS_MAX`].
+    pub drain_max: Duration,
+}
+
+/// What happens to a request whose decision cannot be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditNeed {
+    /// It is refused.
+    Required,
+    /// It passes, and the gap is counted.
+    BestEffort,
+}
+
+/// One protected app.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Its name.
+    pub id: AppId,
+    /// Its host names, in lower case, without port.
+    pub hosts: Vec<String>,
+    /// The prefix of its paths; `/` for all.
+    pub path_prefix: String,
+    /// What happens when a decision cannot be recorded.
+    pub audit: AuditNeed,
+    /// The largest request body, if there is a bound.
+    pub request_body_bytes_max: Option<u64>,
+    /// Further origins that may open a WebSocket, such as `https://portal.corp.example`.
+    pub websocket_origins: BTreeSet<String>,
+    /// The app sees the bearer token.
+    pub pass_token: bool,
+    /// See [`NormalPath::new`].
+    pub lenient_path: bool,
+    /// Where it lives.
+    pub upstream: Upstream,
+    /// Its routes, the longest prefix first; the last is `all`.
+    pub routes: Vec<Route>,
+}
+
+/// One route of an app.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The prefix of its paths.
+    pub prefix: String,
+    /// What policies may know of it.
+    pub facts: RouteFacts,
+}
+
+/// Where an app lives.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// `host:port` of each instance.
+    pub addresses: Vec<String>,
+    /// HTTP/2 is spoken to it.
+    pub h2: bool,
+    /// To connect, TLS included.
+    pub connect_max: Duration,
+    /// To the first byte of a response.
+    pub response_max: Duration,
+    /// Path of the health check; a TCP connect without it.
+    pub health_path: Option<String>,
+    /// Between health checks.
+    pub health_every: Duration,
+    /// TLS.
+    pub tls: Option<UpstreamTls>,
+}
+
+/// TLS to an app.
+#[derive(Debug, Clone)]
+pub struct UpstreamTls {
+    /// The name that the certificate must have.
+    pub server_name: String,
+    /// Roots to trust.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Checks every `[[listen]]`.
+pub fn check_listeners(
+    sections: &[ListenSection],
+    at: &KeyPath,
+    base_dir: &Path,
+    complaints: &mut Vec<Complaint>,
+) -> Vec<Listen> {
+    if sections.is_empty() {
+        complaints.push(Complaint::new(
+            at.clone(),
+            "there is no `[[listen]]`",
+            "add `[[listen]]` with an `address`",
+        ));
+    }
+    let mut seen = BTreeSet::new();
+    let mut valid = Vec::new();
+    for (i, section) in sections.iter().enumerate() {
+        let here = at.index(i);
+        let Ok(address) = section.address.parse::<SocketAddr>() else {
+            complaints.push(Complaint::new(
+                here.key("address"),
+                format!("`{}` is not an address with a port", section.address),
+                "write it like `0.0.0.0:8443` or `[::]:8443`",
+            ));
+            continue;
+        };
+        if !seen.insert(address) {
+            complaints.push(Complaint::new(
+                here.key("address"),
+                format!("`{address}` is listened on twice"),
+                "remove one of the two",
+            ));
+        }
+        let (h1, h2) = protocols(section.protocols.as_deref(), &here, complaints);
+        let certificates: Vec<_> = section
+            .certificate
+            .iter()
+            .flatten()
+            .map(|c| CertificateFiles { chain: base_dir.join(&c.chain), key: base_dir.join(&c.key) })
+            .collect();
+        for (n, files) in certificates.iter().enumerate() {
+            for (key, file) in [("chain", &files.chain), ("key", &files.key)] {
+                if let Err(e) = std::fs::metadata(file) {
+                    complaints.push(Complaint::new(
+                        here.key("certificate").index(n).key(key),
+                        format!("`{}` cannot be read: {e}", file.display()),
+                        "paths are relative to the configuration file",
+                    ));
+                }
+            }
+        }
+        let proxy_protocol = section.proxy_protocol.unwrap_or(false);
+        valid.push(Listen { address, h1, h2, proxy_protocol, certificates });
+    }
+    valid
+}
+
+fn protocols(
+    written: Option<&[String]>,
+    here: &KeyPath,
+    complaints: &mut Vec<Complaint>,
+) -> (bool, bool) {
+    let Some(written) = written else { return (true, true) };
+    let (mut h1, mut h2) = (false, false);
+    for (n, p) in written.iter().enumerate() {
+        match p.as_str() {
+            "h1" => h1 = true,
+            "h2" => h2 = true,
+            other => complaints.push(Complaint::new(
+                here.key("protocols").index(n),
+                format!("`{other}` is not a protocol"),
+                "use `h1`, `h2`, or both",
+            )),
+        }
+    }
+    if written.is_empty() {
+        complaints.push(Complaint::new(here.key("protocols"), "no protocol is spoken", "use `h1`, `h2`, or both"));
+    }
+    (h1, h2)
+}
+
+/// Checks `[limits]`: each bound is at least 1 and at most a ceiling that keeps it a bound.
+pub fn check_limits(section: &LimitsSection, at: &KeyPath, complaints: &mut Vec<Complaint>) -> Limits {
+    let mut take = |name: &str, written: Option<u64>, default: u64, ceiling: u64| -> u64 {
+        let value = written.unwrap_or(default);
+        if value == 0 || value > ceiling {
+            complaints.push(Complaint::new(
+                at.key(name),
+                format!("`{value}` is out of bounds"),
+                format!("use 1 to {ceiling}; the default is {default}"),
+            ));
+            return default;
+        }
+        value
+    };
+    let size = |v: u64| usize::try_from(v).unwrap_or(usize::MAX);
+    let s = section;
+    const DAY: u64 = 86_400;
+    Limits {
+        header_bytes_max: size(take("header_bytes_max", s.header_bytes_max, limits::HEADER_BYTES_MAX as u64, 1 << 18)),
+        header_count_max: size(take("header_count_max", s.header_count_max, limits::HEADER_COUNT_MAX as u64, 250)),
+        header_max: secs(take("header_seconds_max", s.header_seconds_max, limits::HEADER_SECONDS_MAX, 300)),
+        keepalive_max: secs(take("keepalive_seconds_max", s.keepalive_seconds_max, limits::KEEPALIVE_SECONDS_MAX, DAY)),
+        h2_idle_max: secs(take("h2_idle_seconds_max", s.h2_idle_seconds_max, limits::H2_IDLE_SECONDS_MAX, DAY)),
+        h2_streams_max: u32::try_from(take("h2_streams_max", s.h2_streams_max, limits::H2_STREAMS_MAX.into(), 10_000))
+            .unwrap_or(limits::H2_STREAMS_MAX),
+        body_idle_max: secs(take("body_idle_seconds_max", s.body_idle_seconds_max, limits::BODY_IDLE_SECONDS_MAX, DAY)),
+        stream_idle_max: secs(take(
+            "stream_idle_seconds_max",
+            s.stream_idle_seconds_max,
+            limits::STREAM_IDLE_SECONDS_MAX,
+            30 * DAY,
+        )),
+        connections_max: size(take("connections_max", s.connections_max, limits::CONNECTIONS_MAX as u64, 1 << 20)),
+        connections_per_address_max: size(take(
+            "connections_per_address_max",
+            s.connections_per_address_max,
+            limits::CONNECTIONS_PER_ADDRESS_MAX as u64,
+            1 << 20,
+        )),
+        drain_max: secs(take("drain_seconds_max", s.drain_seconds_max, limits::DRAIN_SECONDS_MAX, DAY)),
+    }
+}
+
+const fn secs(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+/// Checks every `[[app]]`, each for itself and all of them together.
+pub fn check_apps(
+    sections: &[AppSection],
+    at: &KeyPath,
+    base_dir: &Path,
+    complaints: &mut Vec<Complaint>,
+) -> Vec<App> {
+    if sections.is_empty() {
+        complaints.push(Complaint::new(
+            at.clone(),
+            "there is no `[[app]]`, so there is nothing to protect",
+            "add `[[app]]` with `id`, `hosts` and `upstream`",
+        ));
+    }
+    let mut ids = BTreeSet::new();
+    let mut doors: BTreeMap<(String, String), String> = BTreeMap::new();
+    let mut valid = Vec::new();
+    for (i, section) in sections.iter().enumerate() {
+        let here = at.index(i);
+        let Some(app) = check_app(section, &here, base_dir, complaints) else { continue };
+        if !ids.insert(app.id.clone()) {
+            complaints.push(Complaint::new(here.key("id"), format!("two apps are called `{}`", app.id), "rename one"));
+        }
+        for host in &app.hosts {
+            if let Some(other) = doors.insert((host.clone(), app.path_prefix.clone()), app.id.to_string()) {
+                complaints.push(Complaint::new(
+                    here.key("hosts"),
+                    format!("`{host}{}` already leads to the app `{other}`", app.path_prefix),
+                    "give one of them another host or another `path_prefix`",
+                ));
+            }
+        }
+        valid.push(app);
+    }
+    valid
+}
+
+fn check_app(
+    s: &AppSection,
+    here: &KeyPath,
+    base_dir: &Path,
+    complaints: &mut Vec<Complaint>,
+) -> Option<App> {
+    let before = complaints.len();
+    let id = AppId::new(&s.id).map_err(|e| complaints.push(Complaint::new(here.key("id"), e.to_string(), "rename the app"))).ok();
+    let hosts = check_hosts(&s.hosts, &here.key("hosts"), complaints);
+    let path_prefix = check_prefix(s.path_prefix.as_deref().unwrap_or("/"), &here.key("path_prefix"), complaints);
+    let audit = match s.audit.as_deref() {
+        None | Some("required") => AuditNeed::Required,
+        Some("best_effort") => AuditNeed::BestEffort,
+        Some(other) => {
+            complaints.push(Complaint::new(
+                here.key("audit"),
+                format!("`{other}` is not known"),
+                "use `required` (the default) or `best_effort`",
+            ));
+            AuditNeed::Required
+        }
+    };
+    let upstream = check_upstream(&s.upstream, &here.key("upstream"), base_dir, complaints);
+    let websocket_origins = check_origins(s.websocket_origins.as_deref().unwrap_or_default(), here, complaints);
+    let routes = id.as_ref().and_then(|id| check_routes(s, id, path_prefix.as_deref()?, here, complaints));
+    if complaints.len() > before {
+        return None;
+    }
+    Some(App {
+        id: id?,
+        hosts,
+        path_prefix: path_prefix?,
+        audit,
+        request_body_bytes_max: s.request_body_bytes_max,
+        websocket_origins,
+        pass_token: s.pass_token.unwrap_or(false),
+        lenient_path: s.lenient_path.unwrap_or(false),
+        upstream: upstream?,
+        routes: routes?,
+    })
+}
+
+fn check_hosts(hosts: &[String], at: &KeyPath, complaints: &mut Vec<Complaint>) -> Vec<String> {
+    if hosts.is_empty() {
+        complaints.push(Complaint::new(at.clone(), "the app has no host", "add the name that people type"));
+    }
+    let mut valid = Vec::new();
+    for (i, host) in hosts.iter().enumerate() {
+        match crate::routes::host_name(&host.to_ascii_lowercase()) {
+            Some(h) if h == host.to_ascii_lowercase() => valid.push(h.to_owned()),
+            _ => complaints.push(Complaint::new(
+                at.index(i),
+                format!("`{host}` is not a host name"),
+                "write it without scheme, port, path and wildcard",
+            )),
+        }
+    }
+    valid
+}
+
+fn check_prefix(prefix: &str, at: &KeyPath, complaints: &mut Vec<Complaint>) -> Option<String> {
+    match NormalPath::new(prefix, false) {
+        Ok(p) if p.as_str() == prefix => {
+            let short = prefix.strip_suffix('/').unwrap_or(prefix);
+            Some(if short.is_empty() { "/".to_owned() } else { short.to_owned() })
+        }
+        Ok(p) => {
+            complaints.push(Complaint::new(at.clone(), format!("`{prefix}` is not in normal form"), format!("write `{p}`")));
+            None
+        }
+        Err(fault) => {
+            complaints.push(Complaint::new(
+                at.clone(),
+                format!("`{prefix}` can never match: {}", fault.as_str()),
+                "write a plain path prefix such as `/admin`; patterns and queries are not supported",
+            ));
+            None
+        }
+    }
+}
+
+fn check_origins(origins: &[String], here: &KeyPath, complaints: &mut Vec<Complaint>) -> BTreeSet<String> {
+    let mut valid = BTreeSet::new();
+    for (i, origin) in origins.iter().enumerate() {
+        let lower = origin.to_ascii_lowercase();
+        let host = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://"));
+        if host.is_some_and(|h| crate::routes::host_name(h).is_some()) {
+            valid.insert(lower);
+        } else {
+            complaints.push(Complaint::new(
+                here.key("websocket_origins").index(i),
+                format!("`{origin}` is not an origin"),
+                "write scheme and host, such as `https://portal.corp.example`",
+            ));
+        }
+    }
+    valid
+}
+
+fn check_upstream(
+    s: &UpstreamSection,
+    at: &KeyPath,
+    base_dir: &Path,
+    complaints: &mut Vec<Complaint>,
+) -> Option<Upstream> {
+    let before = complaints.len();
+    if s.addresses.is_empty() {
+        complaints.push(Complaint::new(at.key("addresses"), "the app has no address", "add `host:port`"));
+    }
+    for (i, address) in s.addresses.iter().enumerate() {
+        let port = address.rsplit_once(':').filter(|(h, _)| !h.is_empty()).and_then(|(_, p)| p.parse::<u16>().ok());
+        if port.is_none_or(|p| p == 0) || address.contains('/') {
+            complaints.push(Complaint::new(
+                at.key("addresses").index(i),
+                format!("`{address}` is not `host:port`"),
+                "write it like `10.1.0.10:8080`, without a scheme; TLS goes into `[app.upstream.tls]`",
+            ));
+        }
+    }
+    let h2 = match s.protocol.as_deref() {
+        None | Some("h1") => false,
+        Some("h2") => true,
+        Some(other) => {
+            complaints.push(Complaint::new(
+                at.key("protocol"),
+                format!("`{other}` is not a protocol"),
+                "use `h1` (the default) or `h2` (needed for gRPC)",
+            ));
+            false
+        }
+    };
+    let mut bounded = |name: &str, written: Option<u64>, default: u64, ceiling: u64| -> Duration {
+        let value = written.unwrap_or(default);
+        if value == 0 || value > ceiling {
+            complaints.push(Complaint::new(
+                at.key(name),
+                format!("`{value}` is out of bounds"),
+                format!("use 1 to {ceiling}; the default is {default}"),
+            ));
+        }
+        Duration::from_secs(value)
+    };
+    let connect_max =
+        bounded("connect_seconds_max", s.connect_seconds_max, limits::UPSTREAM_CONNECT_SECONDS_MAX, 300);
+    let response_max = bounded("response_seconds_max", s.response_seconds_max, limits::BODY_IDLE_SECONDS_MAX, 86_400);
+    let health_every = bounded("health_seconds", s.health_seconds, 5, 3600);
+    if let Some(path) = &s.health_path {
+        check_prefix(path, &at.key("health_path"), complaints);
+    }
+    let tls = s.tls.as_ref().map(|t| {
+        if crate::routes::host_name(&t.server_name).is_none() {
+            complaints.push(Complaint::new(
+                at.key("tls").key("server_name"),
+                format!("`{}` is not a host name", t.server_name),
+                "write the name in the app's certificate",
+            ));
+        }
+        let ca_file = t.ca_file.as_ref().map(|f| base_dir.join(f));
+        if let Some(Err(e)) = ca_file.as_ref().map(std::fs::metadata) {
+            complaints.push(Complaint::new(
+                at.key("tls").key("ca_file"),
+                format!("it cannot be read: {e}"),
+                "paths are relative to the configuration file",
+            ));
+        }
+        UpstreamTls { server_name: t.server_name.clone(), ca_file }
+    });
+    (complaints.len() == before).then(|| Upstream {
+        addresses: s.addresses.clone(),
+        h2,
+        connect_max,
+        response_max,
+        health_path: s.health_path.clone(),
+        health_every,
+        tls,
+    })
+}
+
+fn check_routes(
+    s: &AppSection,
+    app: &AppId,
+    app_prefix: &str,
+    here: &KeyPath,
+    complaints: &mut Vec<Complaint>,
+) -> Option<Vec<Route>> {
+    let groups = s.groups.clone().unwrap_or_default();
+    let mut routes: Vec<Route> = Vec::new();
+    let mut ids = BTreeSet::from(["all".to_owned()]);
+    for (i, r) in s.route.iter().flatten().enumerate() {
+        let at = here.key("route").index(i);
+        if !ids.insert(r.id.clone()) {
+            complaints.push(Complaint::new(
+                at.key("id"),
+                format!("the app already has a route `{}`", r.id),
+                "rename it (`all` is the app itself)",
+            ));
+        }
+        let id = RouteId::new(app.clone(), &r.id)
+            .map_err(|e| complaints.push(Complaint::new(at.key("id"), e.to_string(), "rename the route")));
+        let tier = check_tier(r.tier.as_deref(), &at, complaints);
+        let Some(prefix) = check_prefix(&r.path, &at.key("path"), complaints) else { continue };
+        let under = app_prefix == "/" || prefix == app_prefix || prefix.starts_with(&format!("{app_prefix}/"));
+        if !under {
+            complaints.push(Complaint::new(
+                at.key("path"),
+                format!("`{prefix}` does not lie under the app's `{app_prefix}`"),
+                "write the whole path, with the app's prefix",
+            ));
+        }
+        if routes.iter().any(|other| other.prefix == prefix) {
+            complaints.push(Complaint::new(at.key("path"), format!("two routes have the path `{prefix}`"), "remove one"));
+        }
+        let public = r.public.unwrap_or(false);
+        if public && tier != Tier::Public {
+            complaints.push(Complaint::new(
+                at.key("public"),
+                format!("a public route cannot be `{}`", tier.as_str()),
+                "set `tier = \"public\"`, so that policies know it",
+            ));
+        }
+        if let Ok(id) = id {
+            let facts = RouteFacts {
+                id,
+                app_groups: groups.clone(),
+                tier,
+                scope: r.scope.clone().unwrap_or_default(),
+                admin_surface: r.admin_surface.unwrap_or(false),
+                public,
+            };
+            routes.push(Route { prefix, facts });
+        }
+    }
+    let facts = RouteFacts {
+        id: RouteId::new(app.clone(), "all").ok()?,
+        app_groups: groups,
+        tier: check_tier(s.tier.as_deref(), here, complaints),
+        scope: s.scope.clone().unwrap_or_default(),
+        admin_surface: false,
+        public: false,
+    };
+    routes.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then_with(|| a.prefix.cmp(&b.prefix)));
+    routes.push(Route { prefix: app_prefix.to_owned(), facts });
+    Some(routes)
+}
+
+fn check_tier(word: Option<&str>, at: &KeyPath, complaints: &mut Vec<Complaint>) -> Tier {
+    let Some(word) = word else { return Tier::Internal };
+    Tier::ALL.into_iter().find(|t| t.as_str() == word).unwrap_or_else(|| {
+        complaints.push(Complaint::new(
+            at.key("tier"),
+            format!("`{word}` is not a tier"),
+            "use `public`, `internal` (the default), `confidential` or `restricted`",
+        ));
+        Tier::Internal
+    })
+}

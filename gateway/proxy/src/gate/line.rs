@@ -1,0 +1,421 @@
+//! One connection's bytes, seen on their way.
+//!
+//! Pingora owns the stream of a connection for as long as an exchange runs, so a WebSocket
+//! cannot be told goodbye from outside. This wrapper sits between Pingora and the socket (above
+//! TLS): it follows the frames that go to the client and, when the exchange must end, writes a
+//! close frame at the next frame boundary, closes its half, and waits for the client's.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use async_trait::async_trait;
+use futures_util::task::AtomicWaker;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::{SslDigest, TlsRef};
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
+    TimingDigest, UniqueID,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+const HTTP: u8 = 0;
+const UPGRADING: u8 = 1;
+
+/// What the gate and the wrapper tell each other.
+#[derive(Default)]
+pub(crate) struct LineState {
+    bytes_in: AtomicU64,
+    mode: AtomicU8,
+    farewell: OnceLock<Vec<u8>>,
+    must_end: AtomicBool,
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+impl LineState {
+    /// Bytes that the client sent so far, TLS removed.
+    pub(crate) fn bytes_in(&self) -> u64 {
+        self.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// The response that goes out next is a 101; what follows it are WebSocket frames.
+    pub(crate) fn upgrade(&self) {
+        self.mode.store(UPGRADING, Ordering::Release);
+    }
+
+    /// Ends a WebSocket with a close frame (RFC 6455 §5.5.1), its status and a short reason.
+    pub(crate) fn say_goodbye(&self, status: u16, reason: &str) {
+        let reason: String = reason.chars().take(40).collect();
+        let mut frame = vec![0x88, u8::try_from(reason.len() + 2).unwrap_or(2)];
+        frame.extend_from_slice(&status.to_be_bytes());
+        frame.extend_from_slice(reason.as_bytes());
+        let _ = self.farewell.set(frame);
+        self.must_end.store(true, Ordering::Release);
+        self.reader.wake();
+        self.writer.wake();
+    }
+
+    fn must_end(&self) -> bool {
+        self.must_end.load(Ordering::Acquire)
+    }
+}
+
+/// Where the bytes to the client stand.
+enum Outgoing {
+    /// Not a WebSocket.
+    Http,
+    /// In the header of the 101; the number of bytes of its end that were seen.
+    Header(usize),
+    /// In WebSocket frames.
+    Frames(Frames),
+}
+
+/// Follows frames of RFC 6455 §5.2 as they go by, whatever the slices.
+#[derive(Default)]
+struct Frames {
+    header: [u8; 10],
+    header_len: usize,
+    payload_left: u64,
+}
+
+impl Frames {
+    fn at_boundary(&self) -> bool {
+        self.header_len == 0 && self.payload_left == 0
+    }
+
+    fn advance(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.payload_left > 0 {
+                let here = usize::try_from(self.payload_left).unwrap_or(usize::MAX).min(bytes.len());
+                self.payload_left -= here as u64;
+                bytes = bytes.get(here..).unwrap_or_default();
+                continue;
+            }
+            let Some((first, rest)) = bytes.split_first() else { return };
+            if let Some(slot) = self.header.get_mut(self.header_len) {
+                *slot = *first;
+                self.header_len += 1;
+            }
+            bytes = rest;
+            if let Some(len) = self.payload_len() {
+                self.payload_left = len;
+                self.header_len = 0;
+            }
+        }
+    }
+
+    /// The length of the payload, with the four bytes of a mask, once the header tells it.
+    fn payload_len(&self) -> Option<u64> {
+        let [_, second, a, b, rest @ ..] = &self.header;
+        let masked = u64::from(second >> 7) * 4;
+        let len = match (second & 0x7f, self.header_len) {
+            (126, 4) => u64::from(u16::from_be_bytes([*a, *b])),
+            (127, 10) => {
+                let mut eight = [0; 8];
+                for (to, from) in eight.iter_mut().zip([a, b].into_iter().chain(rest)) {
+                    *to = *from;
+                }
+                u64::from_be_bytes(eight)
+            }
+            (126 | 127, _) => return None,
+            (short, 2) => u64::from(short),
+            _ => return None,
+        };
+        Some(len.saturating_add(masked))
+    }
+}
+
+/// How far the goodbye has come.
+enum Farewell {
+    Waiting,
+    Writing(usize),
+    Flushing,
+    Closing,
+    Draining,
+    Over,
+}
+
+/// A connection's stream, wrapped.
+pub(crate) struct Line {
+    inner: Stream,
+    state: Arc<LineState>,
+    out: Outgoing,
+    farewell: Farewell,
+}
+
+impl Line {
+    pub(crate) fn new(inner: Stream, state: Arc<LineState>) -> Self {
+        Self { inner, state, out: Outgoing::Http, farewell: Farewell::Waiting }
+    }
+
+    fn sent(&mut self, bytes: &[u8]) {
+        match &mut self.out {
+            Outgoing::Http => {}
+            Outgoing::Header(seen) => {
+                const END: &[u8] = b"\r\n\r\n";
+                for (i, b) in bytes.iter().enumerate() {
+                    *seen = if END.get(*seen) == Some(b) { *seen + 1 } else { usize::from(*b == b'\r') };
+                    if *seen == END.len() {
+                        let mut frames = Frames::default();
+                        frames.advance(bytes.get(i + 1..).unwrap_or_default());
+                        self.out = Outgoing::Frames(frames);
+                        return;
+                    }
+                }
+            }
+            Outgoing::Frames(frames) => frames.advance(bytes),
+        }
+    }
+
+    /// Says goodbye as far as the socket lets it; ready when there is nothing left to do.
+    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.farewell {
+                Farewell::Waiting => {
+                    let boundary = matches!(&self.out, Outgoing::Frames(f) if f.at_boundary());
+                    self.farewell = if boundary { Farewell::Writing(0) } else { Farewell::Over };
+                }
+                Farewell::Writing(done) => {
+                    let left = self.state.farewell.get().and_then(|f| f.get(done..)).unwrap_or_default();
+                    if left.is_empty() {
+                        self.farewell = Farewell::Flushing;
+                        continue;
+                    }
+                    let n = ready!(Pin::new(&mut self.inner).poll_write(cx, left)).unwrap_or(0);
+                    self.farewell = if n == 0 { Farewell::Over } else { Farewell::Writing(done + n) };
+                }
+                Farewell::Flushing => {
+                    let flushed = ready!(Pin::new(&mut self.inner).poll_flush(cx)).is_ok();
+                    self.farewell = if flushed { Farewell::Closing } else { Farewell::Over };
+                }
+                Farewell::Closing => {
+                    let closed = ready!(Pin::new(&mut self.inner).poll_shutdown(cx)).is_ok();
+                    self.farewell = if closed { Farewell::Draining } else { Farewell::Over };
+                }
+                Farewell::Draining => {
+                    // What the client still sends is read and thrown away: a close with unread
+                    // bytes would reset the connection and could destroy our close frame.
+                    let mut scratch = [0; 1024];
+                    let mut buf = ReadBuf::new(&mut scratch);
+                    let read = ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf)).is_ok();
+                    if !read || buf.filled().is_empty() {
+                        self.farewell = Farewell::Over;
+                    }
+                }
+                Farewell::Over => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+fn over() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "ended by revocation")
+}
+
+impl AsyncRead for Line {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.state.reader.register(cx.waker());
+        if this.state.must_end() {
+            ready!(this.poll_farewell(cx));
+            return Poll::Ready(Err(over()));
+        }
+        let before = buf.filled().len();
+        let read = ready!(Pin::new(&mut this.inner).poll_read(cx, buf));
+        let n = buf.filled().len().saturating_sub(before);
+        this.state.bytes_in.fetch_add(n as u64, Ordering::Relaxed);
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let upgraded = this.state.mode.load(Ordering::Acquire) == UPGRADING;
+        if upgraded {
+            if matches!(this.out, Outgoing::Http) {
+                this.out = Outgoing::Header(0);
+            }
+            this.state.writer.register(cx.waker());
+            if this.state.must_end() {
+                return Poll::Ready(Err(over()));
+            }
+        }
+        let n = ready!(Pin::new(&mut this.inner).poll_write(cx, bytes))?;
+        if upgraded {
+            this.sent(bytes.get(..n).unwrap_or(bytes));
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.state.mode.load(Ordering::Acquire) == HTTP {
+            return Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs);
+        }
+        let first = bufs.iter().find(|b| !b.is_empty()).map_or(&[][..], |b| b);
+        self.poll_write(cx, first)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Line {
+    async fn shutdown(&mut self) {
+        self.inner.shutdown().await;
+    }
+}
+
+impl UniqueID for Line {
+    fn id(&self) -> i32 {
+        self.inner.id()
+    }
+}
+
+impl Ssl for Line {
+    fn get_ssl(&self) -> Option<&TlsRef> {
+        self.inner.get_ssl()
+    }
+
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.inner.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.inner.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Line {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.inner.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> std::time::Duration {
+        self.inner.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> std::time::Duration {
+        self.inner.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for Line {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.inner.get_proxy_digest()
+    }
+
+    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
+        self.inner.set_proxy_digest(digest);
+    }
+}
+
+impl GetSocketDigest for Line {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.inner.get_socket_digest()
+    }
+
+    fn set_socket_digest(&mut self, digest: SocketDigest) {
+        self.inner.set_socket_digest(digest);
+    }
+}
+
+#[async_trait]
+impl Peek for Line {
+    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
+        self.inner.try_peek(buf).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(len: usize) -> Vec<u8> {
+        let mut f = vec![0x82];
+        match len {
+            0..126 => f.push(u8::try_from(len).unwrap()),
+            126..65_536 => {
+                f.push(126);
+                f.extend_from_slice(&u16::try_from(len).unwrap().to_be_bytes());
+            }
+            _ => {
+                f.push(127);
+                f.extend_from_slice(&(len as u64).to_be_bytes());
+            }
+        }
+        f.extend(vec![0xab; len]);
+        f
+    }
+
+    #[test]
+    fn boundaries_are_found_whatever_the_slices() {
+        let lens = [0, 1, 125, 126, 300, 65_535, 65_536, 70_000, 2];
+        for step in [1, 2, 3, 7, 1000, 1 << 20] {
+            let mut frames = Frames::default();
+            let mut boundaries = std::collections::BTreeSet::from([0]);
+            let mut all = Vec::new();
+            for len in lens {
+                all.extend(frame(len));
+                boundaries.insert(all.len());
+            }
+            let mut at = 0;
+            for chunk in all.chunks(step) {
+                frames.advance(chunk);
+                at += chunk.len();
+                assert_eq!(frames.at_boundary(), boundaries.contains(&at), "step {step} at {at}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_websocket_gets_a_close_frame_after_the_frame_in_progress() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        for cut_mid_frame in [false, true] {
+            let (ours, mut client) = tokio::io::duplex(1 << 16);
+            let state = Arc::new(LineState::default());
+            let mut line = Line::new(Box::new(ours), Arc::clone(&state));
+            state.upgrade();
+            line.write_all(b"HTTP/1.1 101 Switching Protocols\r\nA: b\r\n\r\n\x81\x02hi").await.unwrap();
+            if cut_mid_frame {
+                line.write_all(b"\x81\x05he").await.unwrap();
+            }
+            state.say_goodbye(1008, "access ended");
+            assert!(line.write_all(b"\x81\x01x").await.is_err(), "nothing of the app follows the goodbye");
+            let reader = tokio::spawn(async move {
+                let mut all = Vec::new();
+                client.read_to_end(&mut all).await.unwrap();
+                all
+            });
+            assert!(line.read_u8().await.is_err());
+            drop(line);
+            let all = reader.await.unwrap();
+            let closed = all.ends_with(b"hi\x88\x0e\x03\xf0access ended");
+            assert_eq!(closed, !cut_mid_frame, "{all:?}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What a client may not say, and what the gateway says instead.
+//!
+//! Servers fold header names: CGI turns `-` into `_`, some drop dots, all ignore case. A name
+//! is therefore compared by its letters and digits alone (incident class S1). What is stripped
+//! is stripped on every route, the public ones included.
+
+use std::net::IpAddr;
+
+use doorward_model::{Principal, Refusal, RefusalCode};
+use http::{HeaderName, HeaderValue};
+use pingora::http::RequestHeader;
+
+/// Who asks: `issuer:subject`, percent-encoded where it is not visible ASCII.
+pub const USER: HeaderName = HeaderName::from_static("x-doorward-user");
+/// The groups, comma-separated, percent-encoded where needed.
+pub const GROUPS: HeaderName = HeaderName::from_static("x-doorward-groups");
+/// The verified e-mail address, if there is one.
+pub const EMAIL: HeaderName = HeaderName::from_static("x-doorward-email");
+/// The signed assertion: see [`crate::assertion`].
+pub const ASSERTION: HeaderName = HeaderName::from_static("x-doorward-assertion");
+/// The request's id, as it stands in the audit log.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-doorward-request-id");
+
+/// Prefixes, folded, that only the gateway may use.
+const RESERVED_PREFIXES: &[&str] = &[
+    "xdoorward",
+    "xforwarded",
+    "xauthrequest",
+    "xauthenticated",
+    "xauthuser",
+    "xoriginal",
+    "xrewrite",
+    "xssl",
+    "sslclient",
+    "xclientcert",
+    "xwebauth",
+    "xgoogauthenticated",
+    "cfaccess",
+    "xpomerium",
+    "xenvoy",
+];
+
+/// Names, folded, that say who or where somebody is, or what was really asked for.
+const RESERVED_NAMES: &[&str] = &[
+    "forwarded",
+    "xrealip",
+    "xclientip",
+    "xclusterclientip",
+    "xremoteuser",
+    "xremoteip",
+    "xremoteaddr",
+    "remoteuser",
+    "remoteaddr",
+    "xuser",
+    "xuserid",
+    "xusername",
+    "xuseremail",
+    "xemail",
+    "xgroups",
+    "xroles",
+    "xhttpmethodoverride",
+    "xhttpmethod",
+    "xmethodoverride",
+    "xhost",
+    "cfconnectingip",
+    "trueclientip",
+    "fastlyclientip",
+    "xproxyuser",
+    "proxyauthorization",
+    "proxy",
+    "traceparent",
+    "tracestate",
+];
+
+/// The start of the names of our own cookies.
+const OUR_COOKIES: &str = "__host-doorward";
+
+/// The letters and digits of a name, in lower case.
+fn fold(name: &str) -> String {
+    name.bytes().filter(u8::is_ascii_alphanumeric).map(|b| char::from(b.to_ascii_lowercase())).collect()
+}
+
+/// Whether only the gateway may say this.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    let folded = fold(name);
+    RESERVED_NAMES.contains(&folded.as_str()) || RESERVED_PREFIXES.iter().any(|p| folded.starts_with(p))
+}
+
+/// What the app is told about a request.
+pub(crate) struct Told<'a> {
+    pub(crate) principal: &'a Principal,
+    pub(crate) assertion: Option<&'a str>,
+    pub(crate) request_id: &'a str,
+    pub(crate) client: IpAddr,
+    pub(crate) host: &'a str,
+    pub(crate) tls: bool,
+    pub(crate) traceparent: &'a str,
+    pub(crate) pass_token: bool,
+}
+
+/// Strips what the client may not say and adds what the gateway says.
+///
+/// Runs on the request as it goes upstream, after Pingora removed what `Connection` nominated:
+/// a client cannot nominate our headers away (incident class S2).
+///
+/// # Errors
+/// When a value cannot stand in a header, which the identity stage has made sure of.
+pub(crate) fn prepare(request: &mut RequestHeader, told: &Told<'_>) -> Result<(), Refusal> {
+    let reserved: Vec<HeaderName> =
+        request.headers.keys().filter(|name| is_reserved(name.as_str())).cloned().collect();
+    for name in &reserved {
+        request.remove_header(name);
+    }
+    if !told.pass_token {
+        request.remove_header(&http::header::AUTHORIZATION);
+    }
+    strip_our_cookies(request)?;
+    let mut put = |name: HeaderName, value: String| {
+        let value = HeaderValue::try_from(value)
+            .map_err(|_| Refusal::new(RefusalCode::Internal, format!("`{name}` cannot be written")))?;
+        request
+            .insert_header(name, value)
+            .map_err(|e| Refusal::new(RefusalCode::Internal, format!("a header cannot be written: {e}")))
+    };
+    put(REQUEST_ID, told.request_id.to_owned())?;
+    put(HeaderName::from_static("x-forwarded-for"), told.client.to_string())?;
+    put(HeaderName::from_static("x-forwarded-host"), told.host.to_owned())?;
+    put(HeaderName::from_static("x-forwarded-proto"), if told.tls { "https" } else { "http" }.to_owned())?;
+    put(HeaderName::from_static("traceparent"), told.traceparent.to_owned())?;
+    let person = match told.principal {
+        Principal::User(user) => Some(user),
+        Principal::Agent(agent) => Some(&agent.on_behalf_of),
+        Principal::ServiceAccount(_) | Principal::Visitor(_) => None,
+    };
+    if let Some(id) = told.principal.id() {
+        put(USER, visible(&id.to_string()))?;
+    }
+    if let Some(person) = person {
+        let groups: Vec<_> = person.groups.iter().map(|g| visible(g)).collect();
+        put(GROUPS, groups.join(","))?;
+        if let Some(email) = &person.email {
+            put(EMAIL, visible(email))?;
+        }
+    }
+    if let Some(assertion) = told.assertion {
+        put(ASSERTION, assertion.to_owned())?;
+    }
+    Ok(())
+}
+
+/// Escapes what cannot stand in a header, and what separates values there (RFC 3986 §2.1).
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for b in text.bytes() {
+        if b.is_ascii_graphic() && !matches!(b, b'%' | b',' | b'"') {
+            out.push(char::from(b));
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+    }
+    out
+}
+
+/// Removes our cookies from `Cookie`, and the header when nothing else is in it.
+fn strip_our_cookies(request: &mut RequestHeader) -> Result<(), Refusal> {
+    let lines: Vec<HeaderValue> = request.headers.get_all(http::header::COOKIE).iter().cloned().collect();
+    let ours = |pair: &[u8]| {
+        let name = pair.trim_ascii_start();
+        name.get(..OUR_COOKIES.len()).is_some_and(|n| n.eq_ignore_ascii_case(OUR_COOKIES.as_bytes()))
+    };
+    if !lines.iter().any(|line| line.as_bytes().split(|b| *b == b';').any(ours)) {
+        return Ok(());
+    }
+    request.remove_header(&http::header::COOKIE);
+    for line in &lines {
+        let kept: Vec<&[u8]> =
+            line.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii).filter(|p| !p.is_empty() && !ours(p)).collect();
+        if kept.is_empty() {
+            continue;
+        }
+        HeaderValue::from_bytes(&kept.join(&b"; "[..]))
+            .ok()
+            .and_then(|value| request.append_header(http::header::COOKIE, value).ok())
+            .ok_or_else(|| Refusal::new(RefusalCode::BadRequest, "the `cookie` header cannot be read"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_our_names_is_reserved() {
+        for name in ["x-doorward-user", "x_doorward_user", "x.doorward.user", "X-DoorWard-User", "xdoorwarduser",
+            "x-_doorward-user", "x-forwarded-for", "x_forwarded_for", "x-forwarded-user", "forwarded", "x-real-ip",
+            "x_real.ip", "x-auth-request-email", "x-original-uri", "x-rewrite-url", "cf-connecting-ip",
+            "true-client-ip", "x-ssl-client-cert", "remote_user", "x-envoy-original-path", "proxy", "traceparent"]
+        {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in ["accept", "cookie", "x-requested-with", "x-csrf-token", "x-request-id", "origin", "user-agent"] {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn our_cookies_never_reach_an_app() {
+        let cases = [
+            ("a=1; __Host-doorward-session=x; b=2", Some("a=1; b=2")),
+            ("__Host-doorward-session=x", None),
+            ("__host-DOORWARD=x; ;", None),
+            ("a=1", Some("a=1")),
+            ("not__Host-doorward=1", Some("not__Host-doorward=1")),
+        ];
+        for (sent, seen) in cases {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            request.insert_header("cookie", sent).unwrap();
+            strip_our_cookies(&mut request).unwrap();
+            let got = request.headers.get("cookie").map(|v| v.to_str().unwrap().to_owned());
+            assert_eq!(got.as_deref(), seen, "{sent}");
+        }
+    }
+
+    #[test]
+    fn values_cannot_break_out() {
+        assert_eq!(visible("corp:a b\r\nx,\u{e9}%"), "corp:a%20b%0D%0Ax%2C%C3%A9%25");
+    }
+}

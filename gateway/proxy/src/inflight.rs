@@ -1,0 +1,320 @@
+//! Everything that runs now, and the hand that ends it.
+//!
+//! ```text
+//!  exchange: register ──► check revocations ──► forward … ──► leave (drop)
+//!  revoker:  write mark ──► find registered ──► cancel
+//! ```
+//! An exchange registers *before* it checks, a revoker writes the mark *before* it looks. Both
+//! sides pass the same lock of the same shard, so one of them sees the other: there is no gap
+//! between the check and the registration.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+pub use doorward_audit::Protocol;
+use doorward_model::{Entry, Presented, Principal, RefusalCode, RouteId, Standing, Target, UnixMillis};
+use tokio_util::sync::CancellationToken;
+
+const SHARDS: usize = 64;
+
+/// What is known of a running exchange.
+pub struct Facts {
+    /// Everything that could be cut off; nothing for a visitor.
+    pub presented: Option<Presented>,
+    /// Who acts.
+    pub principal: Arc<Principal>,
+    /// Where it goes.
+    pub route: RouteId,
+    /// The path in normal form.
+    pub path: String,
+    /// The client's address.
+    pub client: IpAddr,
+    /// The request's id.
+    pub request_id: Arc<str>,
+}
+
+/// Why an exchange was ended from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// [`RefusalCode::Revoked`] or [`RefusalCode::Disabled`].
+    pub code: RefusalCode,
+    /// Whom the revocation hits.
+    pub target: Target,
+    /// When it was applied here.
+    pub at: UnixMillis,
+    /// The same instant on the process's monotonic clock.
+    pub ticks: Duration,
+}
+
+/// One running exchange.
+pub struct Slot {
+    id: u64,
+    protocol: AtomicU8,
+    resting: AtomicBool,
+    started_at: UnixMillis,
+    end: CancellationToken,
+    cause: OnceLock<Cause>,
+    facts: OnceLock<Facts>,
+}
+
+impl Slot {
+    /// An exchange that has begun and is not registered yet.
+    #[must_use]
+    pub fn new(id: u64, protocol: Protocol, started_at: UnixMillis) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            protocol: AtomicU8::new(code(protocol)),
+            resting: AtomicBool::new(false),
+            started_at,
+            end: CancellationToken::new(),
+            cause: OnceLock::new(),
+            facts: OnceLock::new(),
+        })
+    }
+
+    /// A number that no other exchange of this process has.
+    #[must_use]
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// How it speaks now.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        Protocol::ALL.get(usize::from(self.protocol.load(Ordering::Relaxed))).copied().unwrap_or(Protocol::Http1)
+    }
+
+    /// It turned out to speak another protocol: an upgrade, an event stream.
+    pub fn becomes(&self, protocol: Protocol) {
+        self.protocol.store(code(protocol), Ordering::Relaxed);
+    }
+
+    /// It is over; its connection waits for the next request and stays registered, so that a
+    /// revocation closes it.
+    pub(crate) fn rests(&self) {
+        self.resting.store(true, Ordering::Relaxed);
+    }
+
+    fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::Relaxed)
+    }
+
+    /// When it began.
+    #[must_use]
+    pub const fn started_at(&self) -> UnixMillis {
+        self.started_at
+    }
+
+    /// What is known of it, once it is registered.
+    #[must_use]
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.get()
+    }
+
+    /// Why it was ended, if it was.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Cause> {
+        self.cause.get()
+    }
+
+    /// Resolves when the exchange must end.
+    pub(crate) async fn ended(&self) {
+        self.end.cancelled().await;
+    }
+
+    /// Whether it must end.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.end.is_cancelled()
+    }
+
+    /// Tells it to end. Only the first cause counts; says whether this was it.
+    fn end_because(&self, cause: Cause) -> bool {
+        let first = self.cause.set(cause).is_ok();
+        self.end.cancel();
+        first
+    }
+}
+
+const fn code(protocol: Protocol) -> u8 {
+    protocol as u8
+}
+
+/// Counts of what was told to end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terminated {
+    /// By protocol, in the order of [`Protocol::ALL`].
+    pub by_protocol: [usize; Protocol::ALL.len()],
+}
+
+impl Terminated {
+    /// All together.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.by_protocol.iter().sum()
+    }
+}
+
+/// Every running exchange, by everything that could end it.
+pub struct Inflight {
+    shards: Vec<Mutex<HashMap<u64, Vec<Arc<Slot>>>>>,
+    hasher: RandomState,
+    next: AtomicU64,
+}
+
+impl Default for Inflight {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            next: AtomicU64::new(1),
+        }
+    }
+}
+
+/// Keeps an exchange registered; it leaves when this is dropped, however it ends.
+pub struct Registration {
+    inflight: Arc<Inflight>,
+    slot: Arc<Slot>,
+    keys: Vec<u64>,
+}
+
+impl Registration {
+    /// The exchange.
+    #[must_use]
+    pub const fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        for key in &self.keys {
+            let mut shard = self.inflight.shard(*key);
+            if let Some(slots) = shard.get_mut(key) {
+                if let Some(i) = slots.iter().position(|s| s.id == self.slot.id) {
+                    slots.swap_remove(i);
+                }
+                if slots.is_empty() {
+                    shard.remove(key);
+                }
+            }
+        }
+    }
+}
+
+impl Inflight {
+    /// A number for the next exchange.
+    pub fn next_id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn shard(&self, key: u64) -> MutexGuard<'_, HashMap<u64, Vec<Arc<Slot>>>> {
+        // `% SHARDS` is always in bounds; the first shard stands in to avoid a panic path.
+        let i = usize::try_from(key % SHARDS as u64).unwrap_or(0);
+        let lock = match self.shards.get(i) {
+            Some(lock) => lock,
+            None => unreachable_shard(&self.shards),
+        };
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key(&self, target: &Target) -> u64 {
+        self.hasher.hash_one(target)
+    }
+
+    /// Registers an exchange under everything that could end it. Must come before the check of
+    /// revocations. A slot is registered once.
+    pub fn register(self: &Arc<Self>, slot: &Arc<Slot>, facts: Facts) -> Registration {
+        let mut keys: Vec<u64> = match &facts.presented {
+            Some(presented) => presented.targets().map(|t| self.key(&t)).collect(),
+            // Nobody can cut a visitor off, but who lists what runs must see them.
+            None => vec![slot.id],
+        };
+        keys.sort_unstable();
+        keys.dedup();
+        // The facts stand before the slot can be found, so a revoker never meets a blank.
+        if slot.facts.set(facts).is_err() {
+            keys.clear();
+        }
+        for key in &keys {
+            self.shard(*key).entry(*key).or_default().push(Arc::clone(slot));
+        }
+        Registration { inflight: Arc::clone(self), slot: Arc::clone(slot), keys }
+    }
+
+    /// Ends what `target` runs and does not stand before `entry`. The mark must be visible to
+    /// the check of revocations already.
+    pub fn terminate(
+        &self,
+        target: &Target,
+        entry: Entry,
+        skew: Duration,
+        at: UnixMillis,
+        ticks: Duration,
+    ) -> Terminated {
+        // The other half of the fence in the check of revocations.
+        std::sync::atomic::fence(Ordering::SeqCst);
+        let key = self.key(target);
+        let hit: Vec<Arc<Slot>> = self.shard(key).get(&key).cloned().unwrap_or_default();
+        let mut count = Terminated::default();
+        for slot in hit {
+            // Two targets may share a hash: the facts decide.
+            let Some(presented) = slot.facts().and_then(|f| f.presented.as_ref()) else { continue };
+            if !presented.targets().any(|t| t == *target) {
+                continue;
+            }
+            let code = match entry.standing_of(target.kind(), presented.session.issued_at, skew) {
+                Standing::Good => continue,
+                Standing::MadeBefore(_) => RefusalCode::Revoked,
+                Standing::Disabled => RefusalCode::Disabled,
+            };
+            let first = slot.end_because(Cause { code, target: target.clone(), at, ticks });
+            if first
+                && !slot.is_resting()
+                && let Some(n) = count.by_protocol.get_mut(usize::from(code(slot.protocol())))
+            {
+                *n += 1;
+            }
+        }
+        count
+    }
+
+    /// Up to `max` exchanges that `wanted` likes, in the order in which they began.
+    pub fn list(&self, max: usize, wanted: impl Fn(&Facts) -> bool) -> Vec<Arc<Slot>> {
+        let mut found: HashMap<u64, Arc<Slot>> = HashMap::new();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for slot in shard.values().flatten() {
+                if !slot.is_resting() && slot.facts().is_some_and(&wanted) {
+                    found.insert(slot.id, Arc::clone(slot));
+                }
+            }
+        }
+        let mut found: Vec<_> = found.into_values().collect();
+        found.sort_by_key(|s| s.id);
+        found.truncate(max);
+        found
+    }
+
+    /// How many exchanges run, by protocol.
+    #[must_use]
+    pub fn count(&self) -> Terminated {
+        let mut count = Terminated::default();
+        for slot in self.list(usize::MAX, |_| true) {
+            if let Some(n) = count.by_protocol.get_mut(usize::from(code(slot.protocol()))) {
+                *n += 1;
+            }
+        }
+        count
+    }
+}
+
+#[cold]
+fn unreachable_shard<T>(shards: &[Mutex<T>]) -> &Mutex<T> {
+    #[expect(clippy::indexing_slicing, reason = "the constructor makes 64 shards")]
+    &shards[0]
+}

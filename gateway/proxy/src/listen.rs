@@ -1,0 +1,242 @@
+//! The addresses that Doorward listens on, with their certificates.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use doorward_context::TrustedProxies;
+use pingora::listeners::tls::TlsSettings;
+use pingora::listeners::{PreTlsProcess, TlsAccept};
+use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::protocols::tls::TlsRef;
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use pingora::services::listening::Service;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use crate::config::{CertificateFiles, Listen};
+use crate::gate::{Census, Connections, Exchanges, take_proxy_header};
+use crate::pipeline::{Door, House};
+
+/// What the TLS handshake of a connection said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Handshake {
+    /// The name that the client asked for (RFC 6066 §3), in lower case.
+    pub(crate) server_name: Option<String>,
+}
+
+/// Why a certificate cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A file cannot be read, or holds something else.
+    #[error("`{file}` holds no {what}: {why}")]
+    File {
+        /// Which file.
+        file: String,
+        /// What it should hold.
+        what: &'static str,
+        /// What went wrong.
+        why: String,
+    },
+    /// The key does not belong to the certificate, or is of a kind that cannot be used.
+    #[error("the key `{key}` does not fit the certificate `{chain}`: {why}")]
+    Pair {
+        /// The key file.
+        key: String,
+        /// The chain file.
+        chain: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// The certificate names nobody.
+    #[error("the certificate `{file}` has no DNS name: add a subject alternative name")]
+    NoName {
+        /// Which file.
+        file: String,
+    },
+}
+
+/// The certificates of one listener by the names in them. Swapped whole on reload: running
+/// connections keep what they shook hands with.
+#[derive(Debug)]
+pub struct Certificates {
+    files: Vec<CertificateFiles>,
+    by_name: ArcSwap<HashMap<String, Arc<CertifiedKey>>>,
+}
+
+impl Certificates {
+    /// Reads every certificate.
+    ///
+    /// # Errors
+    /// The first that cannot be served.
+    pub fn open(files: Vec<CertificateFiles>) -> Result<Arc<Self>, CertificateError> {
+        let by_name = ArcSwap::from_pointee(read(&files)?);
+        Ok(Arc::new(Self { files, by_name }))
+    }
+
+    /// Reads them again. When one cannot be served, the old ones stay.
+    ///
+    /// # Errors
+    /// The first that cannot be served.
+    pub fn reload(&self) -> Result<(), CertificateError> {
+        self.by_name.store(Arc::new(read(&self.files)?));
+        Ok(())
+    }
+
+    /// The files.
+    #[must_use]
+    pub fn files(&self) -> &[CertificateFiles] {
+        &self.files
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name()?.to_ascii_lowercase();
+        let by_name = self.by_name.load();
+        if let Some(found) = by_name.get(&name) {
+            return Some(Arc::clone(found));
+        }
+        // A wildcard stands for exactly one label (RFC 6125 §6.4.3).
+        let (_, parent) = name.split_once('.')?;
+        by_name.get(&format!("*.{parent}")).cloned()
+    }
+}
+
+fn read(files: &[CertificateFiles]) -> Result<HashMap<String, Arc<CertifiedKey>>, CertificateError> {
+    let mut by_name = HashMap::new();
+    for pair in files {
+        let certified = Arc::new(read_pair(pair)?);
+        let names = names(&certified, &pair.chain)?;
+        for name in names {
+            by_name.entry(name).or_insert_with(|| Arc::clone(&certified));
+        }
+    }
+    Ok(by_name)
+}
+
+fn read_pair(pair: &CertificateFiles) -> Result<CertifiedKey, CertificateError> {
+    let fault = |file: &Path, what, why: String| CertificateError::File { file: file.display().to_string(), what, why };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&pair.chain)
+        .and_then(Iterator::collect)
+        .map_err(|e| fault(&pair.chain, "certificate in PEM", e.to_string()))?;
+    if chain.is_empty() {
+        return Err(fault(&pair.chain, "certificate in PEM", "there is no `BEGIN CERTIFICATE`".to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&pair.key).map_err(|e| fault(&pair.key, "private key in PEM", e.to_string()))?;
+    let misfit = |why: String| CertificateError::Pair {
+        key: pair.key.display().to_string(),
+        chain: pair.chain.display().to_string(),
+        why,
+    };
+    let signer = any_supported_type(&key).map_err(|e| misfit(e.to_string()))?;
+    let certified = CertifiedKey::new(chain, signer);
+    certified.keys_match().map_err(|e| misfit(e.to_string()))?;
+    Ok(certified)
+}
+
+fn names(certified: &CertifiedKey, file: &Path) -> Result<Vec<String>, CertificateError> {
+    let fault = |why: &dyn std::fmt::Display| CertificateError::File {
+        file: file.display().to_string(),
+        what: "certificate that can be read",
+        why: why.to_string(),
+    };
+    let leaf = certified.end_entity_cert().map_err(|e| fault(&e))?;
+    let leaf = rustls::server::ParsedCertificate::try_from(leaf).map_err(|e| fault(&e))?;
+    let _ = leaf;
+    let der = certified.cert.first().map(|c| c.as_ref()).unwrap_or_default();
+    let (_, parsed) = x509_parser::parse_x509_certificate(der).map_err(|e| fault(&e))?;
+    let mut names = Vec::new();
+    if let Ok(Some(san)) = parsed.subject_alternative_name() {
+        for name in &san.value.general_names {
+            if let x509_parser::extensions::GeneralName::DNSName(name) = name {
+                names.push(name.to_ascii_lowercase());
+            }
+        }
+    }
+    if names.is_empty() {
+        return Err(CertificateError::NoName { file: file.display().to_string() });
+    }
+    Ok(names)
+}
+
+/// Notes the name of the handshake for the check against the host.
+struct NoteHandshake;
+
+#[async_trait]
+impl TlsAccept for NoteHandshake {
+    async fn handshake_complete_callback(&self, tls: &TlsRef) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(Arc::new(Handshake { server_name: tls.server_name().map(str::to_ascii_lowercase) }))
+    }
+}
+
+/// Reads the PROXY protocol header that stands before the TLS handshake.
+struct ProxyHeaderFirst {
+    proxies: Arc<TrustedProxies>,
+    within: std::time::Duration,
+}
+
+#[async_trait]
+impl PreTlsProcess for ProxyHeaderFirst {
+    async fn process(&self, stream: &mut L4Stream) -> pingora::Result<()> {
+        let read = tokio::time::timeout(self.within, take_proxy_header(stream, &self.proxies)).await;
+        let why = match read {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(why)) => why,
+            Err(_) => "it did not arrive in time".to_owned(),
+        };
+        tracing::warn!(why, "a connection without a valid PROXY protocol header was refused");
+        pingora::Error::e_explain(pingora::ErrorType::InvalidHTTPHeader, "no valid PROXY protocol header")
+    }
+}
+
+/// Builds the service of one address.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub(crate) fn service(
+    listen: &Listen,
+    certificates: Option<&Arc<Certificates>>,
+    house: &Arc<House>,
+    census: &Arc<Census>,
+    conf: &Arc<ServerConf>,
+) -> pingora::Result<Service<Connections>> {
+    let plain = certificates.is_none();
+    let proxy = http_proxy(conf, Door(Arc::clone(house)));
+    let exchanges = Exchanges::new(
+        proxy,
+        Arc::clone(&house.inflight),
+        Arc::clone(&house.clock),
+        house.limits.clone(),
+        plain && listen.h2,
+    );
+    let proxies = listen.proxy_protocol.then(|| Arc::clone(&house.proxies));
+    let app = Connections::new(exchanges, Arc::clone(census), house.limits.header_max, proxies.clone());
+    let address = listen.address.to_string();
+    let mut service = Service::new(format!("listen {address}"), app);
+    match certificates {
+        None => service.add_tcp(&address),
+        Some(certificates) => {
+            let mut tls = TlsSettings::with_callbacks(Box::new(NoteHandshake))?;
+            tls.set_cert_resolver(Arc::clone(certificates) as Arc<dyn ResolvesServerCert>);
+            match (listen.h1, listen.h2) {
+                (true, true) => tls.enable_h2(),
+                (false, true) => tls.set_alpn(pingora::protocols::ALPN::H2),
+                (true | false, false) => tls.set_alpn(pingora::protocols::ALPN::H1),
+            }
+            if let Some(proxies) = proxies {
+                let first = ProxyHeaderFirst { proxies, within: house.limits.header_max };
+                service.endpoints().set_pre_tls_callback(Arc::new(first));
+            }
+            service.add_tls_with_settings(&address, None, tls);
+        }
+    }
+    Ok(service)
+}

@@ -1,0 +1,302 @@
+//! A request comes in: accept → identify → enrich → revocation → authorize → forward → record.
+//!
+//! Each stage is a file. It takes the evidence of the stage before by value and returns its own,
+//! whose fields are private and which is built in that file only:
+//!
+//! ```text
+//!  Accepted ─► Identified ─► Enriched ─► Unrevoked ─► Permit ─► an upstream
+//! ```
+//! Whatever stage refuses, the refusal is answered and recorded here, once.
+
+pub mod accept;
+pub mod identify;
+pub mod enrich;
+pub mod revocation;
+pub mod authorize;
+pub mod forward;
+pub mod record;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use doorward_audit::{Audit, Protocol};
+use doorward_context::{Calendar, Places, TrustedProxies};
+use doorward_identity::Verifier;
+use doorward_model::time::Clock;
+use doorward_model::{Refusal, RefusalCode, limits};
+use doorward_policy::Policies;
+use doorward_state::Revocations;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use crate::answer::{Reader, answer};
+use crate::assertion::Signer;
+use crate::config::Limits;
+use crate::gate::Running;
+use crate::inflight::Inflight;
+use crate::metrics::Metrics;
+use crate::routes::RouteTable;
+use crate::upstream::Streaming;
+use authorize::Permit;
+use record::Story;
+
+/// Time since some instant that never goes back.
+pub type Ticks = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// Everything that the stages work with. One for all listeners.
+pub struct House {
+    /// Host and path to app and route.
+    pub routes: RouteTable,
+    /// Whose word about the client's address counts.
+    pub proxies: Arc<TrustedProxies>,
+    /// Who is asking.
+    pub verifier: Arc<Verifier>,
+    /// Where an address is.
+    pub places: Arc<Places>,
+    /// The company's time.
+    pub calendar: Calendar,
+    /// Who was cut off.
+    pub revocations: Arc<Revocations>,
+    /// What runs.
+    pub inflight: Arc<Inflight>,
+    /// The policies in force.
+    pub policies: Arc<Policies>,
+    /// Signs assertions.
+    pub signer: Arc<Signer>,
+    /// The log.
+    pub audit: Arc<Audit>,
+    /// The numbers.
+    pub metrics: Arc<Metrics>,
+    /// The bounds.
+    pub limits: Limits,
+    /// How far an issuer's clock may be off.
+    pub issuer_skew: Duration,
+    /// What time it is.
+    pub clock: Clock,
+    /// How much time has passed.
+    pub ticks: Ticks,
+}
+
+/// The pipeline, hung into Pingora's filters.
+#[derive(Clone)]
+pub struct Door(pub Arc<House>);
+
+/// What belongs to one exchange while it runs.
+pub struct Exchange {
+    /// Its place in the gate; none outside of it, and then it is refused.
+    running: Option<Arc<Running>>,
+    /// What will be recorded.
+    story: Story,
+    /// The proof that it may pass.
+    permit: Option<Permit>,
+}
+
+impl Door {
+    /// Every stage up to the permit.
+    async fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Permit, Refusal> {
+        let house = &self.0;
+        let running = exchange
+            .running
+            .as_ref()
+            .ok_or_else(|| Refusal::new(RefusalCode::Internal, "the exchange is not in the gate"))?;
+        let accepted = accept::accept(house, session, running, &mut exchange.story)?;
+        let identified = identify::identify(house, accepted, &mut exchange.story).await?;
+        let enriched = enrich::enrich(house, identified, &mut exchange.story);
+        let unrevoked = revocation::check(house, enriched, running)?;
+        authorize::authorize(house, unrevoked, &mut exchange.story)
+    }
+
+    async fn refuse(&self, session: &mut Session, exchange: &mut Exchange, refusal: &Refusal) -> Result<()> {
+        if let Some(running) = &exchange.running {
+            running.leave();
+        }
+        let reader = Reader::of(session.req_header());
+        let head_only = session.req_header().method == http::Method::HEAD;
+        let written = answer(refusal, reader, exchange.story.request_id(), head_only)?;
+        exchange.story.refused(refusal, written.head.status.as_u16());
+        // What was not read of a refused request must not be taken for the next one.
+        if !session.is_body_empty() || closes_connection(refusal.code) {
+            session.set_keepalive(None);
+        }
+        let end = written.body.is_empty();
+        session.write_response_header(Box::new(written.head), end).await?;
+        if !end {
+            session.write_response_body(Some(Bytes::from(written.body)), true).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Refusals after which nothing more is wanted from a connection.
+const fn closes_connection(code: RefusalCode) -> bool {
+    matches!(
+        code,
+        RefusalCode::BadRequest
+            | RefusalCode::HeaderTooLarge
+            | RefusalCode::BodyTooLarge
+            | RefusalCode::RequestTimeout
+            | RefusalCode::Misdirected
+            | RefusalCode::Revoked
+            | RefusalCode::Disabled
+            | RefusalCode::Overloaded
+    )
+}
+
+#[async_trait]
+impl ProxyHttp for Door {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange { running: Running::current(), story: Story::begin(&self.0), permit: None }
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+        if let Some(running) = &exchange.running {
+            running.headers_arrived();
+        }
+        let limits = &self.0.limits;
+        session.set_keepalive(Some(limits.keepalive_max.as_secs()));
+        session.set_read_timeout(Some(limits.body_idle_max));
+        session.set_write_timeout(Some(limits.body_idle_max));
+        session.set_total_drain_timeout(Some(Duration::from_secs(limits::REFUSED_BODY_SECONDS_MAX)));
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        match self.admit(session, exchange).await {
+            Ok(permit) => {
+                if permit.streaming() == Streaming::Yes {
+                    session.set_read_timeout(Some(self.0.limits.stream_idle_max));
+                    session.set_write_timeout(Some(self.0.limits.stream_idle_max));
+                }
+                exchange.permit = Some(permit);
+                Ok(false)
+            }
+            Err(refusal) => {
+                self.refuse(session, exchange, &refusal).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        let permit = exchange
+            .permit
+            .as_ref()
+            .ok_or_else(|| Error::explain(ErrorType::InternalError, "no permit, no upstream"))?;
+        forward::peer(&self.0, permit, &mut exchange.story)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let permit = exchange
+            .permit
+            .as_ref()
+            .ok_or_else(|| Error::explain(ErrorType::InternalError, "no permit, no upstream"))?;
+        forward::prepare(&self.0, permit, request, &exchange.story)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let received = exchange.story.received(body.as_ref().map_or(0, Bytes::len));
+        let max = exchange.permit.as_ref().and_then(Permit::request_body_bytes_max);
+        if max.is_some_and(|max| received > max) {
+            return Error::e_explain(ErrorType::HTTPStatus(413), "the body is larger than the app allows");
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if response.status.is_informational() && response.status != http::StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        if let Some(running) = &exchange.running {
+            if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
+                running.slot.becomes(Protocol::WebSocket);
+                if let Some(connection) = &running.connection {
+                    connection.line.upgrade();
+                }
+            } else if is_event_stream(response) {
+                running.slot.becomes(Protocol::EventStream);
+            }
+        }
+        exchange.story.answered(response.status.as_u16(), exchange.running.as_deref());
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        exchange.story.sent(body.as_ref().map_or(0, Bytes::len));
+        Ok(None)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        error.set_retry(exchange.story.may_connect_again());
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+        let refusal = forward::failure(error);
+        let killed = exchange.running.as_ref().is_some_and(|r| r.slot.is_ended());
+        let client_gone = *error.esource() == ErrorSource::Downstream && refusal.code == RefusalCode::Internal;
+        exchange.story.failed(error, killed);
+        if !killed && !client_gone && session.response_written().is_none() {
+            if let Err(e) = self.refuse(session, exchange, &refusal).await {
+                tracing::debug!(error = %e, "an answer could not be written");
+            }
+            session.set_keepalive(None);
+        }
+        FailToProxy { error_code: refusal.code.status(), can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        let _ = session;
+        exchange.story.end(error.is_some(), exchange.running.as_deref());
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+        // The story tells it, with the request's id and without its query.
+        true
+    }
+
+    fn request_summary(&self, _session: &Session, exchange: &Exchange) -> String {
+        // Pingora's own would show the query, in which some apps carry secrets.
+        format!("request {}", exchange.story.request_id())
+    }
+}
+
+fn is_event_stream(response: &ResponseHeader) -> bool {
+    response
+        .headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|v| v.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"))
+}

@@ -1,0 +1,381 @@
+//! Is this a request, to whom, and from where?
+//!
+//! Structure only: nothing here trusts the client. What could be read in two ways is refused.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use doorward_audit::trail::{Arrival, HttpVersion, TraceIds};
+use doorward_audit::Protocol;
+use doorward_identity::Credential;
+use doorward_model::{Refusal, RefusalCode, UnixMillis, limits};
+use doorward_policy::Action;
+use http::{HeaderMap, Version, header};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+
+use crate::gate::Running;
+use crate::listen::Handshake;
+use crate::pipeline::House;
+use crate::pipeline::record::Story;
+use crate::routes::{Resolved, Unresolved, host_name};
+use crate::upstream::Streaming;
+
+/// Proof that a request is well-formed and leads to one route.
+pub struct Accepted {
+    resolved: Resolved,
+    action: Action,
+    host: String,
+    client: IpAddr,
+    now: UnixMillis,
+    tls: bool,
+    streaming: Streaming,
+    user_agent: Option<String>,
+    bearer: Option<String>,
+}
+
+impl Accepted {
+    /// App, route and path.
+    #[must_use]
+    pub const fn resolved(&self) -> &Resolved {
+        &self.resolved
+    }
+
+    /// What is to be done.
+    #[must_use]
+    pub const fn action(&self) -> Action {
+        self.action
+    }
+
+    /// The host, without port, in lower case.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The client's address, behind the proxies that are trusted.
+    #[must_use]
+    pub const fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    /// When the request arrived.
+    #[must_use]
+    pub const fn now(&self) -> UnixMillis {
+        self.now
+    }
+
+    /// Whether the client speaks TLS to us.
+    #[must_use]
+    pub const fn tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Whether the exchange may be silent for long.
+    pub(crate) const fn streaming(&self) -> Streaming {
+        self.streaming
+    }
+
+    /// The header `User-Agent`, if it is text.
+    #[must_use]
+    pub fn user_agent(&self) -> Option<&str> {
+        self.user_agent.as_deref()
+    }
+
+    /// What was presented.
+    #[must_use]
+    pub fn credential(&self) -> Credential<'_> {
+        self.bearer.as_deref().map_or(Credential::NotPresented, Credential::Bearer)
+    }
+}
+
+fn bad(detail: impl Into<String>) -> Refusal {
+    Refusal::new(RefusalCode::BadRequest, detail)
+}
+
+/// Checks the structure of a request and resolves its route.
+pub(crate) fn accept(
+    house: &House,
+    session: &Session,
+    running: &Running,
+    story: &mut Story,
+) -> Result<Accepted, Refusal> {
+    let request = session.req_header();
+    let now = running.slot.started_at().max((house.clock)());
+    let peer = peer_ip(session);
+    let handshake = session
+        .digest()
+        .and_then(|d| d.ssl_digest.as_ref())
+        .map(|d| d.extension.get::<Handshake>().cloned().unwrap_or_default());
+    let host = host_of(request);
+    let resolved = host.as_deref().map(|h| house.routes.resolve(h, request.uri.path()));
+    begin(story, request, host.as_deref().unwrap_or_default(), resolved.as_ref(), peer, now, house);
+
+    let peer = peer.ok_or_else(|| Refusal::new(RefusalCode::Internal, "the peer has no IP address"))?;
+    check_size(request, house)?;
+    let upgrade = is_websocket(session, &request.headers)?;
+    let method = request.method.as_str();
+    let action = match (upgrade, Action::from_method(method)) {
+        (_, None) => {
+            let detail = format!("the method `{}` is not forwarded", method.chars().take(20).collect::<String>());
+            return Err(Refusal::new(RefusalCode::MethodNotAllowed, detail));
+        }
+        (true, Some(Action::Get)) => Action::Upgrade,
+        (true, Some(_)) => return Err(bad("a WebSocket is opened with GET")),
+        (false, Some(action)) => action,
+    };
+    check_framing(request)?;
+    let host = host.ok_or_else(|| bad("the host is missing, given twice, or not a host name"))?;
+    if let Some(handshake) = &handshake
+        && handshake.server_name.as_deref().is_some_and(|sni| sni != host)
+    {
+        return Err(Refusal::new(RefusalCode::Misdirected, "the TLS handshake named another host"));
+    }
+    let client = client_address(house, peer, &request.headers);
+    check_target(request, &host)?;
+    let resolved = resolved.unwrap_or(Err(Unresolved::NoHost)).map_err(|why| match why {
+        Unresolved::NoHost => Refusal::new(RefusalCode::NoRoute, "no app has this host"),
+        Unresolved::NoPath => Refusal::new(RefusalCode::NoRoute, "no app of this host has this path"),
+        Unresolved::Path(fault) => bad(fault.as_str()),
+    })?;
+    check_query(request)?;
+    if let Some(route) = resolved.route() {
+        story.routed(&route.facts.id);
+    }
+    let client = client?;
+    let app = &resolved.app.app;
+    if let (Some(max), Some(length)) = (app.request_body_bytes_max, content_length(&request.headers))
+        && length > max
+    {
+        return Err(Refusal::new(RefusalCode::BodyTooLarge, format!("{length} bytes, {max} are allowed")));
+    }
+    if upgrade {
+        check_origin(request, &host, handshake.is_some(), app)?;
+    }
+    let bearer = match Credential::from_headers(request.headers.get_all(header::AUTHORIZATION).iter().map(|v| v.as_bytes()))? {
+        Credential::Bearer(token) => Some(token.to_owned()),
+        Credential::NotPresented => None,
+    };
+    Ok(Accepted {
+        action,
+        host,
+        client,
+        now,
+        tls: handshake.is_some(),
+        streaming: streaming(running.slot.protocol(), upgrade, &request.headers),
+        user_agent: text(&request.headers, &header::USER_AGENT),
+        bearer,
+        resolved,
+    })
+}
+
+/// Begins the story with the path that was matched; where none was, with what was sent.
+fn begin(
+    story: &mut Story,
+    request: &RequestHeader,
+    host: &str,
+    resolved: Option<&Result<Resolved, Unresolved>>,
+    peer: Option<IpAddr>,
+    now: UnixMillis,
+    house: &House,
+) {
+    let version = match request.version {
+        Version::HTTP_2 => HttpVersion::Http2,
+        Version::HTTP_10 => HttpVersion::Http10,
+        _ => HttpVersion::Http11,
+    };
+    let from_proxy = peer.is_some_and(|p| house.proxies.trusts(p));
+    let inbound = from_proxy.then(|| text(&request.headers, &header::HeaderName::from_static("traceparent"))).flatten();
+    let trace = trace_ids(inbound.as_deref());
+    let request_id = Arc::clone(story.request_id());
+    story.arrived(Arrival {
+        request_id: &request_id,
+        received_at: now,
+        method: request.method.as_str(),
+        host,
+        path: match resolved {
+            Some(Ok(resolved)) => resolved.path.as_str(),
+            Some(Err(_)) | None => request.uri.path(),
+        },
+        http_version: version,
+        user_agent: request.headers.get(header::USER_AGENT).map(|v| v.as_bytes()),
+        peer: peer.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
+        trace: Some(trace),
+    });
+}
+
+/// A trace of our own, or the one that a trusted proxy began (W3C Trace Context §3.2).
+fn trace_ids(inbound: Option<&str>) -> TraceIds {
+    let span_id = uuid::Uuid::new_v4().as_u64_pair().0.to_be_bytes();
+    let parent = inbound.and_then(|t| {
+        let mut parts = t.split('-');
+        let (version, id) = (parts.next()?, parts.next()?);
+        let valid = version == "00" && id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        u128::from_str_radix(id, 16).ok().filter(|id| valid && *id != 0)
+    });
+    TraceIds { trace_id: parent.unwrap_or_else(|| uuid::Uuid::new_v4().as_u128()).to_be_bytes(), span_id }
+}
+
+fn peer_ip(session: &Session) -> Option<IpAddr> {
+    match session.client_addr()? {
+        pingora::protocols::l4::socket::SocketAddr::Inet(a) => Some(a.ip().to_canonical()),
+        pingora::protocols::l4::socket::SocketAddr::Unix(_) => None,
+    }
+}
+
+fn text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
+    headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned)
+}
+
+/// The one host of a request, in lower case and without port (RFC 9112 §3.2, RFC 9113 §8.3.1).
+fn host_of(request: &RequestHeader) -> Option<String> {
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let header = hosts.next();
+    if hosts.next().is_some() {
+        return None;
+    }
+    let header = header.map(|h| h.to_str().ok().map(str::to_ascii_lowercase));
+    let authority = request.uri.authority().map(|a| a.as_str().to_ascii_lowercase());
+    let authority = match (header, authority) {
+        (Some(None), _) | (None, None) => return None,
+        (Some(Some(header)), Some(authority)) if header != authority => return None,
+        (Some(Some(header)), _) => header,
+        (None, Some(authority)) => authority,
+    };
+    host_name(&authority).map(str::to_owned)
+}
+
+fn client_address(house: &House, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, Refusal> {
+    if house.proxies.is_nobody() {
+        return Ok(peer);
+    }
+    let values: Vec<&[u8]> =
+        headers.get_all(house.proxies.header().name()).iter().map(|v| v.as_bytes()).collect();
+    house.proxies.client_address(peer, &values)
+}
+
+fn check_size(request: &RequestHeader, house: &House) -> Result<(), Refusal> {
+    let limits = &house.limits;
+    let target = request.uri.path_and_query().map_or(0, |p| p.as_str().len());
+    let bytes: usize = request.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
+    if request.headers.len() > limits.header_count_max || bytes > limits.header_bytes_max {
+        let detail = format!("{} header lines with {bytes} bytes", request.headers.len());
+        return Err(Refusal::new(RefusalCode::HeaderTooLarge, detail));
+    }
+    if target > limits::TARGET_BYTES_MAX {
+        return Err(Refusal::new(RefusalCode::HeaderTooLarge, format!("a request target of {target} bytes")));
+    }
+    Ok(())
+}
+
+/// One body length, told in one way (RFC 9112 §6.1, §6.3).
+fn check_framing(request: &RequestHeader) -> Result<(), Refusal> {
+    let headers = &request.headers;
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Err(bad("`transfer-encoding` is something else than `chunked`, once"));
+        }
+        if headers.contains_key(header::CONTENT_LENGTH) {
+            return Err(bad("the request has `transfer-encoding` and `content-length`"));
+        }
+        if request.version == Version::HTTP_10 {
+            return Err(bad("HTTP/1.0 has no `transfer-encoding`"));
+        }
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next()
+        && (lengths.next().is_some() || length.is_empty() || !length.as_bytes().iter().all(u8::is_ascii_digit))
+    {
+        return Err(bad("`content-length` is not one number"));
+    }
+    Ok(())
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether a WebSocket is asked for, in the one way that RFC 6455 §4.1 knows. Another upgrade is
+/// not an error: it is stripped, as hop-by-hop headers are.
+fn is_websocket(session: &Session, headers: &HeaderMap) -> Result<bool, Refusal> {
+    let wants = headers
+        .get_all(header::UPGRADE)
+        .iter()
+        .any(|v| v.as_bytes().to_ascii_lowercase().windows(9).any(|w| w == b"websocket"));
+    if !wants || !session.is_upgrade_req() {
+        return Ok(false);
+    }
+    let mut upgrades = headers.get_all(header::UPGRADE).iter();
+    let exact = upgrades.next().is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let nominated = headers.get_all(header::CONNECTION).iter().any(|v| {
+        v.to_str().is_ok_and(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case("upgrade")))
+    });
+    if !exact || upgrades.next().is_some() || !nominated {
+        return Err(bad("a WebSocket is asked for in a way that servers read differently"));
+    }
+    // What follows the header of an upgrade is not the body of a request (S16).
+    if headers.contains_key(header::TRANSFER_ENCODING) || content_length(headers).is_some_and(|l| l > 0) {
+        return Err(bad("a request for a WebSocket has no body"));
+    }
+    Ok(true)
+}
+
+/// A page of another site may not open a WebSocket with the rights of the person in front of it
+/// (RFC 6455 §10.2, incident class S18). A program sends no `Origin`.
+fn check_origin(
+    request: &RequestHeader,
+    host: &str,
+    tls: bool,
+    app: &crate::config::App,
+) -> Result<(), Refusal> {
+    let mut origins = request.headers.get_all(header::ORIGIN).iter();
+    let Some(origin) = origins.next() else { return Ok(()) };
+    let foreign = || Refusal::new(RefusalCode::ForeignOrigin, "a page of another origin asked for a WebSocket");
+    if origins.next().is_some() {
+        return Err(foreign());
+    }
+    let origin = origin.to_str().map_err(|_| foreign())?.to_ascii_lowercase();
+    let scheme = if tls { "https://" } else { "http://" };
+    // Behind a proxy that ends TLS the page's scheme is not ours: the host decides.
+    let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    let own = authority.and_then(host_name) == Some(host) && (origin.starts_with(scheme) || !tls);
+    if own || app.websocket_origins.contains(&origin) { Ok(()) } else { Err(foreign()) }
+}
+
+/// The request target must be in origin form, or in absolute form with the authority that the
+/// host says (RFC 9112 §3.2). A fragment has no place in it.
+fn check_target(request: &RequestHeader, host: &str) -> Result<(), Refusal> {
+    let uri = &request.uri;
+    if let Some(authority) = uri.authority()
+        && host_name(&authority.as_str().to_ascii_lowercase()) != Some(host)
+    {
+        return Err(bad("the request target names another host"));
+    }
+    if request.version != Version::HTTP_2
+        && let Some(scheme) = uri.scheme_str()
+        && !matches!(scheme, "http" | "https")
+    {
+        return Err(bad("the request target has a scheme that is not HTTP"));
+    }
+    if request.raw_path().contains(&b'#') {
+        return Err(bad("the request target has a fragment"));
+    }
+    Ok(())
+}
+
+/// A query is passed on as it is, so it must not hold what ends a request line or a URL.
+fn check_query(request: &RequestHeader) -> Result<(), Refusal> {
+    let query = request.uri.query().unwrap_or_default();
+    if query.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
+        return Ok(());
+    }
+    Err(bad("the query has a byte that must be escaped"))
+}
+
+fn streaming(protocol: Protocol, upgrade: bool, headers: &HeaderMap) -> Streaming {
+    let events = headers
+        .get(header::ACCEPT)
+        .is_some_and(|v| v.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"));
+    if upgrade || events || protocol == Protocol::Grpc { Streaming::Yes } else { Streaming::No }
+}

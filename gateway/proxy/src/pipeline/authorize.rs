@@ -1,0 +1,110 @@
+//! May they?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_audit::{Outcome, Ruling};
+use doorward_context::calendar;
+use doorward_model::{LifecycleStage, Principal, Refusal, RefusalCode};
+use doorward_policy::{Question, Weekday};
+
+use crate::config::{App, AuditNeed};
+use crate::pipeline::House;
+use crate::pipeline::accept::Accepted;
+use crate::pipeline::record::Story;
+use crate::pipeline::revocation::Unrevoked;
+use crate::upstream::{Streaming, Upstreams};
+
+/// Proof that one request may pass to one app: well-formed, identified, not cut off, permitted
+/// by the policies, and recordable. Without it no upstream can be reached.
+pub struct Permit {
+    unrevoked: Unrevoked,
+}
+
+impl Permit {
+    pub(crate) const fn accepted(&self) -> &Accepted {
+        self.unrevoked.enriched().identified().accepted()
+    }
+
+    pub(crate) fn principal(&self) -> &Arc<Principal> {
+        self.unrevoked.enriched().identified().principal()
+    }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.accepted().resolved().app.app
+    }
+
+    pub(crate) fn upstream(&self) -> &Upstreams {
+        &self.accepted().resolved().app.upstream
+    }
+
+    pub(crate) const fn streaming(&self) -> Streaming {
+        self.accepted().streaming()
+    }
+
+    pub(crate) fn request_body_bytes_max(&self) -> Option<u64> {
+        self.app().request_body_bytes_max
+    }
+}
+
+/// Asks the policies in force.
+pub(crate) fn authorize(house: &House, unrevoked: Unrevoked, story: &mut Story) -> Result<Permit, Refusal> {
+    let enriched = unrevoked.enriched();
+    let identified = enriched.identified();
+    let accepted = identified.accepted();
+    let route = accepted
+        .resolved()
+        .route()
+        .ok_or_else(|| Refusal::new(RefusalCode::Internal, "the route is gone"))?;
+    let moment = enriched.moment();
+    let began = (house.ticks)();
+    let verdict = house.policies.bundle().decide(&Question {
+        principal: identified.principal(),
+        owner_stage: LifecycleStage::Unknown,
+        action: accepted.action(),
+        route: &route.facts,
+        session: identified.assurance(),
+        device: identified.device(),
+        place: enriched.place(),
+        risk: identified.risk(),
+        now: moment.now,
+        local_time: moment.local_time,
+        weekday: weekday(moment.weekday),
+        host: accepted.host(),
+        path: accepted.resolved().path.as_str(),
+        user_agent: accepted.user_agent(),
+    });
+    let took: Duration = (house.ticks)().saturating_sub(began);
+    let allowed = verdict.is_allow();
+    let refusal = verdict.refusal;
+    let code = refusal.as_ref().map_or(RefusalCode::NoPermit, |r| r.code);
+    story.decided(
+        Ruling {
+            outcome: if allowed { Outcome::Allowed } else { Outcome::Denied(code) },
+            determining: verdict.determining,
+            errors: verdict.errors.into_iter().map(|(id, why)| format!("{id}: {why}")).collect(),
+            latency_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            revision: verdict.revision.to_string().into(),
+        },
+        took,
+    );
+    if !allowed {
+        return Err(refusal.unwrap_or_else(|| Refusal::new(RefusalCode::NoPermit, "no policy permits it")));
+    }
+    if accepted.resolved().app.app.audit == AuditNeed::Required && !house.audit.accepts_grants() {
+        return Err(Refusal::new(RefusalCode::AuditUnavailable, "the audit log cannot be written"));
+    }
+    Ok(Permit { unrevoked })
+}
+
+const fn weekday(day: calendar::Weekday) -> Weekday {
+    match day {
+        calendar::Weekday::Mon => Weekday::Mon,
+        calendar::Weekday::Tue => Weekday::Tue,
+        calendar::Weekday::Wed => Weekday::Wed,
+        calendar::Weekday::Thu => Weekday::Thu,
+        calendar::Weekday::Fri => Weekday::Fri,
+        calendar::Weekday::Sat => Weekday::Sat,
+        calendar::Weekday::Sun => Weekday::Sun,
+    }
+}

@@ -1,0 +1,78 @@
+//! To the app: which instance, what it is told, and what its failures mean.
+
+use doorward_model::{Refusal, RefusalCode};
+use http::Uri;
+use http::uri::PathAndQuery;
+use pingora::http::RequestHeader;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use crate::headers::{self, Told};
+use crate::pipeline::House;
+use crate::pipeline::authorize::Permit;
+use crate::pipeline::record::Story;
+
+/// The next instance of the permitted app.
+pub(crate) fn peer(house: &House, permit: &Permit, story: &mut Story) -> Result<Box<HttpPeer>> {
+    let idle_max = house.limits.stream_idle_max;
+    let Some(peer) = permit.upstream().peer(permit, permit.streaming(), idle_max) else {
+        return Err(Error::explain(ErrorType::ConnectNoRoute, "no instance of the app is well").into_up());
+    };
+    if let pingora::protocols::l4::socket::SocketAddr::Inet(address) = &peer._address {
+        story.forwarded(*address);
+    }
+    Ok(Box::new(peer))
+}
+
+/// Makes the request what the app gets: the path that was matched, and our word for who asks.
+pub(crate) fn prepare(house: &House, permit: &Permit, request: &mut RequestHeader, story: &Story) -> Result<()> {
+    let accepted = permit.accepted();
+    let path = accepted.resolved().path.as_str();
+    let target = match request.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let target = PathAndQuery::try_from(target).map_err(|_| internal("the target cannot be written"))?;
+    let mut parts = request.uri.clone().into_parts();
+    parts.path_and_query = Some(target);
+    if request.version != http::Version::HTTP_2 {
+        parts.scheme = None;
+        parts.authority = None;
+    }
+    request.set_uri(Uri::from_parts(parts).map_err(|_| internal("the target cannot be written"))?);
+    let assertion = house.signer.assertion(permit.principal(), &permit.app().id, accepted.now());
+    if assertion.is_none() && permit.principal().id().is_some() {
+        return Err(internal("the assertion cannot be signed"));
+    }
+    let told = Told {
+        principal: permit.principal(),
+        assertion: assertion.as_deref(),
+        request_id: story.request_id(),
+        client: accepted.client(),
+        host: accepted.host(),
+        tls: accepted.tls(),
+        traceparent: &story.traceparent(),
+        pass_token: permit.app().pass_token,
+    };
+    headers::prepare(request, &told).map_err(|refusal| internal(&refusal.detail))
+}
+
+fn internal(why: &str) -> Box<Error> {
+    Error::explain(ErrorType::InternalError, why.to_owned())
+}
+
+/// What an error of Pingora means to the client.
+pub(crate) fn failure(error: &Error) -> Refusal {
+    use ErrorType as E;
+    let code = match (&error.etype, &error.esource) {
+        (E::HTTPStatus(413), _) => RefusalCode::BodyTooLarge,
+        (E::HTTPStatus(408), _) | (E::ReadTimedout, ErrorSource::Downstream) => RefusalCode::RequestTimeout,
+        (E::InvalidHTTPHeader, ErrorSource::Downstream) => RefusalCode::BadRequest,
+        (E::ConnectTimedout | E::ReadTimedout | E::WriteTimedout | E::TLSHandshakeTimedout, ErrorSource::Upstream) => {
+            RefusalCode::UpstreamTimeout
+        }
+        (_, ErrorSource::Upstream) => RefusalCode::UpstreamUnavailable,
+        (_, _) => RefusalCode::Internal,
+    };
+    Refusal::new(code, format!("{:?} {}", error.etype, error.context.as_ref().map_or("", |c| c.as_str())))
+}

@@ -1,0 +1,209 @@
+//! What is written down of an exchange, whatever way it ends.
+//!
+//! A killed exchange never reaches Pingora's `logging`: its future is dropped. So the story is
+//! told when it is dropped, if nobody told it before.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_audit::trail::Arrival;
+use doorward_audit::{Ending, Event, Protocol, Ruling, Trail};
+use doorward_model::{Place, Refusal, RouteId, limits};
+use pingora::{Error, ErrorSource, ErrorType};
+
+use crate::gate::Running;
+use crate::inflight::Slot;
+use crate::metrics::{Decided, Passed};
+use crate::pipeline::House;
+use crate::pipeline::identify::Identified;
+
+/// The story of one exchange, and the numbers of its end.
+pub(crate) struct Story {
+    house: Arc<House>,
+    request_id: Arc<str>,
+    trail: Option<Trail>,
+    trace: Option<doorward_audit::TraceIds>,
+    began: Duration,
+    route: Option<RouteId>,
+    slot: Option<Arc<Slot>>,
+    received: u64,
+    sent: u64,
+    status: u16,
+    connects: usize,
+    /// The decision is in the log already: this exchange is a long one.
+    told_early: bool,
+    ending: Option<Ending>,
+}
+
+impl Story {
+    pub(crate) fn begin(house: &Arc<House>) -> Self {
+        let slot = Running::current().map(|r| Arc::clone(&r.slot));
+        let request_id = Running::current()
+            .map_or_else(|| uuid::Uuid::now_v7().to_string().into(), |r| r.request_id());
+        Self {
+            began: (house.ticks)(),
+            house: Arc::clone(house),
+            request_id,
+            trail: None,
+            trace: None,
+            route: None,
+            slot,
+            received: 0,
+            sent: 0,
+            status: 0,
+            connects: 0,
+            told_early: false,
+            ending: None,
+        }
+    }
+
+    pub(crate) const fn request_id(&self) -> &Arc<str> {
+        &self.request_id
+    }
+
+    /// The value of the header `traceparent` (W3C Trace Context §3.2).
+    pub(crate) fn traceparent(&self) -> String {
+        let (trace, span) = self.trace.map_or(([0; 16], [0; 8]), |t| (t.trace_id, t.span_id));
+        format!("00-{:032x}-{:016x}-01", u128::from_be_bytes(trace), u64::from_be_bytes(span))
+    }
+
+    pub(crate) fn arrived(&mut self, arrival: Arrival<'_>) {
+        self.trace = arrival.trace;
+        self.trail = Some(Trail::begin(arrival));
+    }
+
+    pub(crate) fn routed(&mut self, route: &RouteId) {
+        self.route = Some(route.clone());
+        if let Some(trail) = &mut self.trail {
+            trail.routed(route);
+        }
+    }
+
+    pub(crate) fn identified(&mut self, who: &Identified) {
+        if let Some(trail) = &mut self.trail {
+            trail.identified(Arc::clone(who.principal()), who.session(), *who.assurance(), who.device());
+        }
+    }
+
+    pub(crate) fn located(&mut self, place: &Arc<Place>) {
+        if let Some(trail) = &mut self.trail {
+            trail.located(Arc::clone(place));
+        }
+    }
+
+    pub(crate) fn decided(&mut self, ruling: Ruling, took: Duration) {
+        self.house.metrics.policy_evaluated(took, !ruling.errors.is_empty());
+        if let Some(trail) = &mut self.trail {
+            trail.decided(ruling);
+        }
+    }
+
+    pub(crate) fn forwarded(&mut self, upstream: SocketAddr) {
+        if let Some(trail) = &mut self.trail {
+            trail.forwarded(upstream);
+        }
+    }
+
+    /// Whether another instance may be tried; counts the tries.
+    pub(crate) fn may_connect_again(&mut self) -> bool {
+        self.connects += 1;
+        self.connects <= limits::UPSTREAM_CONNECT_RETRIES_MAX
+    }
+
+    pub(crate) fn received(&mut self, bytes: usize) -> u64 {
+        self.received += bytes as u64;
+        self.received
+    }
+
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
+    /// The gateway itself said no.
+    pub(crate) fn refused(&mut self, refusal: &Refusal, status: u16) {
+        self.status = status;
+        if let Some(trail) = &mut self.trail {
+            // An app that does not answer is no refusal of ours: the decision stands.
+            if self.ending.is_none() {
+                trail.refused(refusal);
+            }
+            trail.answered(status);
+        }
+        tracing::debug!(request_id = %self.request_id, refusal = %refusal, "refused");
+    }
+
+    /// The app began to answer. A long exchange is recorded now, as its end may be far.
+    pub(crate) fn answered(&mut self, status: u16, running: Option<&Running>) {
+        self.status = status;
+        let Some(trail) = &mut self.trail else { return };
+        trail.answered(status);
+        let Some(running) = running else { return };
+        let protocol = running.slot.protocol();
+        trail.speaks(protocol);
+        if matches!(protocol, Protocol::WebSocket | Protocol::EventStream | Protocol::Grpc) && !self.told_early {
+            self.told_early = true;
+            self.house.audit.record(Event::RequestDecided(Box::new(trail.clone())));
+        }
+    }
+
+    /// Pingora failed to proxy.
+    pub(crate) fn failed(&mut self, error: &Error, killed: bool) {
+        let timed_out = matches!(error.etype, ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+        self.ending = match (killed, &error.esource, timed_out) {
+            (true, _, _) => None,
+            (false, _, true) => Some(Ending::TimedOut),
+            (false, ErrorSource::Downstream, false) => Some(Ending::ClientGone),
+            (false, ErrorSource::Upstream, false) => Some(Ending::UpstreamFailed),
+            (false, _, false) => None,
+        };
+        if !killed {
+            tracing::info!(request_id = %self.request_id, error = %error.etype.as_str(), source = %error.esource.as_str(), "an exchange failed");
+        }
+    }
+
+    /// The exchange is over and Pingora says so.
+    pub(crate) fn end(&mut self, failed: bool, running: Option<&Running>) {
+        let killed = running.is_some_and(|r| r.slot.is_ended());
+        if self.ending.is_none() && !killed {
+            self.ending = Some(if failed { Ending::ClientGone } else { Ending::Completed });
+        }
+        self.tell();
+    }
+
+    /// Records what is known, once.
+    fn tell(&mut self) {
+        let Some(mut trail) = self.trail.take() else { return };
+        let now = (self.house.ticks)();
+        let took = now.saturating_sub(self.began);
+        let slot = self.slot.as_deref();
+        let terminated = slot.and_then(Slot::cause).map(|cause| Ending::Terminated {
+            revocation: cause.target.to_string().into(),
+            after_micros: u64::try_from(now.saturating_sub(cause.ticks).as_micros()).unwrap_or(u64::MAX),
+        });
+        let protocol = slot.map_or(Protocol::Http1, Slot::protocol);
+        let is_terminated = terminated.is_some();
+        let after = slot.and_then(Slot::cause).map(|cause| now.saturating_sub(cause.ticks));
+        let ending = terminated.or(self.ending.take()).unwrap_or(Ending::ClientGone);
+        trail.speaks(protocol);
+        trail.finished(ending, self.received, self.sent, took);
+        let outcome = trail.outcome();
+        self.house.metrics.decided(&Decided { route: self.route.as_ref(), outcome });
+        self.house.metrics.passed(&Passed { route: self.route.as_ref(), status: self.status, took, protocol, ended_after: after });
+        let event = Box::new(trail);
+        if self.told_early || is_terminated {
+            if !self.told_early {
+                self.house.audit.record(Event::RequestDecided(event.clone()));
+            }
+            self.house.audit.record(Event::ExchangeEnded(event));
+        } else {
+            self.house.audit.record(Event::RequestDecided(event));
+        }
+    }
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        self.tell();
+    }
+}

@@ -1,0 +1,152 @@
+//! Listening, draining and handing over: the life of the process, as far as Pingora leads it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pingora::server::configuration::{Opt, ServerConf};
+use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
+use tokio::sync::{Mutex, watch};
+
+use crate::config::Listen;
+use crate::gate::Census;
+use crate::listen::{self, Certificates};
+use crate::pipeline::House;
+
+/// How the process is asked to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Take no new connections, let what runs come to its end within the drain time.
+    Drain,
+    /// Hand the listening sockets to the process that waits for them, then drain.
+    HandOver,
+    /// Now.
+    Now,
+}
+
+/// What is to be served.
+pub struct Serve {
+    /// Everything that the stages work with.
+    pub house: Arc<House>,
+    /// The addresses.
+    pub listeners: Vec<(Listen, Option<Arc<Certificates>>)>,
+    /// Worker threads for each address.
+    pub threads: usize,
+    /// Take the listening sockets over from the process that runs now.
+    pub take_over: bool,
+    /// Where sockets are handed over; in a folder that only the owner can enter.
+    pub handover_socket: PathBuf,
+    /// Tells when and how to go.
+    pub stop: watch::Receiver<Option<Stop>>,
+}
+
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address cannot be set up.
+    #[error("`{address}` cannot be listened on: {why}")]
+    Listen {
+        /// Which address.
+        address: String,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+/// How many connections are open, for who waits for a drain.
+#[derive(Clone)]
+pub struct OpenConnections(Arc<Census>);
+
+impl OpenConnections {
+    /// The number.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.open()
+    }
+}
+
+struct StopSignal(Mutex<watch::Receiver<Option<Stop>>>);
+
+#[async_trait]
+impl ShutdownSignalWatch for StopSignal {
+    async fn recv(&self) -> ShutdownSignal {
+        let mut stop = self.0.lock().await;
+        let said = stop.wait_for(Option::is_some).await.ok().and_then(|s| *s);
+        match said {
+            Some(Stop::Drain) => ShutdownSignal::GracefulTerminate,
+            Some(Stop::HandOver) => ShutdownSignal::GracefulUpgrade,
+            // Nobody can say anything any more: the rest of the process is gone.
+            Some(Stop::Now) | None => ShutdownSignal::FastShutdown,
+        }
+    }
+}
+
+/// A server that is ready to run.
+pub struct Ready {
+    server: Server,
+    stop: watch::Receiver<Option<Stop>>,
+    open: OpenConnections,
+}
+
+/// Sets everything up. Nothing listens yet; sockets are taken over here.
+///
+/// # Errors
+/// When an address cannot be set up.
+pub fn prepare(serve: Serve) -> Result<Ready, ServeError> {
+    let mut conf = ServerConf::default();
+    conf.threads = serve.threads;
+    // Faster, and it keeps a WebSocket from being lost after its 101: see
+    // docs/decisions/0002-no-work-stealing.md.
+    conf.work_stealing = false;
+    conf.grace_period_seconds = Some(serve.house.limits.drain_max.as_secs());
+    conf.graceful_shutdown_timeout_seconds = Some(1);
+    conf.upgrade_sock = serve.handover_socket.display().to_string();
+    // A first attempt and the retries of `fail_to_connect`, and one for a pooled connection
+    // that the app closed at the same moment.
+    conf.max_retries = doorward_model::limits::UPSTREAM_CONNECT_RETRIES_MAX + 2;
+    let mut opt = Opt::default();
+    opt.upgrade = serve.take_over;
+    let mut server = Server::new_with_opt_and_conf(Some(opt), conf);
+    server.bootstrap();
+    let census = Census::new(&serve.house.limits);
+    for (address, certificates) in &serve.listeners {
+        let service = listen::service(address, certificates.as_ref(), &serve.house, &census, &server.configuration)
+            .map_err(|e| ServeError::Listen { address: address.address.to_string(), why: e.to_string() })?;
+        server.add_service(service);
+    }
+    Ok(Ready { server, stop: serve.stop, open: OpenConnections(census) })
+}
+
+impl Ready {
+    /// How many connections are open.
+    #[must_use]
+    pub fn open_connections(&self) -> OpenConnections {
+        self.open.clone()
+    }
+
+    /// Serves until told to stop. Blocks; must not be called from async code.
+    pub fn run(self) {
+        let shutdown_signal = Box::new(StopSignal(Mutex::new(self.stop)));
+        self.server.run(RunArgs { shutdown_signal });
+    }
+}
+
+/// Keeps what is known of the apps' instances current, for ever. A drain does not stop it.
+pub async fn keep_upstreams_well(house: Arc<House>) {
+    let mut all = tokio::task::JoinSet::new();
+    for app in house.routes.apps() {
+        let app = Arc::clone(app);
+        all.spawn(async move { app.upstream.keep_well().await });
+    }
+    // They never end; should one, its panic is told and the others go on.
+    while let Some(ended) = all.join_next().await {
+        tracing::error!(error = ?ended.err(), "the health checks of an app ended");
+    }
+}
+
+/// Looks up every app's addresses once, before the first request.
+pub async fn resolve_upstreams(house: &House) {
+    for app in house.routes.apps() {
+        app.upstream.resolve().await;
+    }
+}
