@@ -1,0 +1,422 @@
+//! Everything that the log tells of.
+//!
+//! The domain stands here; how an event is written stands in `wire` and the files beside it. The
+//! page `docs/reference/audit-events.md` is generated from the catalogue in `tests/catalogue.rs`.
+
+mod exchange;
+mod house;
+mod standing;
+mod wire;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_model::{Entry, LifecycleStage, Target, UnixMillis};
+
+use crate::log::{Counts, Identity, Sequence};
+use crate::trail::{Ending, Outcome, Protocol, Trail};
+
+pub(crate) use wire::Head;
+
+/// The version of the product block, in every event as `metadata.log_version`.
+pub const LOG_VERSION: &str = "doorward-audit/1";
+/// The version of OCSF that the events follow.
+pub const OCSF_VERSION: &str = "1.8.0";
+
+/// One event.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A request was allowed or denied. A short exchange is recorded once, at its end; a long
+    /// one when it was decided, and again as [`Event::ExchangeEnded`].
+    RequestDecided(Box<Trail>),
+    /// A long exchange ended, or one was ended by a revocation.
+    ExchangeEnded(Box<Trail>),
+    /// Access was taken away.
+    Revocation(Box<Revocation>),
+    /// Another policy bundle is in force.
+    PolicySwapped(Box<PolicySwap>),
+    /// A policy bundle was refused; the one before stays in force.
+    PolicyRejected(Box<PolicyRejection>),
+    /// The GeoIP databases were read anew, or could not be.
+    GeoReloaded(Box<GeoReload>),
+    /// Somebody used the operator API.
+    OperatorCall(Box<OperatorCall>),
+    /// The gateway takes requests.
+    GatewayStarted(Box<GatewayStart>),
+    /// The gateway takes no more requests and waits for those that run.
+    GatewayDraining(Box<GatewayDrain>),
+    /// The gateway is about to exit.
+    GatewayStopped(Box<GatewayStop>),
+    /// Something is missing from the log. Written by the log itself.
+    AuditGap(Box<Gap>),
+    /// A file of an earlier run ended in the middle of a line. Written by the log itself.
+    TornTailRepaired(Box<TornTail>),
+}
+
+/// Who caused something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Somebody with the operator token.
+    Operator {
+        /// Who they say they are: `operator` where the token is all that is known.
+        name: String,
+        /// Where they connect from.
+        address: Option<IpAddr>,
+    },
+    /// The gateway itself: a file changed, a signal arrived.
+    Gateway,
+}
+
+/// Access was taken away: the facts of the receipt.
+#[derive(Clone, Debug)]
+pub struct Revocation {
+    /// The revocation's id; terminated exchanges name it.
+    pub id: Arc<str>,
+    /// Whom it hits.
+    pub target: Target,
+    /// What is now remembered of the target.
+    pub entry: Entry,
+    /// Where the person stands now. For a target that is no person: unknown.
+    pub stage: LifecycleStage,
+    /// Who did it.
+    pub actor: Actor,
+    /// Why, as a word: `operator`, `policy`, ...
+    pub cause: &'static str,
+    /// Why, in the actor's own words.
+    pub note: Option<String>,
+    /// The call that asked for it.
+    pub request_id: Option<Arc<str>>,
+    /// The revision of the policy bundle in force.
+    pub revision: Option<Arc<str>>,
+    /// When the call came in.
+    pub received_at: UnixMillis,
+    /// When the store had it safe.
+    pub durable_at: UnixMillis,
+    /// When new requests were refused on this node.
+    pub enforced_at: UnixMillis,
+    /// When the last running exchange was over, if all of them are.
+    pub ended_at: Option<UnixMillis>,
+    /// How many exchanges were ended, by protocol.
+    pub ended: Vec<(Protocol, u64)>,
+    /// How many still ran when this was written.
+    pub remaining: u64,
+}
+
+/// Another policy bundle is in force.
+#[derive(Clone, Debug)]
+pub struct PolicySwap {
+    /// Who caused it.
+    pub actor: Actor,
+    /// Its revision.
+    pub revision: Arc<str>,
+    /// The revision before, unless it is the first.
+    pub previous: Option<Arc<str>>,
+    /// Where it was read from.
+    pub source: String,
+    /// How many policies it has.
+    pub policies: u64,
+    /// How many of its own cases held.
+    pub cases: u64,
+}
+
+/// A policy bundle was refused.
+#[derive(Clone, Debug)]
+pub struct PolicyRejection {
+    /// Who caused it.
+    pub actor: Actor,
+    /// The revision that stays in force.
+    pub in_force: Option<Arc<str>>,
+    /// Where the refused one was read from.
+    pub source: String,
+    /// What is wrong. The first few are recorded, and how many there are.
+    pub mistakes: Vec<String>,
+}
+
+/// The GeoIP databases were read anew.
+#[derive(Clone, Debug)]
+pub struct GeoReload {
+    /// Who caused it.
+    pub actor: Actor,
+    /// The databases now in use, each with its build time.
+    pub databases: Vec<(String, Option<UnixMillis>)>,
+    /// Why the ones before are kept, if they are.
+    pub kept: Option<String>,
+}
+
+/// Somebody used the operator API.
+#[derive(Clone, Debug)]
+pub struct OperatorCall {
+    /// The call's id.
+    pub request_id: Arc<str>,
+    /// Who.
+    pub actor: Actor,
+    /// What was asked for, as a stable word such as `revoke.user`.
+    pub operation: &'static str,
+    /// The method of the call.
+    pub method: String,
+    /// The path of the call, without the query.
+    pub path: String,
+    /// Whom or what it was about.
+    pub target: Option<String>,
+    /// The status it was answered with.
+    pub status: u16,
+}
+
+/// The gateway takes requests.
+#[derive(Clone, Debug)]
+pub struct GatewayStart {
+    /// The revision of the policy bundle in force.
+    pub revision: Option<Arc<str>>,
+    /// Guards that the configuration switches off: these must be seen.
+    pub exceptions: Vec<String>,
+}
+
+/// The gateway waits for what runs.
+#[derive(Clone, Debug)]
+pub struct GatewayDrain {
+    /// Why: a signal, an upgrade.
+    pub cause: String,
+    /// How many exchanges run.
+    pub running: u64,
+}
+
+/// The gateway is about to exit.
+#[derive(Clone, Debug)]
+pub struct GatewayStop {
+    /// Why.
+    pub cause: String,
+    /// How many exchanges were cut off because the drain took too long.
+    pub cut_off: u64,
+}
+
+/// Why something is missing from the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapCause {
+    /// More was recorded than could be written.
+    Overflow,
+    /// The disk refused, for a while.
+    WriteFailed,
+    /// The file was deleted while it was written.
+    SegmentRemoved,
+    /// The file was renamed, or another one put in its place.
+    SegmentMoved,
+    /// The file became shorter or longer than what was written.
+    SegmentAltered,
+}
+
+impl GapCause {
+    /// Every cause.
+    pub const ALL: [Self; 5] =
+        [Self::Overflow, Self::WriteFailed, Self::SegmentRemoved, Self::SegmentMoved, Self::SegmentAltered];
+
+    /// The word for it in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Overflow => "overflow",
+            Self::WriteFailed => "write_failed",
+            Self::SegmentRemoved => "segment_removed",
+            Self::SegmentMoved => "segment_moved",
+            Self::SegmentAltered => "segment_altered",
+        }
+    }
+}
+
+/// Something is missing from the log.
+#[derive(Clone, Debug)]
+pub struct Gap {
+    /// Why.
+    pub cause: GapCause,
+    /// The first and the last sequence number that is missing. Those between them that are in
+    /// the files are not missing.
+    pub range: Option<(Sequence, Sequence)>,
+    /// How many are missing. For a file that was tampered with: how many were in it.
+    pub lost: Counts,
+    /// What the system said.
+    pub detail: Option<String>,
+    /// Which file, if one is concerned.
+    pub segment: Option<String>,
+}
+
+/// A torn tail was cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// The file.
+    pub segment: String,
+    /// Its size now.
+    pub kept_bytes: u64,
+    /// How much was cut.
+    pub cut_bytes: u64,
+    /// Where the cut bytes are kept.
+    pub aside: String,
+}
+
+/// Which events are given up first when there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// An allowance, or an exchange that ended by itself.
+    Light,
+    /// A denial, a termination, anything else.
+    Heavy,
+}
+
+/// What an event counts as when it is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Allowed,
+    Denied,
+    Ended,
+    Other,
+}
+
+impl Event {
+    /// Every `metadata.event_code`.
+    pub const CODES: [&'static str; 19] = [
+        "access.request.allowed",
+        "access.request.denied",
+        "access.exchange.ended",
+        "access.exchange.terminated",
+        "revocation.user",
+        "revocation.session",
+        "revocation.token",
+        "revocation.device",
+        "revocation.user_at_app",
+        "policy.swapped",
+        "policy.rejected",
+        "geoip.reloaded",
+        "geoip.kept",
+        "operator.call",
+        "gateway.started",
+        "gateway.draining",
+        "gateway.stopped",
+        "audit.gap",
+        "audit.torn_tail_repaired",
+    ];
+
+    /// The code that stands in `metadata.event_code`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::RequestDecided(trail) => match trail.outcome() {
+                Some(Outcome::Allowed) => "access.request.allowed",
+                Some(Outcome::Denied(_)) | None => "access.request.denied",
+            },
+            Self::ExchangeEnded(trail) => {
+                if is_terminated(trail) {
+                    "access.exchange.terminated"
+                } else {
+                    "access.exchange.ended"
+                }
+            }
+            Self::Revocation(revocation) => match revocation.target {
+                Target::User(_) => "revocation.user",
+                Target::Session(_) => "revocation.session",
+                Target::Token(_) => "revocation.token",
+                Target::Device(_) => "revocation.device",
+                Target::UserAtApp(..) => "revocation.user_at_app",
+            },
+            Self::PolicySwapped(_) => "policy.swapped",
+            Self::PolicyRejected(_) => "policy.rejected",
+            Self::GeoReloaded(reload) if reload.kept.is_none() => "geoip.reloaded",
+            Self::GeoReloaded(_) => "geoip.kept",
+            Self::OperatorCall(_) => "operator.call",
+            Self::GatewayStarted(_) => "gateway.started",
+            Self::GatewayDraining(_) => "gateway.draining",
+            Self::GatewayStopped(_) => "gateway.stopped",
+            Self::AuditGap(_) => "audit.gap",
+            Self::TornTailRepaired(_) => "audit.torn_tail_repaired",
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::RequestDecided(trail) => match trail.outcome() {
+                Some(Outcome::Allowed) => Kind::Allowed,
+                Some(Outcome::Denied(_)) | None => Kind::Denied,
+            },
+            Self::ExchangeEnded(_) => Kind::Ended,
+            Self::Revocation(_)
+            | Self::PolicySwapped(_)
+            | Self::PolicyRejected(_)
+            | Self::GeoReloaded(_)
+            | Self::OperatorCall(_)
+            | Self::GatewayStarted(_)
+            | Self::GatewayDraining(_)
+            | Self::GatewayStopped(_)
+            | Self::AuditGap(_)
+            | Self::TornTailRepaired(_) => Kind::Other,
+        }
+    }
+
+    pub(crate) fn weight(&self) -> Weight {
+        match (self, self.kind()) {
+            (_, Kind::Allowed) => Weight::Light,
+            (Self::ExchangeEnded(trail), _) if !is_terminated(trail) => Weight::Light,
+            (_, Kind::Denied | Kind::Ended | Kind::Other) => Weight::Heavy,
+        }
+    }
+
+    /// When it happened, where the event knows that itself.
+    pub(crate) fn time(&self) -> Option<UnixMillis> {
+        match self {
+            Self::RequestDecided(trail) => Some(trail.received_at),
+            Self::ExchangeEnded(trail) => {
+                let duration = trail.finish.as_ref().map_or(Duration::ZERO, |f| f.duration);
+                Some(trail.received_at.plus(duration))
+            }
+            Self::Revocation(revocation) => Some(
+                revocation.ended_at.map_or(revocation.enforced_at, |end| end.max(revocation.enforced_at)),
+            ),
+            Self::PolicySwapped(_)
+            | Self::PolicyRejected(_)
+            | Self::GeoReloaded(_)
+            | Self::OperatorCall(_)
+            | Self::GatewayStarted(_)
+            | Self::GatewayDraining(_)
+            | Self::GatewayStopped(_)
+            | Self::AuditGap(_)
+            | Self::TornTailRepaired(_) => None,
+        }
+    }
+
+    /// Appends the event to `out` as one line of JSON.
+    pub(crate) fn write(&self, head: &Head<'_>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        match self {
+            Self::RequestDecided(trail) => exchange::decided(head, trail, out),
+            Self::ExchangeEnded(trail) => exchange::ended(head, trail, out),
+            Self::Revocation(revocation) => standing::revocation(head, revocation, out),
+            Self::PolicySwapped(swap) => house::policy_swapped(head, swap, out),
+            Self::PolicyRejected(rejection) => house::policy_rejected(head, rejection, out),
+            Self::GeoReloaded(reload) => house::geo_reloaded(head, reload, out),
+            Self::OperatorCall(call) => house::operator_call(head, call, out),
+            Self::GatewayStarted(start) => house::gateway_started(head, start, out),
+            Self::GatewayDraining(drain) => house::gateway_draining(head, drain, out),
+            Self::GatewayStopped(stop) => house::gateway_stopped(head, stop, out),
+            Self::AuditGap(gap) => house::gap(head, gap, out),
+            Self::TornTailRepaired(torn) => house::torn_tail(head, torn, out),
+        }
+    }
+
+    /// The event as one line of JSON, with its newline, as the log of this run of this node
+    /// would write it. For tests and tools; the log has its own path.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub fn to_line(
+        &self,
+        identity: &Identity,
+        run: &str,
+        sequence: Sequence,
+        now: UnixMillis,
+    ) -> Result<String, serde_json::Error> {
+        let mut out = Vec::new();
+        let head = Head { identity, run, sequence, code: self.code(), time: self.time().unwrap_or(now) };
+        self.write(&head, &mut out)?;
+        Ok(String::from_utf8_lossy(&out).into_owned())
+    }
+}
+
+fn is_terminated(trail: &Trail) -> bool {
+    matches!(&trail.finish, Some(finish) if matches!(finish.ending, Ending::Terminated { .. }))
+}

@@ -1,0 +1,156 @@
+//! The tail of a file that a crash left in the middle of a line.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use doorward_model::limits::AUDIT_LINE_BYTES_MAX;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{SegmentName, sync_dir};
+use crate::event::TornTail;
+use crate::log::AuditError;
+
+/// How many files with cut tails may lie beside one segment.
+const ASIDE_MAX: u32 = 1000;
+
+/// What was found in the folder.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) repaired: Vec<TornTail>,
+    pub(crate) in_use: Vec<PathBuf>,
+}
+
+/// Mends every file of the log that no process writes.
+pub(crate) fn repair_all(dir: &Path) -> Result<Found, AuditError> {
+    let folder = |e: io::Error| AuditError::Folder { path: dir.to_owned(), source: e.into() };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(folder)? {
+        let entry = entry.map_err(folder)?;
+        let regular = entry.file_type().map_err(folder)?.is_file();
+        if let (true, Some(name)) = (regular, entry.file_name().to_str().and_then(SegmentName::parse)) {
+            names.push((name, entry.path()));
+        }
+    }
+    names.sort();
+    let mut found = Found::default();
+    for (_, path) in names {
+        match repair(dir, &path) {
+            Ok(Mended::Whole) => {}
+            Ok(Mended::InUse) => found.in_use.push(path),
+            Ok(Mended::Cut(torn)) => found.repaired.push(torn),
+            Err(e) => return Err(AuditError::Repair { path, source: e.into() }),
+        }
+    }
+    Ok(found)
+}
+
+enum Mended {
+    Whole,
+    InUse,
+    Cut(TornTail),
+}
+
+fn repair(dir: &Path, path: &Path) -> io::Result<Mended> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => return Ok(Mended::InUse),
+        Err(std::fs::TryLockError::Error(e)) => return Err(e),
+    }
+    let size = file.metadata()?.len();
+    if size == 0 || ends_well(&mut file, size)? {
+        return Ok(Mended::Whole);
+    }
+    let kept = end_of_last_whole_line(&mut file)?;
+    if kept == size {
+        return Ok(Mended::Whole);
+    }
+    file.seek(SeekFrom::Start(kept))?;
+    let aside = keep_aside(path, &mut file)?;
+    // Only when the cut bytes are safe elsewhere may they go from here.
+    sync_dir(dir)?;
+    file.set_len(kept)?;
+    file.sync_all()?;
+    let name = |p: &Path| p.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Mended::Cut(TornTail {
+        segment: name(path),
+        kept_bytes: kept,
+        cut_bytes: size.saturating_sub(kept),
+        aside: name(&aside),
+    }))
+}
+
+/// Looks at the last line only: nearly every file ends well, and files are large.
+fn ends_well(file: &mut File, size: u64) -> io::Result<bool> {
+    let window = u64::try_from(AUDIT_LINE_BYTES_MAX).unwrap_or(size).saturating_add(1).min(size);
+    file.seek(SeekFrom::Start(size.saturating_sub(window)))?;
+    let mut tail = Vec::new();
+    Read::by_ref(file).take(window).read_to_end(&mut tail)?;
+    let Some(body) = tail.strip_suffix(b"\n") else { return Ok(false) };
+    let last = body.rsplit(|b| *b == b'\n').next().unwrap_or_default();
+    let whole = window == size || last.len() < body.len();
+    Ok(whole && is_event(last))
+}
+
+fn end_of_last_whole_line(file: &mut File) -> io::Result<u64> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut reader = BufReader::new(file);
+    let (mut at, mut kept) = (0_u64, 0_u64);
+    let mut line = Vec::new();
+    // False inside a line that is longer than any event, which is read in pieces.
+    let mut begins = true;
+    let most = u64::try_from(AUDIT_LINE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    loop {
+        line.clear();
+        let read = Read::by_ref(&mut reader).take(most).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok(kept);
+        }
+        at = at.saturating_add(u64::try_from(read).unwrap_or(0));
+        let body = line.strip_suffix(b"\n");
+        if begins && body.is_some_and(is_event) {
+            kept = at;
+        }
+        begins = body.is_some();
+    }
+}
+
+/// Whether a line is an event of the log: a JSON object with a sequence number.
+pub(crate) fn is_event(line: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Line {
+        metadata: Metadata,
+        unmapped: IgnoredAny,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        sequence: u64,
+    }
+    serde_json::from_slice::<Line>(line)
+        .is_ok_and(|Line { metadata: Metadata { sequence }, unmapped: IgnoredAny }| sequence > 0)
+}
+
+fn keep_aside(path: &Path, from: &mut File) -> io::Result<PathBuf> {
+    for i in 0..ASIDE_MAX {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(if i == 0 { ".torn".to_owned() } else { format!(".torn{i}") });
+        let aside = PathBuf::from(aside);
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside) {
+            Ok(mut file) => {
+                let copied =
+                    io::copy(from, &mut file).and_then(|_| file.flush()).and_then(|()| file.sync_all());
+                if let Err(e) = copied {
+                    let _ = std::fs::remove_file(&aside);
+                    return Err(e);
+                }
+                return Ok(aside);
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many `.torn` files lie there already"))
+}
