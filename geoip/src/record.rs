@@ -37,6 +37,8 @@ pub(crate) struct Record {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Place {
+    /// First, because a list would otherwise be taken for the fields of [`Nested`] in order.
+    List(#[expect(dead_code, reason = "only its kind matters")] Vec<IgnoredAny>),
     Nested(Nested),
     Text(String),
     Other(IgnoredAny),
@@ -52,6 +54,7 @@ struct Nested {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Traits {
+    List(#[expect(dead_code, reason = "only its kind matters")] Vec<IgnoredAny>),
     Nested(Box<TraitFields>),
     Other(IgnoredAny),
 }
@@ -87,7 +90,7 @@ impl Record {
     pub(crate) fn facts(self, lists_anonymizers: bool) -> Facts {
         let traits = match self.traits {
             Some(Traits::Nested(fields)) => *fields,
-            Some(Traits::Other(_)) | None => TraitFields::default(),
+            Some(Traits::List(_) | Traits::Other(_)) | None => TraitFields::default(),
         };
         let country = self.country.as_ref().and_then(Place::text);
         let continent = self.continent.as_ref().and_then(Place::text);
@@ -143,7 +146,7 @@ impl Place {
         match self {
             Self::Nested(nested) => text(nested.iso_code.as_ref().or(nested.code.as_ref())),
             Self::Text(text) => Some(text),
-            Self::Other(_) => None,
+            Self::List(_) | Self::Other(_) => None,
         }
     }
 }

@@ -101,12 +101,12 @@ impl Calendar {
 fn similar_zone(wrong: &str) -> Option<String> {
     // Names have at most a few dozen bytes; do not compare with a novel.
     let wrong = wrong.get(..wrong.len().min(64))?.to_ascii_lowercase().replace(' ', "_");
+    let city_of = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+    let wrong_city = city_of(&wrong);
+    // `Berlin` alone, or the right city on the wrong continent, are common ways to get it wrong.
     let likeness = |name: &str| {
         let name = name.to_ascii_lowercase();
-        let city = name.rsplit('/').next().unwrap_or(&name);
-        let whole = strsim::jaro_winkler(&name, &wrong);
-        // `Berlin` alone is a common way to write it.
-        whole.max(if wrong.contains('/') { 0.0 } else { strsim::jaro_winkler(city, &wrong) })
+        strsim::jaro_winkler(&name, &wrong).max(strsim::jaro_winkler(&city_of(&name), &wrong_city))
     };
     let mut best: Option<(f64, String)> = None;
     for name in jiff::tz::db().available() {

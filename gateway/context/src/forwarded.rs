@@ -9,16 +9,37 @@ use crate::network::ClientAddressHeader;
 /// stranger wrote, and the reason is enough to find it.
 pub(crate) type Why = &'static str;
 
-/// The elements of one header line, from left to right, each an address or the reason why not.
-///
-/// # Errors
-/// When the line cannot be taken apart, so that nobody can say where an element begins.
-pub(crate) fn elements(header: ClientAddressHeader, value: &[u8]) -> Result<Vec<Result<IpAddr, Why>>, Why> {
-    match header {
-        ClientAddressHeader::XForwardedFor => {
-            Ok(value.split(|b| *b == b',').map(|element| address(trim(element))).collect())
+/// The elements of one header line, the last one first.
+pub(crate) enum FromRight<'a> {
+    /// `X-Forwarded-For` needs no reading from the left, so what is never walked is never read.
+    Plain(std::slice::RSplit<'a, u8, fn(&u8) -> bool>),
+    /// `Forwarded` has quotes, in which a comma is no end.
+    Structured(std::iter::Rev<std::vec::IntoIter<Result<IpAddr, Why>>>),
+}
+
+impl<'a> FromRight<'a> {
+    /// Takes a line apart.
+    ///
+    /// # Errors
+    /// When nobody can say where its elements begin.
+    pub(crate) fn new(header: ClientAddressHeader, value: &'a [u8]) -> Result<Self, Why> {
+        match header {
+            ClientAddressHeader::XForwardedFor => Ok(Self::Plain(value.rsplit(|b| *b == b','))),
+            ClientAddressHeader::Forwarded => {
+                forwarded_elements(value).map(|all| Self::Structured(all.into_iter().rev()))
+            }
         }
-        ClientAddressHeader::Forwarded => forwarded_elements(value),
+    }
+}
+
+impl Iterator for FromRight<'_> {
+    type Item = Result<IpAddr, Why>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Plain(split) => split.next().map(|element| address(trim(element))),
+            Self::Structured(all) => all.next(),
+        }
     }
 }
 
@@ -135,11 +156,11 @@ fn quoted_string(bytes: &[u8]) -> Result<(Vec<u8>, &[u8]), Why> {
     loop {
         match rest {
             [b'"', after @ ..] => return Ok((text, after)),
-            [b'\\', b, after @ ..] | [b, after @ ..] if *b != b'\\' || rest.starts_with(b"\\\\") => {
+            [b'\\'] | [] => return Err("cannot be read: a quote is not closed"),
+            [b'\\', b, after @ ..] | [b, after @ ..] => {
                 text.push(*b);
                 rest = after;
             }
-            _ => return Err("cannot be read: a quote is not closed"),
         }
     }
 }

@@ -9,7 +9,7 @@ use doorward_model::limits::FORWARDED_HOPS_MAX;
 use doorward_model::{Refusal, RefusalCode};
 use ipnet::IpNet;
 
-use crate::forwarded;
+use crate::forwarded::FromRight;
 
 /// Which header tells the addresses before a trusted proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,9 +131,9 @@ impl TrustedProxies {
         let mut client = peer;
         let mut hops = 0_usize;
         for value in header_values.iter().rev() {
-            let elements = forwarded::elements(self.header, value)
+            let elements = FromRight::new(self.header, value)
                 .map_err(|why| refuse(format!("the trusted proxy `{client}` sent a `{name}` that {why}")))?;
-            for element in elements.into_iter().rev() {
+            for element in elements {
                 hops += 1;
                 if hops > FORWARDED_HOPS_MAX {
                     return Err(refuse(format!("`{name}` names more than {FORWARDED_HOPS_MAX} proxies")));
