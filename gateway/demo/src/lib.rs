@@ -7,10 +7,11 @@
 //!    │                 │ keys
 //!    └── /token/alice ─┴──────────► provider :9181                               provider
 //!
-//!   config   writes .demo/: the gateway's configuration and a copy of the policies
-//!   tour     the commands to paste, with what they print: one list for the README,
-//!            for the terminal and for the test that runs it
-//!   watch    a WebSocket client of a few lines, as curl has none
+//!   surroundings  the provider and the apps, started together
+//!   config        writes .demo/: the gateway's configuration and a copy of the policies
+//!   tour          the commands to paste, with what they print: one list for the README,
+//!                 for the terminal and for the test that runs it
+//!   watch         a WebSocket client of a few lines, as curl has none
 //! ```
 //!
 //! Invariants:
@@ -18,7 +19,7 @@
 //!   [`loopback::Loopback`], which cannot be made for any other address.
 //! * Nothing here is reachable from `doorward run`. This crate imports the vocabulary only, no
 //!   crate of the gateway imports it, and `server` names it in its `demo` command alone; a test
-//!   reads the manifests and the sources for that.
+//!   here reads the manifests and the sources for that.
 //! * The provider's key is made when it starts, lives in memory, and is never written.
 //!
 //! It never holds a rule about access: the demo runs the gateway that production runs, with a
@@ -26,6 +27,42 @@
 
 pub mod apps;
 pub mod client;
+pub mod config;
 pub mod loopback;
 pub mod provider;
+pub mod surroundings;
+pub mod tour;
 pub mod watch;
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { files(&path, found) } else { found.push(path) }
+        }
+    }
+
+    /// Who could start a provider that lets anybody in: the `demo` command, nobody else.
+    #[test]
+    fn only_the_demo_command_knows_this_crate() {
+        let gateway = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut all = Vec::new();
+        files(gateway, &mut all);
+        for path in all {
+            let within = path.strip_prefix(gateway).unwrap().to_str().unwrap().to_owned();
+            let known = within.starts_with("demo/")
+                || within == "server/Cargo.toml"
+                || within == "server/src/command/demo.rs"
+                || within.starts_with("server/src/command/demo/");
+            if known || !(within.ends_with(".rs") || within.ends_with("Cargo.toml")) {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let named = text.contains("doorward_demo") || text.contains("doorward-demo");
+            assert!(!named, "`{within}` knows the demo");
+        }
+    }
+}

@@ -80,7 +80,6 @@ impl Provider {
     }
 
     /// Its pages; see the [module](self).
-    #[must_use]
     pub fn router(&self) -> Router {
         http::router(self.clone())
     }
