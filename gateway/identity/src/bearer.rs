@@ -141,7 +141,7 @@ impl Verifier {
         let standard = opened.claims.standard(&trusted.issuer, now)?;
         let facts = mapping::facts(&opened.claims, &standard, &trusted.issuer, &self.ids, now)?;
         let verified = Arc::new(Verified { facts });
-        let remembered = Remembered::new(Arc::clone(&verified), index, keys.epoch(), &standard);
+        let remembered = Remembered::new(token, Arc::clone(&verified), index, keys.epoch(), &standard);
         self.remembered.put(fingerprint, remembered);
         Ok(verified)
     }

@@ -13,17 +13,25 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use doorward_model::UnixMillis;
 use doorward_model::limits::{ISSUER_SKEW_MILLIS, TOKEN_CACHE_ENTRIES_MAX};
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::bearer::Verified;
 use crate::claims::Standard;
+
+/// A token of this length takes one place in the cache.
+const TOKEN_BYTES_PER_ENTRY: usize = 2048;
 
 /// The name of a token: its SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint([u8; 32]);
 
 /// Verified tokens by fingerprint.
-pub(crate) struct VerifiedTokens(Cache<Fingerprint, Arc<Remembered>>);
+pub(crate) struct VerifiedTokens(Cache<Fingerprint, Arc<Remembered>, BySize>);
+
+/// A long token counts as several, so that the cache is bounded in bytes as well.
+#[derive(Clone)]
+struct BySize;
 
 /// What is known of one token.
 pub(crate) struct Remembered {
@@ -34,6 +42,7 @@ pub(crate) struct Remembered {
     pub(crate) epoch: u64,
     good_from: UnixMillis,
     expires_at: UnixMillis,
+    token_bytes: usize,
 }
 
 // === impl Fingerprint ===
@@ -54,7 +63,7 @@ impl Fingerprint {
 impl VerifiedTokens {
     /// An empty cache of the largest size allowed.
     pub(crate) fn new() -> Self {
-        Self(Cache::new(TOKEN_CACHE_ENTRIES_MAX))
+        Self(Cache::with_weighter(TOKEN_CACHE_ENTRIES_MAX, TOKEN_CACHE_ENTRIES_MAX as u64, BySize))
     }
 
     /// What is remembered, if the token's own times allow it at `now`. The caller compares the epoch.
@@ -74,11 +83,25 @@ impl VerifiedTokens {
     }
 }
 
+// === impl BySize ===
+
+impl Weighter<Fingerprint, Arc<Remembered>> for BySize {
+    fn weight(&self, _: &Fingerprint, remembered: &Arc<Remembered>) -> u64 {
+        remembered.token_bytes.div_ceil(TOKEN_BYTES_PER_ENTRY).max(1) as u64
+    }
+}
+
 // === impl Remembered ===
 
 impl Remembered {
     /// A token that was found good, with the times within which it is.
-    pub(crate) fn new(verified: Arc<Verified>, issuer: usize, epoch: u64, standard: &Standard) -> Self {
+    pub(crate) fn new(
+        token: &str,
+        verified: Arc<Verified>,
+        issuer: usize,
+        epoch: u64,
+        standard: &Standard,
+    ) -> Self {
         let latest = standard.not_before.map_or(standard.issued_at, |t| t.max(standard.issued_at));
         Self {
             verified,
@@ -86,6 +109,7 @@ impl Remembered {
             epoch,
             good_from: latest.minus(Duration::from_millis(ISSUER_SKEW_MILLIS)),
             expires_at: standard.expires_at,
+            token_bytes: token.len(),
         }
     }
 }

@@ -1,0 +1,254 @@
+//! What good tokens say, in our words.
+
+use std::collections::BTreeSet;
+
+use doorward_model::{
+    Compliance, CountryCode, Employment, LifecycleStage, Principal, RefusalCode, Risk, UnixMillis,
+};
+use serde_json::{Value, json};
+
+use crate::mint::{self, ED, P256, P384, RSA};
+use crate::world::*;
+
+fn set(words: &[&str]) -> BTreeSet<String> {
+    words.iter().map(|w| (*w).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn every_pinned_algorithm_verifies() {
+    let world = world();
+    for (issuer, key, alg, id) in [
+        (CORP, &*RSA, "RS256", "corp"),
+        (PSS, &*RSA, "PS256", "pss"),
+        (LAB, &*P256, "ES256", "lab"),
+        (P384_ISSUER, &*P384, "ES384", "p384"),
+        (ED_ISSUER, &*ED, "EdDSA", "ed"),
+    ] {
+        let token = signed(key, alg, &claims(issuer));
+        let verified = world.verifier.verify(&token, NOW).await.expect(alg);
+        assert_eq!(verified.issuer().as_str(), id);
+        assert_eq!(verified.principal().id().unwrap().to_string(), format!("{id}:alice"));
+        assert!(world.verifier.cached(&token, NOW).is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_says_little_proves_little() {
+    let world = world();
+    let verified = world.verifier.verify(&corp(json!({"jti": null})), NOW).await.unwrap();
+    let Principal::User(user) = &**verified.principal() else { panic!("not a user") };
+    assert_eq!((&user.name, &user.email, &user.department), (&None, &None, &None));
+    assert!(user.groups.is_empty() && user.roles.is_empty() && user.tags.is_empty());
+    assert_eq!(user.stage, LifecycleStage::Active, "the issuer's default");
+    assert_eq!(user.employment, Employment::Unknown);
+    assert_eq!(user.home_country, CountryCode::UNKNOWN);
+    assert_eq!(user.contract_end, None);
+    assert_eq!(*verified.assurance(), doorward_model::Assurance::default());
+    assert_eq!(*verified.device(), doorward_model::DevicePosture::default());
+    assert_eq!(verified.risk(), Risk::UNKNOWN);
+    assert!(verified.scopes().is_empty());
+    let session = verified.session();
+    assert_eq!((&session.session, &session.token), (&None, &None));
+    assert_eq!(session.issued_at, UnixMillis::from_seconds(NOW_SECONDS - 60));
+    assert_eq!(session.expires_at, UnixMillis::from_seconds(NOW_SECONDS + 600));
+}
+
+#[tokio::test]
+async fn everything_that_a_token_says_is_understood() {
+    let world = world();
+    let token = corp(json!({
+        "name": "Alice Ä.", "email": "alice@corp.example", "email_verified": true,
+        "groups": ["staff", "hr"], "realm_access": {"roles": ["approver"]},
+        "sid": "s-9", "scope": "a:read  a:write", "employment": "contractor", "country": "de",
+        "department": "People", "contract_end": 1_800_000_000, "stage": "leave",
+        "device_id": "dev-1", "device_managed": true, "device_compliant": true, "device_platform": "macOS",
+        "risk": 12.2, "cost_center": "4711", "https://corp.example/team": "red", "not_asked_for": "x",
+        "amr": ["pwd", "hwk"], "acr": "urn:1fa", "auth_time": NOW_SECONDS - 30,
+        "aud": ["other", "doorward"], "nbf": NOW_SECONDS - 60,
+    }));
+    let verified = world.verifier.verify(&token, NOW).await.unwrap();
+    let Principal::User(user) = &**verified.principal() else { panic!("not a user") };
+    assert_eq!(user.name.as_deref(), Some("Alice Ä."));
+    assert_eq!(user.email.as_deref(), Some("alice@corp.example"));
+    assert_eq!((&user.groups, &user.roles), (&set(&["staff", "hr"]), &set(&["approver"])));
+    assert_eq!((user.stage, user.employment), (LifecycleStage::Leave, Employment::Contractor));
+    assert_eq!((user.home_country.as_str(), user.department.as_deref()), ("DE", Some("People")));
+    assert_eq!(user.contract_end, Some(UnixMillis::from_seconds(1_800_000_000)));
+    let tags: Vec<_> = user.tags.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(tags, [("cost_center", "4711"), ("https://corp.example/team", "red")]);
+    assert_eq!(verified.scopes(), &set(&["a:read", "a:write"]));
+    assert_eq!(verified.session().session.as_ref().unwrap().to_string(), "corp:s-9");
+    assert_eq!(verified.session().token.as_ref().unwrap().to_string(), "corp:t-1");
+    let device = verified.device();
+    assert_eq!((device.id.as_ref().unwrap().as_str(), device.managed), ("dev-1", true));
+    assert_eq!((device.compliance, device.platform.as_deref()), (Compliance::Compliant, Some("macos")));
+    assert_eq!(verified.risk().score(), Some(13));
+    let signed_in = Some(UnixMillis::from_seconds(NOW_SECONDS - 30));
+    let assurance = verified.assurance();
+    assert!(assurance.mfa && assurance.phishing_resistant);
+    assert_eq!((assurance.authenticated_at, assurance.mfa_at), (signed_in, signed_in));
+}
+
+#[tokio::test]
+async fn mfa_is_what_this_issuer_calls_so() {
+    let world = world();
+    for (says, mfa, phishing_resistant) in [
+        (json!({"amr": ["mfa"]}), true, false),
+        (json!({"amr": ["hwk"]}), true, true),
+        (json!({"acr": "urn:2fa"}), true, false),
+        (json!({"amr": ["pwd", "otp"]}), false, false),
+        (json!({"amr": ["MFA"]}), false, false),
+        (json!({"acr": "mfa"}), false, false),
+        (json!({"amr": ["urn:2fa"]}), false, false),
+        (json!({"amr": []}), false, false),
+        (json!({"mfa": true}), false, false),
+    ] {
+        let verified = world.verifier.verify(&corp(says.clone()), NOW).await.unwrap();
+        let assurance = verified.assurance();
+        assert_eq!((assurance.mfa, assurance.phishing_resistant), (mfa, phishing_resistant), "{says}");
+        assert_eq!(assurance.mfa_at, None, "without `auth_time` nobody knows when");
+    }
+}
+
+/// S9 of the incident classes: the address is what it seems, or it is not there.
+#[tokio::test]
+async fn an_address_counts_only_when_it_is_verified_and_plain() {
+    let world = world();
+    for (says, email) in [
+        (json!({"email": "a@corp.example", "email_verified": true}), Ok(Some("a@corp.example"))),
+        (json!({"email": "a@corp.example"}), Ok(None)),
+        (json!({"email": "a@corp.example", "email_verified": false}), Ok(None)),
+        (json!({"email": "a@corp.example", "email_verified": "true"}), Ok(None)),
+        (json!({"email": "a@corp.example", "email_verified": 1}), Ok(None)),
+        (json!({"email": "a@corp.example", "email_verified": [true]}), Ok(None)),
+        (json!({"email": "", "email_verified": true}), Ok(None)),
+        (json!({"email": "a@evil.example@corp.example", "email_verified": true}), Err(())),
+        (json!({"email": "@corp.example", "email_verified": true}), Err(())),
+        (json!({"email": "a@", "email_verified": true}), Err(())),
+        (json!({"email": "corp.example", "email_verified": true}), Err(())),
+        (json!({"email": "a b@corp.example", "email_verified": true}), Err(())),
+        (json!({"email": "a@evil.example,b@corp.example", "email_verified": true}), Err(())),
+        (json!({"email": "<a@corp.example>", "email_verified": true}), Err(())),
+        (json!({"email": "a@corp.example\u{0}.evil.example", "email_verified": true}), Err(())),
+        (json!({"email": ["a@corp.example"], "email_verified": true}), Err(())),
+        (json!({"email": {"x": "a@corp.example"}}), Err(())),
+    ] {
+        let got = world.verifier.verify(&corp(says.clone()), NOW).await;
+        match (got, email) {
+            (Ok(verified), Ok(email)) => {
+                let Principal::User(user) = &**verified.principal() else { panic!("not a user") };
+                assert_eq!(user.email.as_deref(), email, "{says}");
+            }
+            (Err(refusal), Err(())) => assert_eq!(refusal.code, RefusalCode::InvalidCredential, "{says}"),
+            (got, _) => panic!("{says}: {got:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_agent_acts_for_a_person_and_the_outermost_actor_counts() {
+    let world = world();
+    let act = json!({"sub": "bot-1", "act": {"sub": "bot-0", "act": {"sub": ["nonsense"]}}});
+    let token = corp(json!({"act": act, "scope": ["mail:read"], "groups": ["staff"]}));
+    let verified = world.verifier.verify(&token, NOW).await.unwrap();
+    let Principal::Agent(agent) = &**verified.principal() else { panic!("not an agent") };
+    assert_eq!(
+        (agent.id.to_string(), agent.on_behalf_of.id.to_string()),
+        ("corp:bot-1".into(), "corp:alice".into())
+    );
+    assert_eq!((&agent.scopes, &agent.on_behalf_of.groups), (&set(&["mail:read"]), &set(&["staff"])));
+    assert_eq!(agent.scopes, *verified.scopes());
+
+    let same_issuer = corp(json!({"act": {"sub": "bot-1", "iss": CORP}}));
+    assert!(world.verifier.verify(&same_issuer, NOW).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_service_account_has_an_owner_of_a_known_issuer() {
+    let world = world();
+    for (owner, expect) in [
+        (json!("corp:bob"), Some("corp:bob")),
+        (json!("bob"), Some("machines:bob")),
+        (json!("corp:urn:x:bob"), Some("corp:urn:x:bob")),
+        (json!("nobody:bob"), None),
+        (json!("urn:x:bob"), None),
+        (json!("corp:"), None),
+        (json!("machines:alice"), None),
+        (json!("alice"), None),
+        (json!(""), None),
+        (json!(["bob"]), None),
+        (Value::Null, None),
+    ] {
+        let token = signed(&P256, "ES256", &claims_with(MACHINES, json!({"owner": owner, "scope": "x"})));
+        match (world.verifier.verify(&token, NOW).await, expect) {
+            (Ok(verified), Some(expect)) => {
+                let Principal::ServiceAccount(account) = &**verified.principal() else {
+                    panic!("not an account")
+                };
+                assert_eq!(
+                    (account.id.to_string(), account.owner.to_string()),
+                    ("machines:alice".into(), expect.into())
+                );
+                assert_eq!(account.scopes, set(&["x"]));
+            }
+            (Err(refusal), None) => assert_eq!(refusal.code, RefusalCode::InvalidCredential, "{owner}"),
+            (got, _) => panic!("{owner}: {got:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn stages_have_a_default_and_strange_ones_have_no_access() {
+    let world = world();
+    for (says, stage) in [
+        (json!({}), LifecycleStage::Unknown),
+        (json!({"stage": "active"}), LifecycleStage::Active),
+        (json!({"stage": "Active"}), LifecycleStage::Unknown),
+        (json!({"stage": "alumni"}), LifecycleStage::Unknown),
+        (json!({"stage": "deactivated"}), LifecycleStage::Deactivated),
+    ] {
+        let token = signed(&P256, "ES256", &claims_with(LAB, says.clone()));
+        assert_eq!(world.verifier.verify(&token, NOW).await.unwrap().principal().stage(), stage, "{says}");
+    }
+}
+
+#[tokio::test]
+async fn types_are_compared_as_the_rfc_says_and_absence_must_be_allowed() {
+    let world = world();
+    for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt", "JWT", "jwt"] {
+        let header = json!({"alg": "RS256", "typ": typ, "kid": "k1"}).to_string();
+        let token = mint::token(&RSA, &header, &claims(CORP).to_string());
+        assert!(world.verifier.verify(&token, NOW).await.is_ok(), "{typ}");
+    }
+    let bare = json!({"alg": "EdDSA", "kid": "k1"}).to_string();
+    assert!(
+        world.verifier.verify(&mint::token(&ED, &bare, &claims(ED_ISSUER).to_string()), NOW).await.is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_token_without_key_name_means_the_only_key() {
+    let world = world();
+    let header = json!({"alg": "ES256", "typ": "at+jwt"}).to_string();
+    assert!(world.verifier.verify(&mint::token(&P256, &header, &claims(LAB).to_string()), NOW).await.is_ok());
+}
+
+#[tokio::test]
+async fn skew_is_for_issued_at_and_not_before_but_not_for_expiry() {
+    let world = world();
+    let at = |seconds: f64| json!(NOW_SECONDS as f64 + seconds);
+    for (says, code) in [
+        (json!({"iat": at(1.0)}), None),
+        (json!({"iat": at(2.0)}), None),
+        (json!({"iat": at(2.5)}), Some(RefusalCode::InvalidCredential)),
+        (json!({"nbf": at(2.0)}), None),
+        (json!({"nbf": at(3.0)}), Some(RefusalCode::InvalidCredential)),
+        (json!({"exp": at(0.001)}), None),
+        (json!({"exp": at(0.0)}), Some(RefusalCode::ExpiredCredential)),
+        (json!({"exp": at(-1.0)}), Some(RefusalCode::ExpiredCredential)),
+        (json!({"exp": NOW_SECONDS + 5}), None),
+    ] {
+        let got = world.verifier.verify(&corp(says.clone()), NOW).await;
+        assert_eq!(got.err().map(|r| r.code), code, "{says}");
+    }
+}
