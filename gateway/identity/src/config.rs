@@ -264,3 +264,6 @@ impl Issuer {
         &self.url
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,6 @@
 //! Tokens, good and hostile, against the whole verifier with real keys.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that cannot go on should stop with a message"

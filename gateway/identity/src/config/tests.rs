@@ -1,0 +1,163 @@
+use std::path::Path;
+
+use doorward_model::KeyPath;
+
+use super::*;
+
+#[derive(Deserialize)]
+struct File {
+    issuer: Vec<IssuerSection>,
+}
+
+/// The issuers, and the complaints as `where: what (help)`.
+fn read(toml: &str) -> (Vec<Issuer>, Vec<String>) {
+    let file: File = toml::from_str(toml).unwrap();
+    let mut complaints = Vec::new();
+    let issuers = check(&file.issuer, &KeyPath::top().key("issuer"), Path::new("/nowhere"), &mut complaints);
+    let said =
+        complaints.iter().map(|c| format!("{c} ({})", c.help.as_deref().unwrap_or("no help"))).collect();
+    (issuers, said)
+}
+
+const GOOD: &str =
+    "id='corp'\nissuer='https://idp.corp.example'\naudiences=['doorward']\nalgorithms=['RS256']\n";
+
+/// `GOOD` with the lines that `changes` has in place of those of the same key.
+fn changed(changes: &str) -> String {
+    let key = |line: &str| line.split(['=', '.']).next().unwrap_or("").trim().to_owned();
+    let new: Vec<String> = changes.lines().map(key).collect();
+    let kept: Vec<&str> = GOOD.lines().filter(|l| !new.contains(&key(l))).collect();
+    format!("[[issuer]]\n{}\n{changes}\n", kept.join("\n"))
+}
+
+#[test]
+fn a_short_table_is_enough_and_has_defaults() {
+    let (issuers, said) = read(&changed(""));
+    assert_eq!(said, Vec::<String>::new());
+    let issuer = &issuers[0];
+    assert_eq!((issuer.id().as_str(), issuer.url()), ("corp", "https://idp.corp.example"));
+    assert_eq!(issuer.token_types, ["at+jwt", "jwt"]);
+    assert!(matches!(&issuer.keys, KeySource::Discovery { issuer } if issuer == "https://idp.corp.example"));
+    assert!(matches!(issuer.subjects, Subjects::Users));
+    assert_eq!(issuer.claims.session.as_str(), "sid");
+    assert_eq!(issuer.assurance.mfa_amr, ["mfa"]);
+    assert!(issuer.assurance.phishing_resistant_amr.is_empty());
+}
+
+#[test]
+fn the_example_configuration_is_good() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/doorward.example.toml");
+    let (issuers, said) = read(&std::fs::read_to_string(path).unwrap());
+    assert_eq!(said, Vec::<String>::new());
+    assert_eq!(issuers[0].assurance.mfa_amr, ["mfa", "otp", "hwk"]);
+}
+
+#[test]
+fn what_may_be_written_may_be_written() {
+    for changes in [
+        "algorithms=['RS256','PS256']",
+        "algorithms=['ES256','ES384']",
+        "algorithms=['EdDSA']",
+        "issuer='http://localhost:9000/realms/x'",
+        "issuer='http://127.0.0.1:9000'",
+        "issuer='http://idp.localhost:9000'",
+        "issuer='https://idp.corp.example/'",
+        "issuer='accounts.corp.example'\njwks_uri='https://accounts.corp.example/keys'",
+        "jwks_uri='https://elsewhere.example/keys?v=1'",
+        "token_types=['','application/at+jwt']",
+        "subjects='users'",
+        "subjects='service_accounts'\nclaims.owner='owner'",
+        "claims.stage_default='unknown'",
+    ] {
+        let (issuers, said) = read(&changed(changes));
+        assert_eq!((issuers.len(), said), (1, vec![]), "{changes}");
+    }
+}
+
+#[test]
+fn each_mistake_has_its_complaint() {
+    for (changes, at, says) in [
+        ("id='Corp'", "issuer[0].id", "not an issuer name"),
+        ("issuer='http://idp.corp.example'", "issuer[0].issuer", "not https"),
+        ("issuer='HTTP://idp.corp.example'", "issuer[0].issuer", "not https"),
+        ("issuer='https://login.example/{tenantid}/v2.0'", "issuer[0].issuer", "stands for many issuers"),
+        ("issuer=''", "issuer[0].issuer", "is not an issuer"),
+        ("issuer='https://idp corp'", "issuer[0].issuer", "is not an issuer"),
+        ("issuer='accounts.corp.example'", "issuer[0].issuer", "cannot be discovered"),
+        ("issuer='https://idp.corp.example?x=1'", "issuer[0].issuer", "cannot be discovered"),
+        ("issuer='https://u:p@idp.corp.example'", "issuer[0].issuer", "cannot be discovered"),
+        ("audiences=[]", "issuer[0].audiences", "is empty"),
+        ("audiences=['doorward',' ']", "issuer[0].audiences[1]", "is empty"),
+        ("algorithms=[]", "issuer[0].algorithms", "is empty"),
+        ("algorithms=['none']", "issuer[0].algorithms[0]", "anyone can write a token"),
+        ("algorithms=['NONE']", "issuer[0].algorithms[0]", "no signature at all"),
+        ("algorithms=['HS256']", "issuer[0].algorithms[0]", "who can check such a token can also make one"),
+        ("algorithms=['hs512']", "issuer[0].algorithms[0]", "shared secret"),
+        ("algorithms=['rs256']", "issuer[0].algorithms[0]", "did you mean `RS256`"),
+        ("algorithms=['ES265']", "issuer[0].algorithms[0]", "did you mean `ES256`"),
+        ("algorithms=['EdDSSA']", "issuer[0].algorithms[0]", "did you mean `EdDSA`"),
+        ("algorithms=['ML-DSA-44']", "issuer[0].algorithms[0]", "accepted are RS256"),
+        (
+            "algorithms=['RS256','ES256']",
+            "issuer[0].algorithms",
+            "RS256 and ES256 need keys of different kinds",
+        ),
+        ("algorithms=['EdDSA','ES256']", "issuer[0].algorithms", "different kinds"),
+        ("token_types=[]", "issuer[0].token_types", "is empty"),
+        ("token_types=['JWT','application/logout+JWT']", "issuer[0].token_types[1]", "not an access token"),
+        ("jwks_uri='http://idp.corp.example/keys'", "issuer[0].jwks_uri", "not an https address"),
+        ("jwks_uri='keys.json'", "issuer[0].jwks_uri", "not an https address"),
+        ("jwks_uri='https://x.example/'\njwks_file='x'", "issuer[0].jwks_file", "both"),
+        ("jwks_file='missing.jwks'", "issuer[0].jwks_file", "`/nowhere/missing.jwks` cannot be read"),
+        ("subjects='people'", "issuer[0].subjects", "not a kind of subject"),
+        ("subjects='service_accounts'", "issuer[0].subjects", "need `claims.owner`"),
+        ("claims.owner='owner'", "issuer[0].claims.owner", "people have no owner"),
+        ("claims.groups=''", "issuer[0].claims.groups", "not the name of a claim"),
+        ("claims.tags=['a','']", "issuer[0].claims.tags[1]", "not the name of a claim"),
+        ("claims.stage_default='Active'", "issuer[0].claims.stage_default", "not a stage"),
+        ("assurance.mfa_acr=['']", "issuer[0].assurance.mfa_acr[0]", "nothing said proves nothing"),
+    ] {
+        let (issuers, said) = read(&changed(changes));
+        assert_eq!((issuers.len(), said.len()), (0, 1), "{changes}: {said:#?}");
+        assert!(said[0].starts_with(&format!("{at}: ")) && said[0].contains(says), "{changes}: {}", said[0]);
+    }
+}
+
+#[test]
+fn all_complaints_come_at_once() {
+    let (issuers, said) =
+        read("[[issuer]]\n[[issuer]]\nid=''\nalgorithms=['HS256','none','x']\nsubjects='x'\n");
+    assert_eq!(issuers.len(), 0);
+    let at: Vec<&str> = said.iter().map(|s| s.split(": ").next().unwrap()).collect();
+    assert_eq!(
+        at,
+        [
+            "issuer[0]",
+            "issuer[0]",
+            "issuer[0]",
+            "issuer[0]",
+            "issuer[1].id",
+            "issuer[1]",
+            "issuer[1]",
+            "issuer[1].algorithms[0]",
+            "issuer[1].algorithms[1]",
+            "issuer[1].algorithms[2]",
+            "issuer[1].subjects",
+        ],
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn two_tables_are_two_issuers() {
+    let first = changed("");
+    let (issuers, said) = read(&format!("{first}{}", changed("id='two'")));
+    assert_eq!(issuers.len(), 1);
+    assert!(
+        said[0].contains("issuer[1].issuer") && said[0].contains("already the issuer of issuer[0]"),
+        "{said:?}"
+    );
+    let (issuers, said) = read(&format!("{first}{}", changed("issuer='https://other.example'")));
+    assert_eq!(issuers.len(), 1);
+    assert!(said[0].contains("issuer[1].id") && said[0].contains("already the id of issuer[0]"), "{said:?}");
+}
