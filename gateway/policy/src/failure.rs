@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use doorward_model::limits::POLICY_FINDINGS_MAX;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
 /// One file of the folder, as it was read.
@@ -107,8 +108,8 @@ impl Finding {
         Some((line, column))
     }
 
-    /// Only for what this crate sorts and merges.
-    pub(crate) fn order(&self) -> (Option<&str>, usize, &str) {
+    /// What findings are sorted and merged by.
+    fn order(&self) -> (Option<&str>, usize, &str) {
         let start = self.place.as_ref().and_then(|(_, s)| *s).map_or(0, |s| s.start);
         (self.file(), start, &self.message)
     }
@@ -161,8 +162,12 @@ pub struct LoadFailure {
 
 impl LoadFailure {
     pub(crate) fn new(dir: impl Into<PathBuf>, mut findings: Vec<Finding>) -> Self {
-        findings.sort_by(|a, b| a.order().cmp(&b.order()));
-        findings.dedup_by(|a, b| a.order() == b.order());
+        tidy(&mut findings);
+        let more = findings.len().saturating_sub(POLICY_FINDINGS_MAX);
+        if more > 0 {
+            findings.truncate(POLICY_FINDINGS_MAX);
+            findings.push(Finding::new(format!("and {more} mistakes more")));
+        }
         Self { dir: dir.into(), findings }
     }
 
@@ -171,6 +176,13 @@ impl LoadFailure {
     pub fn plain(&self) -> String {
         plain(&self.findings)
     }
+}
+
+/// Sorts by file and place and drops what was found twice: the validator tries a policy for every
+/// kind of principal and action, and says the same each time.
+pub(crate) fn tidy(findings: &mut Vec<Finding>) {
+    findings.sort_by(|a, b| a.order().cmp(&b.order()));
+    findings.dedup_by(|a, b| a.order() == b.order());
 }
 
 /// One line for each finding, and one for its help.

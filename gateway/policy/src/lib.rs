@@ -1,12 +1,57 @@
 //! The policy decision point (PDP of NIST SP 800-162 and AuthZEN): may they?
+//!
+//! The security team writes Cedar policies in a folder; this crate, the only one that knows
+//! Cedar, turns the folder into a [`PolicyBundle`] and asks it about each request.
+//!
+//! ```text
+//!   policies/            load                          in force
+//!  ┌─────────────┐   read ─ parse ─ validate      ┌────────────────┐   Question
+//!  │ schema      │   try ─ index ─ run cases      │  PolicyBundle  │◄───────────
+//!  │ *.cedar     ├──────────────────────────────► │ (one Revision) │───────────►
+//!  │ cases/*.toml│   all mistakes at once         └────────────────┘   Verdict
+//!  └─────────────┘   one mistake: the old bundle stays
+//! ```
+//!
+//! The cast: [`Policies`] holds the bundle in force and replaces it ([`Outcome`]); [`check`] does
+//! all of that but the replacing; a [`Finding`] is one mistake with its place; [`Known`] are the
+//! names of the configuration.
+//!
+//! What holds:
+//! * Allow needs a permit, no forbid, and no policy that could not be evaluated.
+//! * Every word said to Cedar conforms to the schema; every entity that a policy can look into is
+//!   there; otherwise the request is refused without being asked about.
+//! * A policy whose scope cannot match is left out of the evaluation, which changes neither
+//!   decision nor reasons nor errors; a property test compares with plain Cedar.
+//! * What is remembered between requests is facts and selections, never a decision.
+//! * No file can end the process: shape is checked before parsing, parsing has its own stack.
+//!
+//! What it never does: it opens no connection, knows no clock, answers nobody. It speaks no HTTP:
+//! the crate `proxy` turns a [`Verdict`] into an answer.
 
-mod bundle;
-mod failure;
-mod known;
-mod live;
-mod load;
+// What is asked and what is answered.
 mod question;
 mod revision;
+
+// From files to policies.
+mod cases;
+mod compile;
+mod failure;
+mod known;
+mod load;
+mod probe;
+mod shape;
+mod source;
+mod vocabulary;
+
+// From a question to an answer.
+mod bundle;
+mod circumstances;
+mod decide;
+mod entities;
+mod index;
+
+// Which policies are in force.
+mod live;
 
 pub mod config;
 

@@ -1,21 +1,35 @@
-//! From a folder to a bundle.
+//! From a folder to a bundle: read, parse, validate, try, run the cases.
+//!
+//! ```text
+//!  source ─► shape ─► compile ─► probe ─► known ─► index ─► cases ─► PolicyBundle
+//!  bytes     depth    schema     words,   names    slices   expected
+//!                     levels     stack                      decisions
+//! ```
+//!
+//! Cedar's parser, its validator, and even the destructor of what they build call themselves once
+//! for each level of a policy. All of it happens on a thread of its own with a large stack, and
+//! everything that is refused is dropped there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread;
 
 use doorward_model::UnixMillis;
+use doorward_model::limits::{POLICY_LOAD_STACK_BYTES, POLICY_PROBE_STACK_BYTES};
 
 use crate::bundle::PolicyBundle;
-use crate::failure::{Finding, LoadFailure};
-use crate::known::Known;
+use crate::failure::{Finding, LoadFailure, tidy};
+use crate::known::{self, Known};
 use crate::revision::Revision;
+use crate::source::Folder;
+use crate::vocabulary::Vocabulary;
+use crate::{cases, compile, probe, source};
 
 /// A bundle, and what could be better in it.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) bundle: PolicyBundle,
-    pub(crate) hints: Vec<Finding>,
     pub(crate) cases: usize,
-    pub(crate) policies: usize,
+    pub(crate) hints: Vec<Finding>,
 }
 
 /// What `doorward policy check` reports about a folder without mistakes.
@@ -31,6 +45,14 @@ pub struct CheckReport {
     pub hints: Vec<Finding>,
 }
 
+impl CheckReport {
+    /// One line for each hint, `file:line:column: message`, and one for its help.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        crate::failure::plain(&self.hints)
+    }
+}
+
 /// Checks a folder as loading it would.
 ///
 /// # Errors
@@ -38,25 +60,130 @@ pub struct CheckReport {
 pub fn check(dir: &Path, known: Option<&Known>) -> Result<CheckReport, LoadFailure> {
     let loaded = load(dir, known, UnixMillis(0))?;
     Ok(CheckReport {
-        policies: loaded.policies,
+        policies: loaded.bundle.policies(),
         cases: loaded.cases,
         revision: loaded.bundle.revision(),
         hints: loaded.hints,
     })
 }
 
+/// Loads a folder.
 pub(crate) fn load(dir: &Path, known: Option<&Known>, now: UnixMillis) -> Result<Loaded, LoadFailure> {
-    match load_unless(dir, known, now, None)? {
-        Some(loaded) => Ok(loaded),
-        None => Err(LoadFailure::new(dir, vec![Finding::new("nothing to load")])),
-    }
+    load_unless(dir, known, now, None)?
+        .ok_or_else(|| LoadFailure::new(dir, vec![Finding::new("the folder was not read")]))
 }
 
+/// Loads a folder, unless it holds the revision that is there already.
 pub(crate) fn load_unless(
     dir: &Path,
-    _known: Option<&Known>,
-    _now: UnixMillis,
-    _have: Option<Revision>,
+    known: Option<&Known>,
+    now: UnixMillis,
+    have: Option<Revision>,
 ) -> Result<Option<Loaded>, LoadFailure> {
-    Err(LoadFailure::new(dir, vec![Finding::new("the loader is being built")]))
+    let work = || Load { dir: dir.to_owned(), findings: Vec::new(), hints: Vec::new() }.run(known, now, have);
+    on_stack("policy-load", POLICY_LOAD_STACK_BYTES, work)
+        .unwrap_or_else(|e| Err(LoadFailure::new(dir, vec![Finding::new(e)])))
+}
+
+/// Runs `work` on a stack of its own. A panic in there stays in there.
+fn on_stack<T: Send>(name: &str, bytes: usize, work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().name(name.to_owned()).stack_size(bytes);
+        let thread =
+            builder.spawn_scoped(scope, work).map_err(|e| format!("no thread to check policies: {e}"))?;
+        thread
+            .join()
+            .map_err(|_| "the check of the policies failed; this is a mistake in Doorward".to_owned())
+    })
+}
+
+struct Load {
+    dir: PathBuf,
+    findings: Vec<Finding>,
+    hints: Vec<Finding>,
+}
+
+impl Load {
+    fn run(
+        mut self,
+        known: Option<&Known>,
+        now: UnixMillis,
+        have: Option<Revision>,
+    ) -> Result<Option<Loaded>, LoadFailure> {
+        let folder = source::read(&self.dir, &mut self.findings);
+        if have == Some(folder.revision) && self.findings.is_empty() {
+            return Ok(None);
+        }
+        let words = self.vocabulary(&folder);
+        let policies = self.policies(&folder, words.as_ref(), known);
+        let cases = cases::read(&folder.cases, &mut self.findings);
+        let Some(words) = words.filter(|_| self.findings.is_empty()) else {
+            return Err(LoadFailure::new(self.dir, self.findings));
+        };
+        let policies = policies.into_iter().map(|c| c.policy).collect();
+        let bundle = PolicyBundle::new(words, policies, folder.revision, now);
+        cases.run(&bundle, &mut self.findings);
+        if !self.findings.is_empty() {
+            return Err(LoadFailure::new(self.dir, self.findings));
+        }
+        if cases.len() == 0 {
+            let hint = Finding::new("there are no cases").hint();
+            self.hints.push(hint.help("write down in `cases/` what must be allowed and what must not"));
+        }
+        tidy(&mut self.hints);
+        Ok(Some(Loaded { bundle, cases: cases.len(), hints: self.hints }))
+    }
+
+    fn vocabulary(&mut self, folder: &Folder) -> Option<Vocabulary> {
+        let Some(file) = &folder.schema else {
+            let missing = Finding::new(format!("there is no `{}`", source::SCHEMA));
+            self.findings.push(
+                missing.help("copy the one that comes with Doorward; it holds the words of the policies"),
+            );
+            return None;
+        };
+        let schema = compile::schema(file, &mut self.findings)?;
+        let help = "the schema is a contract with the gateway: start from the one that comes with Doorward";
+        let mut wrong = |e: String| self.findings.push(Finding::new(e).at(file, None).help(help));
+        let words = match Vocabulary::new(schema, &file.text) {
+            Ok(words) => words,
+            Err(e) => {
+                wrong(e);
+                return None;
+            }
+        };
+        probe::words(&words).into_iter().for_each(wrong);
+        Some(words)
+    }
+
+    fn policies(
+        &mut self,
+        folder: &Folder,
+        words: Option<&Vocabulary>,
+        known: Option<&Known>,
+    ) -> Vec<compile::Compiled> {
+        let (findings, hints) = (&mut self.findings, &mut self.hints);
+        if folder.policies.is_empty() && findings.is_empty() {
+            let none = Finding::new("there is no policy here, so nobody could be let in");
+            findings.push(none.help("policies are in files that end in `.cedar`"));
+        }
+        let read = folder.policies.iter().flat_map(|f| compile::policies(f, findings, hints)).collect();
+        let policies = compile::unique(read, findings);
+        let Some(words) = words else { return policies };
+        compile::validate(&words.schema, &policies, findings);
+        known::near_misses(words, &policies, hints);
+        if let Some(known) = known {
+            known.check(words, &policies, findings);
+        }
+        // What is not valid may fail in many ways: it is tried only when it could be put in force.
+        if findings.is_empty() {
+            let tried = on_stack("policy-probe", POLICY_PROBE_STACK_BYTES, || {
+                let mut found = Vec::new();
+                probe::policies(words, &policies, &mut found);
+                found
+            });
+            findings.extend(tried.unwrap_or_else(|e| vec![Finding::new(e)]));
+        }
+        policies
+    }
 }

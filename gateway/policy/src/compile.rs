@@ -1,0 +1,241 @@
+//! From text to policies that the schema accepts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use doorward_model::limits::POLICY_ID_BYTES_MAX;
+use miette::Diagnostic;
+
+use crate::failure::{Finding, SourceFile, Span};
+use crate::shape::{self, Language, Statement};
+
+/// How many steps a policy may look from one entity to the next: `principal.onBehalfOf.lifecycle`
+/// is two. The entities of a request are closed for as many steps.
+const LOOKS_MAX: u32 = 2;
+
+/// The folder whose policies can only take away.
+const GUARDRAILS: &str = "guardrails/";
+
+/// A policy and where it stands.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) policy: Policy,
+    pub(crate) file: Arc<SourceFile>,
+    pub(crate) span: Span,
+}
+
+impl Compiled {
+    /// A finding about the policy, with a mark under its first line.
+    pub(crate) fn finding(&self, message: impl Into<String>) -> Finding {
+        Finding::new(message).at(&self.file, Some(first_line(&self.file, self.span)))
+    }
+
+    /// Where the policy says `needle`; its first line if it says it in other letters.
+    pub(crate) fn find(&self, needle: &str) -> Span {
+        let text = self.file.text.get(self.span.start..self.span.start + self.span.len);
+        match text.and_then(|t| t.find(needle)) {
+            Some(at) => Span { start: self.span.start + at, len: needle.len() },
+            None => first_line(&self.file, self.span),
+        }
+    }
+}
+
+fn first_line(file: &SourceFile, span: Span) -> Span {
+    let text = file.text.get(span.start..span.start + span.len).unwrap_or_default();
+    Span { start: span.start, len: text.lines().next().map_or(0, str::len) }
+}
+
+/// Reads the schema.
+pub(crate) fn schema(file: &Arc<SourceFile>, findings: &mut Vec<Finding>) -> Option<Schema> {
+    if let Err(deep) = shape::statements(&file.text, Language::Schema) {
+        findings.push(Finding::new(deep.message).at(file, Some(deep.span)).help("use a named type"));
+        return None;
+    }
+    match Schema::from_cedarschema_str(&file.text) {
+        Ok((schema, warnings)) => {
+            findings.extend(warnings.map(|w| from_cedar(&w, file, 0)));
+            Some(schema)
+        }
+        Err(e) => {
+            findings.push(from_cedar(&e, file, 0));
+            None
+        }
+    }
+}
+
+/// Reads one file of policies. Those that can be read are returned, so that what is wrong with
+/// them is found as well.
+pub(crate) fn policies(
+    file: &Arc<SourceFile>,
+    findings: &mut Vec<Finding>,
+    hints: &mut Vec<Finding>,
+) -> Vec<Compiled> {
+    let statements = match shape::statements(&file.text, Language::Policies) {
+        Ok(statements) => statements,
+        Err(deep) => {
+            findings.push(Finding::new(deep.message).at(file, Some(deep.span)).help(deep.help));
+            return Vec::new();
+        }
+    };
+    let mut found = Vec::new();
+    for statement in statements {
+        if let Some(compiled) = policy(file, &statement, findings) {
+            annotations(&compiled, &statement, hints);
+            found.push(compiled);
+        }
+    }
+    found
+}
+
+fn policy(file: &Arc<SourceFile>, statement: &Statement, findings: &mut Vec<Finding>) -> Option<Compiled> {
+    let span = statement.span;
+    let text = file.text.get(span.start..span.start + span.len)?;
+    let policy = match Policy::parse(None, text) {
+        Ok(policy) => policy,
+        Err(errors) => {
+            findings.extend(errors.iter().map(|e| {
+                let finding = from_cedar(e, file, span.start);
+                if finding.message().contains("template") {
+                    return finding.help(
+                        "write the user, role or app itself where the `?` stands; templates are not used",
+                    );
+                }
+                finding
+            }));
+            return None;
+        }
+    };
+    let compiled = Compiled { policy, file: Arc::clone(file), span };
+    let id = match compiled.policy.annotation("id") {
+        Some(id) if fits(id) => PolicyId::new(id),
+        Some(id) => {
+            let shown: String = id.chars().take(80).collect();
+            let help = format!("use 1 to {POLICY_ID_BYTES_MAX} of a-z, A-Z, 0-9, `.`, `-` and `_`");
+            let finding = compiled.finding(format!("`{shown}` is not a name for a policy"));
+            findings.push(finding.help(help));
+            return None;
+        }
+        None => {
+            let finding = compiled.finding("this policy has no name");
+            findings.push(
+                finding.help("write `@id(\"app.what-it-says\")` before it; the log names policies by it"),
+            );
+            return None;
+        }
+    };
+    if file.path.starts_with(GUARDRAILS) && compiled.policy.effect() == Effect::Permit {
+        let finding = compiled.finding("a guardrail can only forbid");
+        findings.push(finding.help("move this permit to a file in `apps/`"));
+    }
+    Some(Compiled { policy: compiled.policy.new_id(id), ..compiled })
+}
+
+fn fits(id: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    (1..=POLICY_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(plain)
+}
+
+/// What a policy should say about itself, and what makes it fragile.
+fn annotations(compiled: &Compiled, statement: &Statement, hints: &mut Vec<Finding>) {
+    let policy = &compiled.policy;
+    let id = policy.id();
+    let mut lacks = |key: &str, why: &str| {
+        if policy.annotation(key).is_none_or(str::is_empty) {
+            let hint = compiled.finding(format!("`{id}` has no `@{key}`")).hint();
+            hints.push(hint.help(why.to_owned()));
+        }
+    };
+    lacks("title", "one line for people: what does it say?");
+    lacks("owner", "which team is asked when it is in the way?");
+    if policy.effect() == Effect::Forbid {
+        lacks("reason", "what should the person at the door read?");
+    }
+    if policy.annotation("severity").is_some_and(|s| severity(Some(s)).is_none()) {
+        let hint = compiled.finding(format!("`{id}` has a `@severity` that nobody knows")).hint();
+        hints.push(hint.help("use critical, high, medium or low"));
+    }
+    if let Some(at) = statement.arithmetic {
+        let hint = Finding::new(format!("`{id}` computes")).at(&compiled.file, Some(at)).hint();
+        hints.push(hint.help(
+            "a number that grows too large refuses every request that the policy is asked about; compare what the gateway has computed",
+        ));
+    }
+}
+
+/// The rank of a severity, the gravest first; none for a word that is not one.
+pub(crate) fn severity(word: Option<&str>) -> Option<u8> {
+    match word {
+        Some("critical") => Some(0),
+        Some("high") => Some(1),
+        Some("medium") => Some(2),
+        Some("low") => Some(3),
+        Some(_) | None => None,
+    }
+}
+
+/// Drops policies whose name another one has, with a finding for each.
+pub(crate) fn unique(all: Vec<Compiled>, findings: &mut Vec<Finding>) -> Vec<Compiled> {
+    let mut first: HashMap<PolicyId, usize> = HashMap::new();
+    let mut kept: Vec<Compiled> = Vec::with_capacity(all.len());
+    for compiled in all {
+        let id = compiled.policy.id().clone();
+        match first.get(&id).and_then(|at| kept.get(*at)) {
+            Some(other) => {
+                let line = other.finding("").line_and_column().map_or(0, |(line, _)| line);
+                let message = format!("the name `{id}` is taken by the policy at {}:{line}", other.file.path);
+                findings.push(
+                    compiled.finding(message).help("every policy has its own `@id`, in all files together"),
+                );
+            }
+            None => {
+                first.insert(id, kept.len());
+                kept.push(compiled);
+            }
+        }
+    }
+    kept
+}
+
+/// Checks policies against the schema. What Cedar only warns about is a mistake here: a policy
+/// that can never apply is a forbid that does not forbid.
+pub(crate) fn validate(schema: &Schema, all: &[Compiled], findings: &mut Vec<Finding>) {
+    let set = match PolicySet::from_policies(all.iter().map(|c| c.policy.clone())) {
+        Ok(set) => set,
+        Err(e) => return findings.push(Finding::new(e.to_string())),
+    };
+    let by_id: HashMap<&PolicyId, &Compiled> = all.iter().map(|c| (c.policy.id(), c)).collect();
+    let mut push = |id: &PolicyId, e: &dyn Diagnostic| {
+        findings.push(match by_id.get(id) {
+            Some(compiled) => {
+                let finding = from_cedar(e, &compiled.file, compiled.span.start);
+                if finding.line_and_column().is_some() {
+                    finding
+                } else {
+                    finding.at(&compiled.file, Some(first_line(&compiled.file, compiled.span)))
+                }
+            }
+            None => Finding::new(e.to_string()),
+        });
+    };
+    let result = Validator::new(schema.clone()).validate_with_level(&set, ValidationMode::Strict, LOOKS_MAX);
+    result.validation_errors().for_each(|e| push(e.policy_id(), e));
+    result.validation_warnings().for_each(|w| push(w.policy_id(), w));
+}
+
+/// What Cedar says, at its place in the file. `base` is where the text that Cedar saw begins.
+fn from_cedar(e: &dyn Diagnostic, file: &Arc<SourceFile>, base: usize) -> Finding {
+    let span = e.labels().and_then(|mut labels| labels.next()).map(|label| {
+        let start = (base + label.offset()).min(file.text.len());
+        Span { start, len: label.len().min(file.text.len() - start) }
+    });
+    let mut message = e.to_string();
+    if let Some(more) = e.labels().and_then(|mut l| l.next()).and_then(|l| l.label().map(str::to_owned)) {
+        message = format!("{message}: {more}");
+    }
+    let finding = Finding::new(message).at(file, span);
+    match e.help() {
+        Some(help) => finding.help(help.to_string()),
+        None => finding,
+    }
+}

@@ -1,0 +1,111 @@
+//! The decision.
+//!
+//! Cedar passes over a policy that it cannot evaluate, a `forbid` included. So an allow counts
+//! only when nothing went wrong, and whatever cannot even be asked is refused. Nothing in here
+//! returns an allow but the one line that checks all of it.
+
+use std::sync::Arc;
+
+use cedar_policy::{Decision as Cedar, Request, Response};
+use doorward_model::{Refusal, RefusalCode};
+
+use crate::bundle::{Note, PolicyBundle};
+use crate::question::{Decision, Question, Verdict};
+
+impl PolicyBundle {
+    /// Answers one question.
+    #[must_use]
+    pub fn decide(&self, q: &Question<'_>) -> Verdict {
+        match self.ask(q) {
+            Ok(response) => self.verdict(&response),
+            Err(why) => {
+                let detail = format!("the policies could not be asked: {why}");
+                let refusal = Refusal::new(RefusalCode::PolicyError, detail);
+                self.deny(Vec::new(), Vec::new(), refusal)
+            }
+        }
+    }
+
+    fn ask(&self, q: &Question<'_>) -> Result<Response, String> {
+        let placed = self.placed(q)?;
+        let slice = self.slice(&placed, q.action)?;
+        let scene = &placed.scene;
+        let context = self.circumstances.context(&self.words, q)?;
+        let request = Request::new(
+            scene.principal.clone(),
+            self.words.action(q.action).clone(),
+            scene.resource.clone(),
+            context,
+            Some(&self.words.schema),
+        )
+        .map_err(|e| e.to_string())?;
+        Ok(self.authorizer.is_authorized(&request, &slice, &scene.entities))
+    }
+
+    fn verdict(&self, response: &Response) -> Verdict {
+        let diagnostics = response.diagnostics();
+        let mut deciding: Vec<&Note> = diagnostics.reason().filter_map(|id| self.notes.get(id)).collect();
+        deciding.sort_by(|a, b| (a.severity, &a.id).cmp(&(b.severity, &b.id)));
+        let determining: Vec<Arc<str>> = deciding.iter().map(|n| Arc::clone(&n.id)).collect();
+        let mut errors: Vec<(Arc<str>, String)> = diagnostics
+            .errors()
+            .map(|e| match e {
+                cedar_policy::AuthorizationError::PolicyEvaluationError(e) => {
+                    let id: &str = e.policy_id().as_ref();
+                    (Arc::from(id), e.inner().to_string())
+                }
+            })
+            .collect();
+        errors.sort();
+        match (response.decision(), errors.is_empty()) {
+            (Cedar::Allow, true) => Verdict {
+                decision: Decision::Allow,
+                determining,
+                errors,
+                refusal: None,
+                revision: self.revision(),
+            },
+            // The permits that let it through in spite of the error did not decide.
+            (Cedar::Allow, false) => {
+                let refusal = broken(&errors);
+                self.deny(Vec::new(), errors, refusal)
+            }
+            (Cedar::Deny, false) => {
+                let refusal = explain(&deciding, broken(&errors));
+                self.deny(determining, errors, refusal)
+            }
+            (Cedar::Deny, true) if deciding.is_empty() => {
+                let refusal = Refusal::new(RefusalCode::NoPermit, "no policy permits this");
+                self.deny(determining, errors, refusal)
+            }
+            (Cedar::Deny, true) => {
+                let detail = format!("forbidden by {}", determining.join(", "));
+                let refusal = explain(&deciding, Refusal::new(RefusalCode::PolicyForbids, detail));
+                self.deny(determining, errors, refusal)
+            }
+        }
+    }
+
+    fn deny(&self, determining: Vec<Arc<str>>, errors: Vec<(Arc<str>, String)>, refusal: Refusal) -> Verdict {
+        let (decision, revision) = (Decision::Deny, self.revision());
+        Verdict { decision, determining, errors, refusal: Some(refusal), revision }
+    }
+}
+
+fn broken(errors: &[(Arc<str>, String)]) -> Refusal {
+    let all: Vec<String> = errors.iter().map(|(id, e)| format!("{id}: {e}")).collect();
+    Refusal::new(RefusalCode::PolicyError, format!("could not be evaluated: {}", all.join("; ")))
+}
+
+/// Adds what the deciding policies want the person to know: the reason of the gravest one that
+/// gives one, and the advice of all.
+fn explain(deciding: &[&Note], refusal: Refusal) -> Refusal {
+    let reason = deciding.iter().find_map(|n| n.reason.clone());
+    let mut advice: Vec<String> = Vec::new();
+    for one in deciding.iter().filter_map(|n| n.advice.as_ref()) {
+        if !advice.contains(one) {
+            advice.push(one.clone());
+        }
+    }
+    Refusal { reason, advice, ..refusal }
+}

@@ -1,0 +1,181 @@
+//! What Cedar is told about who asks and what is asked for.
+//!
+//! The set is closed: every entity that a policy can look into (two steps at most, which
+//! validation holds) is in it. Cedar answers "does not exist" to a look into a missing one and
+//! then passes the policy over, and an entity with a missing parent is silently not in its group.
+//! So all groups and roles stand as direct parents of the person, the actions come with the
+//! schema, and a set with a hole is not asked about at all.
+
+use std::collections::{HashMap, HashSet};
+
+use cedar_policy::{Entities, Entity, EntityUid, EvalResult, RestrictedExpression};
+use doorward_model::{LifecycleStage, Principal, RouteFacts, User};
+
+use crate::circumstances::datetime;
+use crate::vocabulary::{Closed, Kind, Vocabulary, uid};
+
+/// Who asks and what is asked for, ready for Cedar.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) kind: Kind,
+    pub(crate) principal: EntityUid,
+    /// The principal itself and everything that it is in.
+    pub(crate) principal_in: Vec<EntityUid>,
+    pub(crate) resource: EntityUid,
+    /// The route itself and everything that it is in.
+    pub(crate) resource_in: Vec<EntityUid>,
+    pub(crate) entities: Entities,
+}
+
+/// The attributes of an entity.
+type Attributes = HashMap<String, RestrictedExpression>;
+
+fn entity(id: EntityUid, attributes: Attributes, parents: HashSet<EntityUid>) -> Result<Entity, String> {
+    Entity::new(id, attributes, parents).map_err(|e| e.to_string())
+}
+
+fn texts<'a>(texts: impl IntoIterator<Item = &'a String>) -> RestrictedExpression {
+    // A route without a scope has the empty one, which nobody may hold.
+    let texts = texts.into_iter().filter(|t| !t.is_empty());
+    RestrictedExpression::new_set(texts.map(|t| RestrictedExpression::new_string(t.clone())))
+}
+
+impl Scene {
+    /// Puts together who asks and what is asked for.
+    pub(crate) fn new(
+        words: &Vocabulary,
+        principal: &Principal,
+        owner_stage: LifecycleStage,
+        route: &RouteFacts,
+    ) -> Result<Self, String> {
+        let mut all = route_entities(words, route)?;
+        let resource = uid(&words.route, route.id.as_str());
+        let (principal_uid, mut mine) = principal_entities(words, principal, owner_stage)?;
+        all.append(&mut mine);
+        let entities = words.entities(all)?;
+        let scene = Self {
+            kind: Kind::of(principal),
+            principal_in: with_ancestors(&entities, &principal_uid),
+            principal: principal_uid,
+            resource_in: with_ancestors(&entities, &resource),
+            resource,
+            entities,
+        };
+        scene
+            .hole(words)
+            .map_or(Ok(scene), |missing| Err(format!("`{missing}` is missing from the entities")))
+    }
+
+    /// An entity that a policy could look into and that is not there.
+    pub(crate) fn hole(&self, words: &Vocabulary) -> Option<EntityUid> {
+        let named = self.entities.iter().flat_map(|e| {
+            let attributes = e.attrs().map(|(_, v)| v);
+            attributes.chain(e.tags().map(|(_, v)| v)).flat_map(|v| v.map(|v| names(&v)).unwrap_or_default())
+        });
+        let named = named.filter(|n| !words.is_closed_list(n.type_name()));
+        let actions = words.action_entities.iter().map(Entity::uid);
+        let mut needed =
+            [self.principal.clone(), self.resource.clone()].into_iter().chain(named).chain(actions);
+        needed.find(|n| self.entities.get(n).is_none())
+    }
+
+    /// How much of the cache the scene takes: one for itself and one for each thing that it holds.
+    pub(crate) fn weight(&self) -> u64 {
+        (1 + self.principal_in.len() + self.resource_in.len()) as u64
+    }
+}
+
+/// The entities that a value names.
+fn names(value: &EvalResult) -> Vec<EntityUid> {
+    match value {
+        EvalResult::EntityUid(name) => vec![name.clone()],
+        EvalResult::Set(set) => set.iter().flat_map(names).collect(),
+        EvalResult::Record(record) => record.iter().flat_map(|(_, v)| names(v)).collect(),
+        EvalResult::Bool(_) | EvalResult::Long(_) | EvalResult::String(_) | EvalResult::ExtensionValue(_) => {
+            Vec::new()
+        }
+    }
+}
+
+fn with_ancestors(entities: &Entities, of: &EntityUid) -> Vec<EntityUid> {
+    let above = entities.ancestors(of).into_iter().flatten();
+    std::iter::once(of).chain(above).cloned().collect()
+}
+
+/// The route, its app and the sets of apps.
+fn route_entities(words: &Vocabulary, route: &RouteFacts) -> Result<Vec<Entity>, String> {
+    let app = uid(&words.app, route.id.app().as_str());
+    let groups: HashSet<_> = route.app_groups.iter().map(|g| uid(&words.app_group, g)).collect();
+    let attributes = Attributes::from([
+        ("tier".into(), words.word(Closed::Tier, route.tier.as_str())),
+        ("scope".into(), RestrictedExpression::new_string(route.scope.clone())),
+        ("adminSurface".into(), RestrictedExpression::new_bool(route.admin_surface)),
+        ("public".into(), RestrictedExpression::new_bool(route.public)),
+    ]);
+    let mut above = groups.clone();
+    above.insert(app.clone());
+    let mut all = vec![entity(uid(&words.route, route.id.as_str()), attributes, above)?];
+    all.extend(groups.iter().map(|g| Entity::new_no_attrs(g.clone(), HashSet::new())));
+    all.push(Entity::new_no_attrs(app, groups));
+    Ok(all)
+}
+
+/// The principal and the people whom its attributes name.
+fn principal_entities(
+    words: &Vocabulary,
+    principal: &Principal,
+    owner_stage: LifecycleStage,
+) -> Result<(EntityUid, Vec<Entity>), String> {
+    let kind = words.kind(Kind::of(principal));
+    match principal {
+        Principal::User(user) => {
+            let user = user_entity(words, user)?;
+            Ok((user.uid(), vec![user]))
+        }
+        Principal::ServiceAccount(account) => {
+            let id = uid(kind, &account.id.to_string());
+            let owner = uid(&words.owner, &account.owner.to_string());
+            let stage = |s: LifecycleStage| ("lifecycle".into(), words.word(Closed::Lifecycle, s.as_str()));
+            let attributes = Attributes::from([
+                stage(account.stage),
+                ("owner".into(), RestrictedExpression::new_entity_uid(owner.clone())),
+                ("scopes".into(), texts(&account.scopes)),
+            ]);
+            let owner = entity(owner, Attributes::from([stage(owner_stage)]), HashSet::new())?;
+            Ok((id.clone(), vec![entity(id, attributes, HashSet::new())?, owner]))
+        }
+        Principal::Agent(agent) => {
+            let id = uid(kind, &agent.id.to_string());
+            let person = user_entity(words, &agent.on_behalf_of)?;
+            let attributes = Attributes::from([
+                ("onBehalfOf".into(), RestrictedExpression::new_entity_uid(person.uid())),
+                ("scopes".into(), texts(&agent.scopes)),
+            ]);
+            Ok((id.clone(), vec![entity(id, attributes, HashSet::new())?, person]))
+        }
+        Principal::Visitor(_) => {
+            let id = uid(kind, "anyone");
+            Ok((id.clone(), vec![Entity::new_no_attrs(id, HashSet::new())]))
+        }
+    }
+}
+
+fn user_entity(words: &Vocabulary, user: &User) -> Result<Entity, String> {
+    let mut attributes = Attributes::from([
+        ("lifecycle".into(), words.word(Closed::Lifecycle, user.stage.as_str())),
+        ("employment".into(), words.word(Closed::Employment, user.employment.as_str())),
+        ("homeCountry".into(), words.country(user.home_country)),
+    ]);
+    // An end that no calendar has is one that nobody knows.
+    if let Some(end) = user.contract_end.and_then(datetime) {
+        attributes.insert("contractEnd".into(), end);
+    }
+    if let Some(department) = &user.department {
+        attributes.insert("department".into(), RestrictedExpression::new_string(department.clone()));
+    }
+    let groups = user.groups.iter().map(|g| uid(&words.group, g));
+    let roles = user.roles.iter().map(|r| uid(&words.role, r));
+    let tags = user.tags.iter().map(|(k, v)| (k.clone(), RestrictedExpression::new_string(v.clone())));
+    let id = uid(words.kind(Kind::User), &user.id.to_string());
+    Entity::new_with_tags(id, attributes, groups.chain(roles), tags).map_err(|e| e.to_string())
+}
