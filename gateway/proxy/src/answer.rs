@@ -51,13 +51,21 @@ pub(crate) struct Answer {
 ///
 /// # Errors
 /// When a header cannot be built, which no refusal of ours can cause.
-pub(crate) fn answer(refusal: &Refusal, reader: Reader, request_id: &str, head_only: bool) -> pingora::Result<Answer> {
+pub(crate) fn answer(
+    refusal: &Refusal,
+    reader: Reader,
+    request_id: &str,
+    head_only: bool,
+) -> pingora::Result<Answer> {
     let code = refusal.code;
     if reader == Reader::Grpc {
         let mut head = ResponseHeader::build(StatusCode::OK, Some(6))?;
         head.insert_header(header::CONTENT_TYPE, "application/grpc")?;
         head.insert_header("grpc-status", code.grpc_status().to_string())?;
-        head.insert_header("grpc-message", grpc_message(&format!("{} ({code}, request {request_id})", code.title())))?;
+        head.insert_header(
+            "grpc-message",
+            grpc_message(&format!("{} ({code}, request {request_id})", code.title())),
+        )?;
         return Ok(Answer { head, body: Vec::new() });
     }
     let (kind, body) = match reader {
@@ -123,7 +131,11 @@ fn problem(refusal: &Refusal, request_id: &str) -> String {
 
 fn page(refusal: &Refusal, request_id: &str) -> String {
     let code = refusal.code;
-    let reason = refusal.reason.as_deref().map(|r| format!("<p class=\"reason\">{}</p>", escape(r))).unwrap_or_default();
+    let reason = refusal
+        .reason
+        .as_deref()
+        .map(|r| format!("<p class=\"reason\">{}</p>", escape(r)))
+        .unwrap_or_default();
     format!(
         include_str!("answer.html"),
         title = code.title(),
@@ -142,7 +154,13 @@ fn escape(text: &str) -> String {
 /// gRPC over HTTP/2, "Status-Message": percent-encoded.
 fn grpc_message(text: &str) -> String {
     text.bytes()
-        .map(|b| if (0x20..0x7f).contains(&b) && b != b'%' { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .map(|b| {
+            if (0x20..0x7f).contains(&b) && b != b'%' {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
         .collect()
 }
 

@@ -7,7 +7,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use aws_lc_rs::encoding::Pkcs8V1Der;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -145,7 +144,8 @@ impl Signer {
             }
         };
         let until_seconds = seconds + REUSE_SECONDS_MAX;
-        self.recent.insert(key, Recent { principal: Arc::clone(principal), text: Arc::clone(&text), until_seconds });
+        self.recent
+            .insert(key, Recent { principal: Arc::clone(principal), text: Arc::clone(&text), until_seconds });
         Some(text)
     }
 
@@ -183,8 +183,7 @@ fn make_key(file: &Path) -> std::io::Result<Vec<u8>> {
     use std::os::unix::fs::OpenOptionsExt;
     let no_key = |_| std::io::Error::other("the system could not make a key");
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(no_key)?;
-    let der: Pkcs8V1Der<'_> = pair.to_pkcs8v1().map_err(no_key)?;
-    let bytes = der.as_ref().to_vec();
+    let bytes = pair.to_pkcs8v1().map_err(no_key)?.as_ref().to_vec();
     let fresh = file.with_extension(format!("new-{}", std::process::id()));
     let mut out =
         std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;

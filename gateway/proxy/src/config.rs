@@ -315,11 +315,7 @@ pub fn check_listeners(
     valid
 }
 
-fn protocols(
-    written: Option<&[String]>,
-    here: &KeyPath,
-    complaints: &mut Vec<Complaint>,
-) -> (bool, bool) {
+fn protocols(written: Option<&[String]>, here: &KeyPath, complaints: &mut Vec<Complaint>) -> (bool, bool) {
     let Some(written) = written else { return (true, true) };
     let (mut h1, mut h2) = (false, false);
     for (n, p) in written.iter().enumerate() {
@@ -334,7 +330,11 @@ fn protocols(
         }
     }
     if written.is_empty() {
-        complaints.push(Complaint::new(here.key("protocols"), "no protocol is spoken", "use `h1`, `h2`, or both"));
+        complaints.push(Complaint::new(
+            here.key("protocols"),
+            "no protocol is spoken",
+            "use `h1`, `h2`, or both",
+        ));
     }
     (h1, h2)
 }
@@ -357,21 +357,56 @@ pub fn check_limits(section: &LimitsSection, at: &KeyPath, complaints: &mut Vec<
     let s = section;
     const DAY: u64 = 86_400;
     Limits {
-        header_bytes_max: size(take("header_bytes_max", s.header_bytes_max, limits::HEADER_BYTES_MAX as u64, 1 << 18)),
-        header_count_max: size(take("header_count_max", s.header_count_max, limits::HEADER_COUNT_MAX as u64, 250)),
+        header_bytes_max: size(take(
+            "header_bytes_max",
+            s.header_bytes_max,
+            limits::HEADER_BYTES_MAX as u64,
+            1 << 18,
+        )),
+        header_count_max: size(take(
+            "header_count_max",
+            s.header_count_max,
+            limits::HEADER_COUNT_MAX as u64,
+            250,
+        )),
         header_max: secs(take("header_seconds_max", s.header_seconds_max, limits::HEADER_SECONDS_MAX, 300)),
-        keepalive_max: secs(take("keepalive_seconds_max", s.keepalive_seconds_max, limits::KEEPALIVE_SECONDS_MAX, DAY)),
-        h2_idle_max: secs(take("h2_idle_seconds_max", s.h2_idle_seconds_max, limits::H2_IDLE_SECONDS_MAX, DAY)),
-        h2_streams_max: u32::try_from(take("h2_streams_max", s.h2_streams_max, limits::H2_STREAMS_MAX.into(), 10_000))
-            .unwrap_or(limits::H2_STREAMS_MAX),
-        body_idle_max: secs(take("body_idle_seconds_max", s.body_idle_seconds_max, limits::BODY_IDLE_SECONDS_MAX, DAY)),
+        keepalive_max: secs(take(
+            "keepalive_seconds_max",
+            s.keepalive_seconds_max,
+            limits::KEEPALIVE_SECONDS_MAX,
+            DAY,
+        )),
+        h2_idle_max: secs(take(
+            "h2_idle_seconds_max",
+            s.h2_idle_seconds_max,
+            limits::H2_IDLE_SECONDS_MAX,
+            DAY,
+        )),
+        h2_streams_max: u32::try_from(take(
+            "h2_streams_max",
+            s.h2_streams_max,
+            limits::H2_STREAMS_MAX.into(),
+            10_000,
+        ))
+        .unwrap_or(limits::H2_STREAMS_MAX),
+        body_idle_max: secs(take(
+            "body_idle_seconds_max",
+            s.body_idle_seconds_max,
+            limits::BODY_IDLE_SECONDS_MAX,
+            DAY,
+        )),
         stream_idle_max: secs(take(
             "stream_idle_seconds_max",
             s.stream_idle_seconds_max,
             limits::STREAM_IDLE_SECONDS_MAX,
             30 * DAY,
         )),
-        connections_max: size(take("connections_max", s.connections_max, limits::CONNECTIONS_MAX as u64, 1 << 20)),
+        connections_max: size(take(
+            "connections_max",
+            s.connections_max,
+            limits::CONNECTIONS_MAX as u64,
+            1 << 20,
+        )),
         connections_per_address_max: size(take(
             "connections_per_address_max",
             s.connections_per_address_max,
@@ -407,7 +442,11 @@ pub fn check_apps(
         let here = at.index(i);
         let Some(app) = check_app(section, &here, base_dir, complaints) else { continue };
         if !ids.insert(app.id.clone()) {
-            complaints.push(Complaint::new(here.key("id"), format!("two apps are called `{}`", app.id), "rename one"));
+            complaints.push(Complaint::new(
+                here.key("id"),
+                format!("two apps are called `{}`", app.id),
+                "rename one",
+            ));
         }
         for host in &app.hosts {
             if let Some(other) = doors.insert((host.clone(), app.path_prefix.clone()), app.id.to_string()) {
@@ -430,9 +469,12 @@ fn check_app(
     complaints: &mut Vec<Complaint>,
 ) -> Option<App> {
     let before = complaints.len();
-    let id = AppId::new(&s.id).map_err(|e| complaints.push(Complaint::new(here.key("id"), e.to_string(), "rename the app"))).ok();
+    let id = AppId::new(&s.id)
+        .map_err(|e| complaints.push(Complaint::new(here.key("id"), e.to_string(), "rename the app")))
+        .ok();
     let hosts = check_hosts(&s.hosts, &here.key("hosts"), complaints);
-    let path_prefix = check_prefix(s.path_prefix.as_deref().unwrap_or("/"), &here.key("path_prefix"), complaints);
+    let path_prefix =
+        check_prefix(s.path_prefix.as_deref().unwrap_or("/"), &here.key("path_prefix"), complaints);
     let audit = match s.audit.as_deref() {
         None | Some("required") => AuditNeed::Required,
         Some("best_effort") => AuditNeed::BestEffort,
@@ -446,7 +488,8 @@ fn check_app(
         }
     };
     let upstream = check_upstream(&s.upstream, &here.key("upstream"), base_dir, complaints);
-    let websocket_origins = check_origins(s.websocket_origins.as_deref().unwrap_or_default(), here, complaints);
+    let websocket_origins =
+        check_origins(s.websocket_origins.as_deref().unwrap_or_default(), here, complaints);
     let routes = id.as_ref().and_then(|id| check_routes(s, id, path_prefix.as_deref()?, here, complaints));
     if complaints.len() > before {
         return None;
@@ -490,7 +533,11 @@ fn check_prefix(prefix: &str, at: &KeyPath, complaints: &mut Vec<Complaint>) -> 
             Some(if short.is_empty() { "/".to_owned() } else { short.to_owned() })
         }
         Ok(p) => {
-            complaints.push(Complaint::new(at.clone(), format!("`{prefix}` is not in normal form"), format!("write `{p}`")));
+            complaints.push(Complaint::new(
+                at.clone(),
+                format!("`{prefix}` is not in normal form"),
+                format!("write `{p}`"),
+            ));
             None
         }
         Err(fault) => {
@@ -533,7 +580,8 @@ fn check_upstream(
         complaints.push(Complaint::new(at.key("addresses"), "the app has no address", "add `host:port`"));
     }
     for (i, address) in s.addresses.iter().enumerate() {
-        let port = address.rsplit_once(':').filter(|(h, _)| !h.is_empty()).and_then(|(_, p)| p.parse::<u16>().ok());
+        let port =
+            address.rsplit_once(':').filter(|(h, _)| !h.is_empty()).and_then(|(_, p)| p.parse::<u16>().ok());
         if port.is_none_or(|p| p == 0) || address.contains('/') {
             complaints.push(Complaint::new(
                 at.key("addresses").index(i),
@@ -567,7 +615,8 @@ fn check_upstream(
     };
     let connect_max =
         bounded("connect_seconds_max", s.connect_seconds_max, limits::UPSTREAM_CONNECT_SECONDS_MAX, 300);
-    let response_max = bounded("response_seconds_max", s.response_seconds_max, limits::BODY_IDLE_SECONDS_MAX, 86_400);
+    let response_max =
+        bounded("response_seconds_max", s.response_seconds_max, limits::BODY_IDLE_SECONDS_MAX, 86_400);
     let health_every = bounded("health_seconds", s.health_seconds, 5, 3600);
     if let Some(path) = &s.health_path {
         check_prefix(path, &at.key("health_path"), complaints);
@@ -624,7 +673,8 @@ fn check_routes(
             .map_err(|e| complaints.push(Complaint::new(at.key("id"), e.to_string(), "rename the route")));
         let tier = check_tier(r.tier.as_deref(), &at, complaints);
         let Some(prefix) = check_prefix(&r.path, &at.key("path"), complaints) else { continue };
-        let under = app_prefix == "/" || prefix == app_prefix || prefix.starts_with(&format!("{app_prefix}/"));
+        let under =
+            app_prefix == "/" || prefix == app_prefix || prefix.starts_with(&format!("{app_prefix}/"));
         if !under {
             complaints.push(Complaint::new(
                 at.key("path"),
@@ -633,7 +683,11 @@ fn check_routes(
             ));
         }
         if routes.iter().any(|other| other.prefix == prefix) {
-            complaints.push(Complaint::new(at.key("path"), format!("two routes have the path `{prefix}`"), "remove one"));
+            complaints.push(Complaint::new(
+                at.key("path"),
+                format!("two routes have the path `{prefix}`"),
+                "remove one",
+            ));
         }
         let public = r.public.unwrap_or(false);
         if public && tier != Tier::Public {

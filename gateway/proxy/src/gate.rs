@@ -144,18 +144,18 @@ impl Exchanges {
     /// wait for as long as a connection may be kept.
     fn deadline(&self, running: &Running) -> Duration {
         match &running.connection {
-            Some(c) if !c.first.swap(false, Ordering::Relaxed) => self.limits.keepalive_max + self.limits.header_max,
+            Some(c) if !c.first.swap(false, Ordering::Relaxed) => {
+                self.limits.keepalive_max + self.limits.header_max
+            }
             _ => self.limits.header_max,
         }
     }
 }
 
 fn is_grpc(session: &ServerSession) -> bool {
-    session
-        .req_header()
-        .headers
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|v| v.as_bytes().starts_with(b"application/grpc") && !v.as_bytes().starts_with(b"application/grpc-web"))
+    session.req_header().headers.get(http::header::CONTENT_TYPE).is_some_and(|v| {
+        v.as_bytes().starts_with(b"application/grpc") && !v.as_bytes().starts_with(b"application/grpc-web")
+    })
 }
 
 #[async_trait]
@@ -344,7 +344,7 @@ impl ServerApp for Connections {
         };
         if let Some(proxies) = &self.proxies
             && stream.get_ssl_digest().is_none()
-            && let Err(why) = tokio::time::timeout(self.header_max, take_proxy_header(&mut stream, proxies))
+            && let Err(why) = tokio::time::timeout(self.header_max, take_proxy_header(&mut *stream, proxies))
                 .await
                 .unwrap_or_else(|_| Err("it did not arrive in time".into()))
         {
@@ -358,8 +358,8 @@ impl ServerApp for Connections {
             waiting: Mutex::new(None),
         });
         let wrapped: Stream = Box::new(Line::new(stream, Arc::clone(&line)));
-        let conversation =
-            CONNECTION.scope(Arc::clone(&connection), ServerApp::process_new(&self.exchanges, wrapped, shutdown));
+        let conversation = CONNECTION
+            .scope(Arc::clone(&connection), ServerApp::process_new(&self.exchanges, wrapped, shutdown));
         tokio::pin!(conversation);
         tokio::select! {
             biased;
@@ -401,7 +401,9 @@ where
         + ?Sized,
 {
     let digest = stream.get_socket_digest().ok_or("the socket has no address")?;
-    let Some(SocketAddr::Inet(peer)) = digest.peer_addr() else { return Err("the peer has no IP address".into()) };
+    let Some(SocketAddr::Inet(peer)) = digest.peer_addr() else {
+        return Err("the peer has no IP address".into());
+    };
     if !proxies.trusts(peer.ip().to_canonical()) {
         return Err("the peer is not in `network.trusted_proxies`".into());
     }

@@ -174,8 +174,12 @@ fn strip_our_cookies(request: &mut RequestHeader) -> Result<(), Refusal> {
     }
     request.remove_header(&http::header::COOKIE);
     for line in &lines {
-        let kept: Vec<&[u8]> =
-            line.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii).filter(|p| !p.is_empty() && !ours(p)).collect();
+        let kept: Vec<&[u8]> = line
+            .as_bytes()
+            .split(|b| *b == b';')
+            .map(<[u8]>::trim_ascii)
+            .filter(|p| !p.is_empty() && !ours(p))
+            .collect();
         if kept.is_empty() {
             continue;
         }
@@ -193,14 +197,35 @@ mod tests {
 
     #[test]
     fn every_spelling_of_our_names_is_reserved() {
-        for name in ["x-doorward-user", "x_doorward_user", "x.doorward.user", "X-DoorWard-User", "xdoorwarduser",
-            "x-_doorward-user", "x-forwarded-for", "x_forwarded_for", "x-forwarded-user", "forwarded", "x-real-ip",
-            "x_real.ip", "x-auth-request-email", "x-original-uri", "x-rewrite-url", "cf-connecting-ip",
-            "true-client-ip", "x-ssl-client-cert", "remote_user", "x-envoy-original-path", "proxy", "traceparent"]
-        {
+        for name in [
+            "x-doorward-user",
+            "x_doorward_user",
+            "x.doorward.user",
+            "X-DoorWard-User",
+            "xdoorwarduser",
+            "x-_doorward-user",
+            "x-forwarded-for",
+            "x_forwarded_for",
+            "x-forwarded-user",
+            "forwarded",
+            "x-real-ip",
+            "x_real.ip",
+            "x-auth-request-email",
+            "x-original-uri",
+            "x-rewrite-url",
+            "cf-connecting-ip",
+            "true-client-ip",
+            "x-ssl-client-cert",
+            "remote_user",
+            "x-envoy-original-path",
+            "proxy",
+            "traceparent",
+        ] {
             assert!(is_reserved(name), "{name}");
         }
-        for name in ["accept", "cookie", "x-requested-with", "x-csrf-token", "x-request-id", "origin", "user-agent"] {
+        for name in
+            ["accept", "cookie", "x-requested-with", "x-csrf-token", "x-request-id", "origin", "user-agent"]
+        {
             assert!(!is_reserved(name), "{name}");
         }
     }

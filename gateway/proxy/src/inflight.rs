@@ -67,7 +67,7 @@ impl Slot {
     pub fn new(id: u64, protocol: Protocol, started_at: UnixMillis) -> Arc<Self> {
         Arc::new(Self {
             id,
-            protocol: AtomicU8::new(code(protocol)),
+            protocol: AtomicU8::new(place_of(protocol)),
             resting: AtomicBool::new(false),
             started_at,
             end: CancellationToken::new(),
@@ -85,12 +85,15 @@ impl Slot {
     /// How it speaks now.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
-        Protocol::ALL.get(usize::from(self.protocol.load(Ordering::Relaxed))).copied().unwrap_or(Protocol::Http1)
+        Protocol::ALL
+            .get(usize::from(self.protocol.load(Ordering::Relaxed)))
+            .copied()
+            .unwrap_or(Protocol::Http1)
     }
 
     /// It turned out to speak another protocol: an upgrade, an event stream.
     pub fn becomes(&self, protocol: Protocol) {
-        self.protocol.store(code(protocol), Ordering::Relaxed);
+        self.protocol.store(place_of(protocol), Ordering::Relaxed);
     }
 
     /// It is over; its connection waits for the next request and stays registered, so that a
@@ -139,7 +142,7 @@ impl Slot {
     }
 }
 
-const fn code(protocol: Protocol) -> u8 {
+const fn place_of(protocol: Protocol) -> u8 {
     protocol as u8
 }
 
@@ -275,7 +278,7 @@ impl Inflight {
             let first = slot.end_because(Cause { code, target: target.clone(), at, ticks });
             if first
                 && !slot.is_resting()
-                && let Some(n) = count.by_protocol.get_mut(usize::from(code(slot.protocol())))
+                && let Some(n) = count.by_protocol.get_mut(usize::from(place_of(slot.protocol())))
             {
                 *n += 1;
             }
@@ -305,7 +308,7 @@ impl Inflight {
     pub fn count(&self) -> Terminated {
         let mut count = Terminated::default();
         for slot in self.list(usize::MAX, |_| true) {
-            if let Some(n) = count.by_protocol.get_mut(usize::from(code(slot.protocol()))) {
+            if let Some(n) = count.by_protocol.get_mut(usize::from(place_of(slot.protocol()))) {
                 *n += 1;
             }
         }

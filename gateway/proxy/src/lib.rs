@@ -26,19 +26,19 @@
 //! What it never does: decide by itself who may pass, keep state between requests but caches of
 //! signed assertions, or answer an error of ours with its details.
 
-pub mod config;
-pub mod serve;
-pub mod listen;
-mod gate;
-pub mod inflight;
-pub mod pipeline;
-pub mod path;
-pub mod routes;
-mod upstream;
-mod headers;
+pub mod answer;
 pub mod assertion;
-mod answer;
+pub mod config;
+mod gate;
+pub mod headers;
+pub mod inflight;
+pub mod listen;
 pub mod metrics;
+pub mod path;
+pub mod pipeline;
+pub mod routes;
+pub mod serve;
+mod upstream;
 
 pub use inflight::Inflight;
 pub use pipeline::{Door, House, Ticks};

@@ -123,14 +123,19 @@ fn read(files: &[CertificateFiles]) -> Result<HashMap<String, Arc<CertifiedKey>>
 }
 
 fn read_pair(pair: &CertificateFiles) -> Result<CertifiedKey, CertificateError> {
-    let fault = |file: &Path, what, why: String| CertificateError::File { file: file.display().to_string(), what, why };
+    let fault = |file: &Path, what, why: String| CertificateError::File {
+        file: file.display().to_string(),
+        what,
+        why,
+    };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&pair.chain)
         .and_then(Iterator::collect)
         .map_err(|e| fault(&pair.chain, "certificate in PEM", e.to_string()))?;
     if chain.is_empty() {
         return Err(fault(&pair.chain, "certificate in PEM", "there is no `BEGIN CERTIFICATE`".to_owned()));
     }
-    let key = PrivateKeyDer::from_pem_file(&pair.key).map_err(|e| fault(&pair.key, "private key in PEM", e.to_string()))?;
+    let key = PrivateKeyDer::from_pem_file(&pair.key)
+        .map_err(|e| fault(&pair.key, "private key in PEM", e.to_string()))?;
     let misfit = |why: String| CertificateError::Pair {
         key: pair.key.display().to_string(),
         chain: pair.chain.display().to_string(),
@@ -149,10 +154,7 @@ fn names(certified: &CertifiedKey, file: &Path) -> Result<Vec<String>, Certifica
         why: why.to_string(),
     };
     let leaf = certified.end_entity_cert().map_err(|e| fault(&e))?;
-    let leaf = rustls::server::ParsedCertificate::try_from(leaf).map_err(|e| fault(&e))?;
-    let _ = leaf;
-    let der = certified.cert.first().map(|c| c.as_ref()).unwrap_or_default();
-    let (_, parsed) = x509_parser::parse_x509_certificate(der).map_err(|e| fault(&e))?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(leaf).map_err(|e| fault(&e))?;
     let mut names = Vec::new();
     if let Ok(Some(san)) = parsed.subject_alternative_name() {
         for name in &san.value.general_names {

@@ -42,7 +42,8 @@ impl MetricConstructor<Histogram> for Seconds {
 
 const REQUEST_SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-const DECISION_SECONDS: &[f64] = &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.05];
+const DECISION_SECONDS: &[f64] =
+    &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.05];
 const END_SECONDS: &[f64] = &[0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
 /// Counters and histograms of the request path.
@@ -101,11 +102,19 @@ impl Metrics {
             end_delay: Histogram::new(END_SECONDS.iter().copied()),
         };
         for protocol in Protocol::ALL {
-            metrics.terminated.get_or_create(&ProtocolLabels { protocol: protocol.as_str() });
+            let _ = metrics.terminated.get_or_create(&ProtocolLabels { protocol: protocol.as_str() });
         }
         let r = registry;
-        r.register("doorward_authz_decisions", "Decisions by route, outcome and reason", metrics.decisions.clone());
-        r.register("doorward_http_requests", "Requests by route and class of status", metrics.requests.clone());
+        r.register(
+            "doorward_authz_decisions",
+            "Decisions by route, outcome and reason",
+            metrics.decisions.clone(),
+        );
+        r.register(
+            "doorward_http_requests",
+            "Requests by route and class of status",
+            metrics.requests.clone(),
+        );
         r.register_with_unit(
             "doorward_http_request_duration",
             "Time from the request's header to the end of the response",
@@ -118,8 +127,16 @@ impl Metrics {
             Unit::Seconds,
             metrics.evaluation.clone(),
         );
-        r.register("doorward_policy_evaluation_errors", "Decisions in which a policy could not be evaluated", metrics.policy_errors.clone());
-        r.register("doorward_revocation_exchanges_ended", "Running exchanges ended by a revocation", metrics.terminated.clone());
+        r.register(
+            "doorward_policy_evaluation_errors",
+            "Decisions in which a policy could not be evaluated",
+            metrics.policy_errors.clone(),
+        );
+        r.register(
+            "doorward_revocation_exchanges_ended",
+            "Running exchanges ended by a revocation",
+            metrics.terminated.clone(),
+        );
         r.register_with_unit(
             "doorward_revocation_end_delay",
             "Time from a revocation to the end of an exchange",

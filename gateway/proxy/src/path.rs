@@ -45,7 +45,9 @@ impl PathFault {
             Self::BadByte => "the path has a byte that must be escaped",
             Self::EscapedSeparator => "the path has an escaped `/`, `\\` or NUL",
             Self::DoubleEscape => "the path is escaped twice",
-            Self::Delimiter => "the path has `;`, or an escaped `;`, `#` or `?` (the app can allow it: `lenient_path`)",
+            Self::Delimiter => {
+                "the path has `;`, or an escaped `;`, `#` or `?` (the app can allow it: `lenient_path`)"
+            }
             Self::DotSegment => "the path has a `.` or `..` segment",
             Self::EmptySegment => "the path has an empty segment",
             Self::NotUtf8 => "the path does not decode to UTF-8",
@@ -71,7 +73,8 @@ impl NormalPath {
         while let Some(b) = bytes.next() {
             match b {
                 b'%' => {
-                    let (Some(hi), Some(lo)) = (bytes.next().and_then(hex), bytes.next().and_then(hex)) else {
+                    let (Some(hi), Some(lo)) = (bytes.next().and_then(hex), bytes.next().and_then(hex))
+                    else {
                         return Err(PathFault::BadEscape);
                     };
                     let value = hi << 4 | lo;

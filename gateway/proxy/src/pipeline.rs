@@ -9,12 +9,12 @@
 //! Whatever stage refuses, the refusal is answered and recorded here, once.
 
 pub mod accept;
-pub mod identify;
-pub mod enrich;
-pub mod revocation;
 pub mod authorize;
+pub mod enrich;
 pub mod forward;
+pub mod identify;
 pub mod record;
+pub mod revocation;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -264,10 +264,16 @@ impl ProxyHttp for Door {
         error
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
         let refusal = forward::failure(error);
         let killed = exchange.running.as_ref().is_some_and(|r| r.slot.is_ended());
-        let client_gone = *error.esource() == ErrorSource::Downstream && refusal.code == RefusalCode::Internal;
+        let client_gone =
+            *error.esource() == ErrorSource::Downstream && refusal.code == RefusalCode::Internal;
         exchange.story.failed(error, killed);
         if !killed && !client_gone && session.response_written().is_none() {
             if let Err(e) = self.refuse(session, exchange, &refusal).await {

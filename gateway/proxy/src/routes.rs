@@ -67,7 +67,9 @@ impl RouteTable {
         // Strict first: only where that fails may an app that asked for it be lenient.
         let (path, fault) = match NormalPath::new(raw_path, false) {
             Ok(path) => (path, None),
-            Err(fault) => (NormalPath::new(raw_path, true).map_err(|_| Unresolved::Path(fault))?, Some(fault)),
+            Err(fault) => {
+                (NormalPath::new(raw_path, true).map_err(|_| Unresolved::Path(fault))?, Some(fault))
+            }
         };
         let app = apps.iter().find(|a| path.is_under(&a.app.path_prefix)).ok_or(Unresolved::NoPath)?;
         if let Some(fault) = fault

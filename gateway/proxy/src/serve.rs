@@ -93,25 +93,30 @@ pub struct Ready {
 /// # Errors
 /// When an address cannot be set up.
 pub fn prepare(serve: Serve) -> Result<Ready, ServeError> {
-    let mut conf = ServerConf::default();
-    conf.threads = serve.threads;
-    // Faster, and it keeps a WebSocket from being lost after its 101: see
-    // docs/decisions/0002-no-work-stealing.md.
-    conf.work_stealing = false;
-    conf.grace_period_seconds = Some(serve.house.limits.drain_max.as_secs());
-    conf.graceful_shutdown_timeout_seconds = Some(1);
-    conf.upgrade_sock = serve.handover_socket.display().to_string();
-    // A first attempt and the retries of `fail_to_connect`, and one for a pooled connection
-    // that the app closed at the same moment.
-    conf.max_retries = doorward_model::limits::UPSTREAM_CONNECT_RETRIES_MAX + 2;
-    let mut opt = Opt::default();
-    opt.upgrade = serve.take_over;
+    let conf = ServerConf {
+        threads: serve.threads,
+        // Faster, and it keeps a WebSocket from being lost after its 101: see
+        // docs/decisions/0002-no-work-stealing.md.
+        work_stealing: false,
+        grace_period_seconds: Some(serve.house.limits.drain_max.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(1),
+        upgrade_sock: serve.handover_socket.display().to_string(),
+        // A first attempt and the retries of `fail_to_connect`, and one for a pooled connection
+        // that the app closed at the same moment.
+        max_retries: doorward_model::limits::UPSTREAM_CONNECT_RETRIES_MAX + 2,
+        ..ServerConf::default()
+    };
+    let opt = Opt { upgrade: serve.take_over, ..Opt::default() };
     let mut server = Server::new_with_opt_and_conf(Some(opt), conf);
     server.bootstrap();
     let census = Census::new(&serve.house.limits);
     for (address, certificates) in &serve.listeners {
-        let service = listen::service(address, certificates.as_ref(), &serve.house, &census, &server.configuration)
-            .map_err(|e| ServeError::Listen { address: address.address.to_string(), why: e.to_string() })?;
+        let service =
+            listen::service(address, certificates.as_ref(), &serve.house, &census, &server.configuration)
+                .map_err(|e| ServeError::Listen {
+                    address: address.address.to_string(),
+                    why: e.to_string(),
+                })?;
         server.add_service(service);
     }
     Ok(Ready { server, stop: serve.stop, open: OpenConnections(census) })
@@ -149,4 +154,13 @@ pub async fn resolve_upstreams(house: &House) {
     for app in house.routes.apps() {
         app.upstream.resolve().await;
     }
+}
+
+/// How many instances of each app are well, and how many there are.
+pub fn upstream_health(house: &House) -> Vec<(doorward_model::AppId, usize, usize)> {
+    let health = |app: &Arc<crate::ServedApp>| {
+        let (well, all) = app.upstream.health();
+        (app.app.id.clone(), well, all)
+    };
+    house.routes.apps().map(health).collect()
 }

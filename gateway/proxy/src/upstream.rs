@@ -15,8 +15,8 @@ use pingora::lb::discovery::ServiceDiscovery;
 use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
 use pingora::lb::selection::RoundRobin;
 use pingora::lb::{Backend, Backends, LoadBalancer};
-use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::ALPN;
+use pingora::protocols::l4::socket::SocketAddr;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::{WrappedX509, parse_x509};
 use rustls::pki_types::CertificateDer;
@@ -60,16 +60,18 @@ impl Upstreams {
     /// When the file with the roots is not one.
     pub(crate) fn new(app: AppId, config: Upstream) -> Result<Self, UpstreamError> {
         static GROUP: AtomicU64 = AtomicU64::new(1);
-        let ca = match config.tls.as_ref().and_then(|t| t.ca_file.as_deref()) {
-            None => None,
-            Some(file) => Some(
-                read_roots(file)
-                    .ok_or_else(|| UpstreamError::Ca { app: app.clone(), file: file.display().to_string() })?,
-            ),
-        };
+        let ca =
+            match config.tls.as_ref().and_then(|t| t.ca_file.as_deref()) {
+                None => None,
+                Some(file) => Some(read_roots(file).ok_or_else(|| UpstreamError::Ca {
+                    app: app.clone(),
+                    file: file.display().to_string(),
+                })?),
+            };
         let names = Names { addresses: config.addresses.clone() };
         let balancer = LoadBalancer::from_backends(Backends::new(Box::new(names)));
-        let mut upstreams = Self { app, config, balancer, ca, group_key: GROUP.fetch_add(1, Ordering::Relaxed) };
+        let mut upstreams =
+            Self { app, config, balancer, ca, group_key: GROUP.fetch_add(1, Ordering::Relaxed) };
         let check = upstreams.health_check();
         upstreams.balancer.set_health_check(check);
         Ok(upstreams)
@@ -78,7 +80,12 @@ impl Upstreams {
     /// The next instance, spoken to as the app wants it. Only who holds a permit gets one.
     ///
     /// None when no instance is well.
-    pub(crate) fn peer(&self, _permit: &Permit, streaming: Streaming, idle_max: Duration) -> Option<HttpPeer> {
+    pub(crate) fn peer(
+        &self,
+        _permit: &Permit,
+        streaming: Streaming,
+        idle_max: Duration,
+    ) -> Option<HttpPeer> {
         let backend = self.balancer.select(b"", SELECT_MAX)?;
         let SocketAddr::Inet(address) = backend.addr else { return None };
         let mut peer = self.peer_at(address);
@@ -208,7 +215,10 @@ impl ServiceDiscovery for Names {
             }
         }
         if found.is_empty() {
-            return pingora::Error::e_explain(pingora::ErrorType::Custom("unresolved"), "no instance has an address");
+            return pingora::Error::e_explain(
+                pingora::ErrorType::Custom("unresolved"),
+                "no instance has an address",
+            );
         }
         Ok((found, HashMap::new()))
     }

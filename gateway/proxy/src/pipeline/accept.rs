@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use doorward_audit::trail::{Arrival, HttpVersion, TraceIds};
 use doorward_audit::Protocol;
+use doorward_audit::trail::{Arrival, HttpVersion, TraceIds};
 use doorward_identity::Credential;
 use doorward_model::{Refusal, RefusalCode, UnixMillis, limits};
 use doorward_policy::Action;
@@ -117,7 +117,8 @@ pub(crate) fn accept(
     let method = request.method.as_str();
     let action = match (upgrade, Action::from_method(method)) {
         (_, None) => {
-            let detail = format!("the method `{}` is not forwarded", method.chars().take(20).collect::<String>());
+            let detail =
+                format!("the method `{}` is not forwarded", method.chars().take(20).collect::<String>());
             return Err(Refusal::new(RefusalCode::MethodNotAllowed, detail));
         }
         (true, Some(Action::Get)) => Action::Upgrade,
@@ -152,7 +153,9 @@ pub(crate) fn accept(
     if upgrade {
         check_origin(request, &host, handshake.is_some(), app)?;
     }
-    let bearer = match Credential::from_headers(request.headers.get_all(header::AUTHORIZATION).iter().map(|v| v.as_bytes()))? {
+    let bearer = match Credential::from_headers(
+        request.headers.get_all(header::AUTHORIZATION).iter().map(|v| v.as_bytes()),
+    )? {
         Credential::Bearer(token) => Some(token.to_owned()),
         Credential::NotPresented => None,
     };
@@ -185,7 +188,8 @@ fn begin(
         _ => HttpVersion::Http11,
     };
     let from_proxy = peer.is_some_and(|p| house.proxies.trusts(p));
-    let inbound = from_proxy.then(|| text(&request.headers, &header::HeaderName::from_static("traceparent"))).flatten();
+    let inbound =
+        from_proxy.then(|| text(&request.headers, &header::HeaderName::from_static("traceparent"))).flatten();
     let trace = trace_ids(inbound.as_deref());
     let request_id = Arc::clone(story.request_id());
     story.arrived(Arrival {
@@ -210,7 +214,8 @@ fn trace_ids(inbound: Option<&str>) -> TraceIds {
     let parent = inbound.and_then(|t| {
         let mut parts = t.split('-');
         let (version, id) = (parts.next()?, parts.next()?);
-        let valid = version == "00" && id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let valid =
+            version == "00" && id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         u128::from_str_radix(id, 16).ok().filter(|id| valid && *id != 0)
     });
     TraceIds { trace_id: parent.unwrap_or_else(|| uuid::Uuid::new_v4().as_u128()).to_be_bytes(), span_id }
@@ -285,7 +290,9 @@ fn check_framing(request: &RequestHeader) -> Result<(), Refusal> {
     }
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     if let Some(length) = lengths.next()
-        && (lengths.next().is_some() || length.is_empty() || !length.as_bytes().iter().all(u8::is_ascii_digit))
+        && (lengths.next().is_some()
+            || length.is_empty()
+            || !length.as_bytes().iter().all(u8::is_ascii_digit))
     {
         return Err(bad("`content-length` is not one number"));
     }
@@ -308,9 +315,10 @@ fn is_websocket(session: &Session, headers: &HeaderMap) -> Result<bool, Refusal>
     }
     let mut upgrades = headers.get_all(header::UPGRADE).iter();
     let exact = upgrades.next().is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    let nominated = headers.get_all(header::CONNECTION).iter().any(|v| {
-        v.to_str().is_ok_and(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case("upgrade")))
-    });
+    let nominated = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .any(|v| v.to_str().is_ok_and(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case("upgrade"))));
     if !exact || upgrades.next().is_some() || !nominated {
         return Err(bad("a WebSocket is asked for in a way that servers read differently"));
     }
@@ -331,7 +339,8 @@ fn check_origin(
 ) -> Result<(), Refusal> {
     let mut origins = request.headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else { return Ok(()) };
-    let foreign = || Refusal::new(RefusalCode::ForeignOrigin, "a page of another origin asked for a WebSocket");
+    let foreign =
+        || Refusal::new(RefusalCode::ForeignOrigin, "a page of another origin asked for a WebSocket");
     if origins.next().is_some() {
         return Err(foreign());
     }

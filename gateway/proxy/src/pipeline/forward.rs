@@ -25,7 +25,12 @@ pub(crate) fn peer(house: &House, permit: &Permit, story: &mut Story) -> Result<
 }
 
 /// Makes the request what the app gets: the path that was matched, and our word for who asks.
-pub(crate) fn prepare(house: &House, permit: &Permit, request: &mut RequestHeader, story: &Story) -> Result<()> {
+pub(crate) fn prepare(
+    house: &House,
+    permit: &Permit,
+    request: &mut RequestHeader,
+    story: &Story,
+) -> Result<()> {
     let accepted = permit.accepted();
     let path = accepted.resolved().path.as_str();
     let target = match request.uri.query() {
@@ -68,9 +73,10 @@ pub(crate) fn failure(error: &Error) -> Refusal {
         (E::HTTPStatus(413), _) => RefusalCode::BodyTooLarge,
         (E::HTTPStatus(408), _) | (E::ReadTimedout, ErrorSource::Downstream) => RefusalCode::RequestTimeout,
         (E::InvalidHTTPHeader, ErrorSource::Downstream) => RefusalCode::BadRequest,
-        (E::ConnectTimedout | E::ReadTimedout | E::WriteTimedout | E::TLSHandshakeTimedout, ErrorSource::Upstream) => {
-            RefusalCode::UpstreamTimeout
-        }
+        (
+            E::ConnectTimedout | E::ReadTimedout | E::WriteTimedout | E::TLSHandshakeTimedout,
+            ErrorSource::Upstream,
+        ) => RefusalCode::UpstreamTimeout,
         (_, ErrorSource::Upstream) => RefusalCode::UpstreamUnavailable,
         (_, _) => RefusalCode::Internal,
     };

@@ -3,9 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use doorward_identity::{Credential, Verified};
-use doorward_model::{
-    Assurance, AuthSession, DevicePosture, Principal, Refusal, RefusalCode, Risk, Visitor,
-};
+use doorward_model::{Assurance, AuthSession, DevicePosture, Principal, Refusal, RefusalCode, Risk, Visitor};
 
 use crate::pipeline::House;
 use crate::pipeline::accept::Accepted;
@@ -82,7 +80,11 @@ impl Identified {
 
 /// Verifies what was presented. Nothing presented is enough on a public route only; something
 /// that does not verify is enough nowhere.
-pub(crate) async fn identify(house: &House, accepted: Accepted, story: &mut Story) -> Result<Identified, Refusal> {
+pub(crate) async fn identify(
+    house: &House,
+    accepted: Accepted,
+    story: &mut Story,
+) -> Result<Identified, Refusal> {
     let who = match accepted.credential() {
         Credential::Bearer(token) => {
             let now = accepted.now();
@@ -91,9 +93,14 @@ pub(crate) async fn identify(house: &House, accepted: Accepted, story: &mut Stor
                 None => Who::Known(house.verifier.verify(token, now).await?),
             }
         }
-        Credential::NotPresented if accepted.resolved().route().is_some_and(|r| r.facts.public) => Who::Visitor,
+        Credential::NotPresented if accepted.resolved().route().is_some_and(|r| r.facts.public) => {
+            Who::Visitor
+        }
         Credential::NotPresented => {
-            return Err(Refusal::new(RefusalCode::Unauthenticated, "no credential on a route that is not public"));
+            return Err(Refusal::new(
+                RefusalCode::Unauthenticated,
+                "no credential on a route that is not public",
+            ));
         }
     };
     let identified = Identified { accepted, who };

@@ -39,8 +39,8 @@ pub(crate) struct Story {
 impl Story {
     pub(crate) fn begin(house: &Arc<House>) -> Self {
         let slot = Running::current().map(|r| Arc::clone(&r.slot));
-        let request_id = Running::current()
-            .map_or_else(|| uuid::Uuid::now_v7().to_string().into(), |r| r.request_id());
+        let request_id =
+            Running::current().map_or_else(|| uuid::Uuid::now_v7().to_string().into(), |r| r.request_id());
         Self {
             began: (house.ticks)(),
             house: Arc::clone(house),
@@ -141,9 +141,11 @@ impl Story {
         let Some(running) = running else { return };
         let protocol = running.slot.protocol();
         trail.speaks(protocol);
-        if matches!(protocol, Protocol::WebSocket | Protocol::EventStream | Protocol::Grpc) && !self.told_early {
+        if matches!(protocol, Protocol::WebSocket | Protocol::EventStream | Protocol::Grpc)
+            && !self.told_early
+        {
             self.told_early = true;
-            self.house.audit.record(Event::RequestDecided(Box::new(trail.clone())));
+            let _ = self.house.audit.record(Event::RequestDecided(Box::new(trail.clone())));
         }
     }
 
@@ -171,7 +173,7 @@ impl Story {
         self.tell();
     }
 
-    /// Records what is known, once.
+    /// Records what is known, once. What the log drops it counts, and tells in a gap event.
     fn tell(&mut self) {
         let Some(mut trail) = self.trail.take() else { return };
         let now = (self.house.ticks)();
@@ -189,15 +191,21 @@ impl Story {
         trail.finished(ending, self.received, self.sent, took);
         let outcome = trail.outcome();
         self.house.metrics.decided(&Decided { route: self.route.as_ref(), outcome });
-        self.house.metrics.passed(&Passed { route: self.route.as_ref(), status: self.status, took, protocol, ended_after: after });
+        self.house.metrics.passed(&Passed {
+            route: self.route.as_ref(),
+            status: self.status,
+            took,
+            protocol,
+            ended_after: after,
+        });
         let event = Box::new(trail);
         if self.told_early || is_terminated {
             if !self.told_early {
-                self.house.audit.record(Event::RequestDecided(event.clone()));
+                let _ = self.house.audit.record(Event::RequestDecided(event.clone()));
             }
-            self.house.audit.record(Event::ExchangeEnded(event));
+            let _ = self.house.audit.record(Event::ExchangeEnded(event));
         } else {
-            self.house.audit.record(Event::RequestDecided(event));
+            let _ = self.house.audit.record(Event::RequestDecided(event));
         }
     }
 }

@@ -67,10 +67,12 @@ pub(crate) fn check(house: &House, enriched: Enriched, running: &Running) -> Res
     running.keep(house.inflight.register(&running.slot, facts));
     let standing = match &presented {
         None => Standing::NothingHeld,
-        Some(presented) => Standing::Replica(house.revocations.check(presented, house.issuer_skew).map_err(|refused| {
-            let what = refused.kind().map_or("the store", doorward_model::EntryKind::as_str);
-            Refusal::new(refused.code(), format!("by its {what}"))
-        })?),
+        Some(presented) => {
+            Standing::Replica(house.revocations.check(presented, house.issuer_skew).map_err(|refused| {
+                let what = refused.kind().map_or("the store", doorward_model::EntryKind::as_str);
+                Refusal::new(refused.code(), format!("by its {what}"))
+            })?)
+        }
     };
     Ok(Unrevoked { enriched, standing })
 }
