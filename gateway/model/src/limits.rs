@@ -150,7 +150,7 @@ pub const REVOCATION_CAUSE_BYTES_MAX: usize = 512;
 pub const REVOCATION_PAGE_ROWS_MAX: usize = 1000;
 /// How long a revoked session or token is remembered: longer than any token lives.
 pub const REVOCATION_RETENTION_DAYS: u32 = 400;
-/// The largest store of revocations, in bytes: some eight million entries.
+/// The largest store of revocations, in bytes: some three million entries.
 pub const REVOCATION_STORE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// How far the clock may be set back while the time of the marks stands still instead of
 /// following it.

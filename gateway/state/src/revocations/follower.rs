@@ -21,6 +21,8 @@ pub(crate) fn follow(shared: &Shared, mut store: Store, mut seen: Seq, stop: &Re
     loop {
         // Taken before reading: whatever was acknowledged before this instant is read now.
         let as_of = shared.time.clock();
+        // So that the time of the marks has seen the clock before someone sets it back.
+        shared.time.now();
         match catch_up(shared, &mut store, &mut seen) {
             Ok(()) => shared.read_succeeded(as_of),
             Err(error) => shared.read_failed(error.to_string()),

@@ -130,3 +130,82 @@ impl Queue {
         self.lock().changes.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use doorward_model::{EntryKind, Target};
+
+    use super::*;
+    use crate::change::Action;
+
+    type Answer = oneshot::Receiver<Result<Saved, String>>;
+
+    fn pending(id: &str, action: Action) -> (Pending, Answer) {
+        let (ack, answer) = oneshot::channel();
+        let change = Change {
+            target: Target::parse(EntryKind::User, &format!("corp:{id}")).unwrap(),
+            action,
+            cause: String::new(),
+            actor: String::new(),
+            request_id: String::new(),
+        };
+        let enforced_at = (!action.is_grant()).then_some(UnixMillis(1));
+        (Pending { id: Uuid::nil(), change, enforced_at, ack: Some(ack) }, answer)
+    }
+
+    fn take(queue: &Queue) -> Vec<Pending> {
+        match queue.take(Duration::from_millis(10)) {
+            Wake::Batch(batch) => batch,
+            Wake::Idle | Wake::Closed => Vec::new(),
+        }
+    }
+
+    fn ids(batch: &[Pending]) -> Vec<String> {
+        batch.iter().map(|p| p.change.target.id()).collect()
+    }
+
+    #[test]
+    fn what_failed_stays_in_front_and_grants_are_dropped() {
+        let queue = Queue::default();
+        let mut answers = Vec::new();
+        let push = |id, action| {
+            let (pending, answer) = pending(id, action);
+            assert!(queue.push(pending));
+            answer
+        };
+        answers.push(push("a", Action::Revoke));
+        answers.push(push("b", Action::Reactivate));
+        answers.push(push("c", Action::Disable));
+        let batch = take(&queue);
+        assert_eq!(ids(&batch), ["corp:a", "corp:b", "corp:c"]);
+        answers.push(push("d", Action::Revoke));
+        queue.put_back(batch, "no room");
+        for answer in &mut answers {
+            let told = answer.try_recv().unwrap();
+            assert_eq!(told.map(|_| ()), Err("no room".to_owned()), "everyone is told at once");
+        }
+        assert_eq!(ids(&take(&queue)), ["corp:a", "corp:c", "corp:d"]);
+    }
+
+    #[test]
+    fn a_batch_is_bounded_and_so_is_the_queue() {
+        let queue = Queue::default();
+        // Nobody waits for these: a revocation is written all the same.
+        for _ in 0..REVOCATION_UNSAVED_MAX {
+            assert!(queue.push(pending("a", Action::Revoke).0));
+        }
+        assert!(!queue.push(pending("b", Action::Revoke).0));
+        assert_eq!(take(&queue).len(), REVOCATION_BATCH_ROWS_MAX);
+        assert!(queue.push(pending("b", Action::Revoke).0));
+    }
+
+    #[test]
+    fn closing_hands_out_what_waits_and_takes_nothing_more() {
+        let queue = Queue::default();
+        assert!(queue.push(pending("a", Action::Revoke).0));
+        queue.close();
+        assert!(!queue.push(pending("b", Action::Revoke).0));
+        assert_eq!(take(&queue).len(), 1);
+        assert!(matches!(queue.take(Duration::from_secs(60)), Wake::Closed));
+    }
+}

@@ -44,6 +44,8 @@ pub(crate) struct Writes {
 /// store to its end; no clock is asked, so that a clock that jumps makes nothing stale.
 struct Reads {
     missed: AtomicU32,
+    /// The follower was told to end.
+    over: AtomicBool,
     as_of: AtomicI64,
     last_error: Mutex<Option<String>>,
 }
@@ -66,6 +68,7 @@ impl Shared {
             },
             reads: Reads {
                 missed: AtomicU32::new(0),
+                over: AtomicBool::new(false),
                 as_of: AtomicI64::new(as_of.0),
                 last_error: Mutex::default(),
             },
@@ -136,12 +139,13 @@ impl Shared {
 
     /// Nobody follows the store any more: what is known here is of no use from now on.
     pub(crate) fn no_longer_current(&self) {
-        self.reads.missed.store(u32::MAX, Ordering::Release);
+        self.reads.over.store(true, Ordering::Release);
     }
 
     pub(crate) fn freshness(&self) -> Freshness {
+        let missed = u64::from(self.reads.missed.load(Ordering::Acquire));
         Freshness {
-            fresh: u64::from(self.reads.missed.load(Ordering::Acquire)) <= MISSED_MAX,
+            fresh: missed <= MISSED_MAX && !self.reads.over.load(Ordering::Acquire),
             as_of: UnixMillis(self.reads.as_of.load(Ordering::Acquire)),
         }
     }
@@ -164,14 +168,13 @@ impl Writes {
         self.working.store(true, Ordering::Release);
     }
 
-    pub(crate) fn failed(&self, error: &str, unsaved: usize) {
+    pub(crate) fn failed(&self, error: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         self.working.store(false, Ordering::Release);
         if last.as_deref() != Some(error) {
             tracing::error!(
                 error,
-                unsaved,
                 "revocations cannot be saved: they are in force here, and nobody is reactivated"
             );
         }

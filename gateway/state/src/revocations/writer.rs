@@ -90,7 +90,7 @@ impl Writer {
     }
 
     fn failed(&mut self, error: &StoreError) {
-        self.shared.writes.failed(&error.to_string(), self.shared.queue.len());
+        self.shared.writes.failed(&error.to_string());
         self.retry = (self.retry * 2).min(Duration::from_millis(REVOCATION_RETRY_MILLIS_MAX));
     }
 
@@ -121,8 +121,9 @@ impl Writer {
                 true
             }
             Err(error) => {
-                self.shared.queue.put_back(batch, &error.to_string());
+                // First known, then told: whoever is told may ask for a grant the next moment.
                 self.failed(&error);
+                self.shared.queue.put_back(batch, &error.to_string());
                 false
             }
         }

@@ -369,3 +369,24 @@ fn explain(file: &Path, doing: &'static str, error: &rusqlite::Error) -> StoreEr
         Some(_) | None => StoreError::Database { file, doing, message },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_connection_waits_for_the_disk() {
+        // What no kill of a process can show: the page cache survives it.
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("r.sqlite3");
+        let config = EmbeddedConfig { file, node: "gw-1".to_owned(), bytes_max: 1 << 20 };
+        let (store, _handle) = Embedded::open(&config).unwrap();
+        for store in [&store, &store.again().unwrap()] {
+            let get = |name| store.connection.pragma_query_value(None, name, |r| r.get::<_, i64>(0)).unwrap();
+            assert_eq!((get("synchronous"), get("max_page_count")), (2, 256));
+            let journal =
+                store.connection.pragma_query_value(None, "journal_mode", |r| r.get::<_, String>(0));
+            assert_eq!(journal.unwrap(), "wal");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The store cannot be written: revocations still bite, nobody gets access back, nothing that
+//! was acknowledged is lost, and what was not saved is saved when writing works again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use doorward_model::{EntryKind, Target};
+use doorward_state::{Action, Applied, Ended, Revocations, StateError};
+
+use crate::fixture::{Fixture, NOON, SKEW, alice, change, presented, run, target, until};
+
+fn nth(i: usize) -> Target {
+    target(EntryKind::User, &format!("corp:u{i}"))
+}
+
+/// Fills the store until a write fails; returns who is saved and who is not.
+async fn fill(revocations: &Revocations) -> (Vec<Target>, Target) {
+    let mut saved = Vec::new();
+    for i in 0..10_000 {
+        match revocations.apply(change(&nth(i), Action::Revoke)).await {
+            Ok(_) => saved.push(nth(i)),
+            Err(StateError::NotDurable { enforced: true, kept: true, why }) => {
+                assert!(why.contains("store_bytes_max"), "says how to mend it: {why}");
+                return (saved, nth(i));
+            }
+            Err(other) => panic!("another kind of error: {other}"),
+        }
+    }
+    panic!("the bound does not bind");
+}
+
+#[test]
+fn a_full_store_refuses_grants_and_enforces_revocations() {
+    run(async {
+        let mut fixture = Fixture::new();
+        fixture.section.store_bytes_max = Some(64 * 1024);
+        let revocations = fixture.open();
+        let dave = target(EntryKind::User, "corp:dave");
+        revocations.apply(change(&dave, Action::Disable)).await.unwrap();
+        let (saved, unsaved) = fill(&revocations).await;
+        assert!(saved.len() > 10);
+
+        let health = revocations.health();
+        assert!(!health.writable && health.unsaved == 1 && health.write_failures_total > 0);
+        assert!(health.fresh, "reading works");
+        for t in saved.iter().chain([&unsaved]) {
+            let Target::User(user) = t else { unreachable!() };
+            let p = presented(user.subject().as_str(), NOON / 1000 - 60);
+            assert!(revocations.check(&p, SKEW).is_err(), "{t} is cut off");
+        }
+        // More of them: in force at once, and told that they are not saved.
+        for i in 20_000..20_010 {
+            let error = revocations.apply(change(&nth(i), Action::Disable)).await.unwrap_err();
+            assert!(matches!(error, StateError::NotDurable { enforced: true, kept: true, .. }), "{error}");
+            assert!(revocations.lookup(&nth(i)).unwrap().disabled);
+        }
+        let error = revocations.apply(change(&dave, Action::Reactivate)).await.unwrap_err();
+        assert!(matches!(error, StateError::GrantsRefused { .. }), "{error}");
+        assert!(revocations.lookup(&dave).unwrap().disabled);
+
+        // Somebody makes room.
+        let other = rusqlite::Connection::open(fixture.file()).unwrap();
+        other.busy_timeout(Duration::from_secs(5)).unwrap();
+        other.execute_batch("DELETE FROM rev_log WHERE seq BETWEEN 5 AND 60").unwrap();
+        drop(other);
+        until("what waited is saved", || revocations.health().unsaved == 0).await;
+        until("writing works", || revocations.health().writable).await;
+        revocations.apply(change(&dave, Action::Reactivate)).await.unwrap();
+        assert_eq!(revocations.close().await, 0);
+        let revocations = fixture.open();
+        assert!(revocations.lookup(&unsaved).is_some());
+        assert!((20_000..20_010).all(|i| revocations.lookup(&nth(i)).unwrap().disabled));
+        assert!(!revocations.lookup(&dave).unwrap().disabled);
+    });
+}
+
+#[test]
+fn a_full_store_forgets_what_is_too_old_to_matter() {
+    run(async {
+        let mut fixture = Fixture::new();
+        fixture.section.store_bytes_max = Some(64 * 1024);
+        let revocations = fixture.open();
+        let session = |i: usize| target(EntryKind::Session, &format!("corp:s{i}"));
+        let mut full = false;
+        for i in 0..1000 {
+            full = revocations.apply(change(&session(i), Action::Revoke)).await.is_err();
+            if full {
+                break;
+            }
+        }
+        assert!(full);
+        fixture.set(NOON + 401 * 86_400_000);
+        for i in 0..20 {
+            let receipt = revocations.apply(change(&nth(i), Action::Revoke)).await;
+            assert!(receipt.is_ok(), "user {i}: {receipt:?}");
+        }
+        assert_eq!(revocations.lookup(&session(0)), None, "forgotten in memory too");
+    });
+}
+
+/// Holds the lock for writing, as a forgotten shell of `sqlite3` would.
+fn lock(fixture: &Fixture) -> rusqlite::Connection {
+    let other = rusqlite::Connection::open(fixture.file()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    other
+}
+
+#[test]
+fn a_revocation_is_in_force_before_it_is_written() {
+    run(async {
+        let fixture = Fixture::new();
+        let revocations = fixture.open();
+        let cut = Arc::new(AtomicUsize::new(0));
+        let counts = Arc::clone(&cut);
+        revocations.subscribe(Arc::new(move |_: &Applied| {
+            counts.fetch_add(1, Ordering::SeqCst);
+            Ended { event_stream: 7, ..Ended::default() }
+        }));
+        let other = lock(&fixture);
+        let mut call = std::pin::pin!(revocations.apply(change(&alice(), Action::Revoke)));
+        let waited = tokio::time::timeout(Duration::from_millis(200), call.as_mut()).await;
+        assert!(waited.is_err(), "not acknowledged before it is durable");
+        assert_eq!(cut.load(Ordering::SeqCst), 1, "streams are cut already");
+        assert!(revocations.check(&presented("alice", NOON / 1000 - 60), SKEW).is_err());
+        other.execute_batch("ROLLBACK").unwrap();
+        let receipt = call.await.unwrap();
+        assert_eq!(receipt.ended.event_stream, 7);
+        assert_eq!(cut.load(Ordering::SeqCst), 1, "and are cut once");
+    });
+}
+
+#[test]
+fn a_grant_is_on_the_disk_before_it_is_seen() {
+    run(async {
+        let fixture = Fixture::new();
+        let revocations = fixture.open();
+        revocations.apply(change(&alice(), Action::Disable)).await.unwrap();
+        let other = lock(&fixture);
+        {
+            let mut call = std::pin::pin!(revocations.apply(change(&alice(), Action::Reactivate)));
+            let waited = tokio::time::timeout(Duration::from_millis(200), call.as_mut()).await;
+            assert!(waited.is_err());
+            assert!(revocations.lookup(&alice()).unwrap().disabled, "not seen before it is durable");
+            let error = call.await.unwrap_err();
+            assert!(matches!(error, StateError::NotDurable { enforced: false, kept: false, .. }), "{error}");
+        }
+        assert!(revocations.lookup(&alice()).unwrap().disabled);
+        let error = revocations.apply(change(&alice(), Action::Reactivate)).await.unwrap_err();
+        assert!(matches!(error, StateError::GrantsRefused { .. }), "{error}");
+        other.execute_batch("ROLLBACK").unwrap();
+        until("the store works again", || revocations.health().writable).await;
+        assert!(revocations.lookup(&alice()).unwrap().disabled, "a refused grant does not happen later");
+        let receipt = revocations.apply(change(&alice(), Action::Reactivate)).await.unwrap();
+        assert_eq!((receipt.entry.version, receipt.entry.disabled), (2, false));
+    });
+}
+
+#[test]
+fn a_grant_whose_caller_went_away_before_it_was_written_does_not_happen() {
+    run(async {
+        let fixture = Fixture::new();
+        let revocations = fixture.open();
+        revocations.apply(change(&alice(), Action::Disable)).await.unwrap();
+        let other = lock(&fixture);
+        // The writer waits for the lock with this one in its hands.
+        let bob = target(EntryKind::User, "corp:bob");
+        let blocks = revocations.clone();
+        let blocked = tokio::spawn(async move { blocks.apply(change(&bob, Action::Revoke)).await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let grant = revocations.apply(change(&alice(), Action::Reactivate));
+        assert!(tokio::time::timeout(Duration::from_millis(50), grant).await.is_err());
+        other.execute_batch("ROLLBACK").unwrap();
+        blocked.await.unwrap().unwrap();
+        assert_eq!(revocations.clone().close().await, 0);
+        assert!(revocations.lookup(&alice()).unwrap().disabled);
+        assert_eq!(fixture.open().lookup(&alice()).unwrap().version, 1);
+    });
+}
+
+#[test]
+fn a_later_revocation_beats_a_grant_that_waits() {
+    run(async {
+        let fixture = Fixture::new();
+        let revocations = fixture.open();
+        revocations.apply(change(&alice(), Action::Disable)).await.unwrap();
+        let other = lock(&fixture);
+        let grants = revocations.clone();
+        let grant = tokio::spawn(async move { grants.apply(change(&alice(), Action::Reactivate)).await });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let cuts = revocations.clone();
+        let cut = tokio::spawn(async move { cuts.apply(change(&alice(), Action::Disable)).await });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        other.execute_batch("ROLLBACK").unwrap();
+        grant.await.unwrap().unwrap();
+        let receipt = cut.await.unwrap().unwrap();
+        assert!(receipt.entry.disabled);
+        assert!(revocations.lookup(&alice()).unwrap().disabled);
+        revocations.close().await;
+        assert!(fixture.open().lookup(&alice()).unwrap().disabled, "so says the log too");
+    });
+}

@@ -1,0 +1,18 @@
+//! Tests of the crate from outside: what `docs/life-of-a-revocation.md` promises.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod contract;
+mod docs;
+mod failing_writes;
+mod fixture;
+mod kill;
+mod many_at_once;
+mod opening;
+mod rules;
+mod upgrade;
