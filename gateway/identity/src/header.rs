@@ -102,7 +102,7 @@ impl Opened<'_> {
             return refuse("the header of the token has no `alg`");
         };
         let Some(algorithm) = SigningAlgorithm::parse(alg).filter(|a| issuer.algorithms.contains(a)) else {
-            return refuse(format!("`{}` does not sign with `{}`", issuer.id, shown(alg, 40)));
+            return refuse(format!("`{}` signs with other algorithms than `{}`", issuer.id, shown(alg, 40)));
         };
         let typ = token_type(self.text("typ")?.unwrap_or(""));
         if !issuer.token_types.contains(&typ) {

@@ -72,7 +72,11 @@ async fn the_signature_cannot_be_left_out_or_made_by_others() {
         let header = json!({"alg": alg, "typ": "at+jwt", "kid": "k1"}).to_string();
         let input = format!("{}.{}", b64(header), b64(claims(CORP).to_string()));
         t.row(format!("J1 alg {alg}, no signature"), format!("{input}."), "no signature");
-        t.row(format!("J1 alg {alg}, some signature"), format!("{input}.{signature}"), "does not sign with");
+        t.row(
+            format!("J1 alg {alg}, some signature"),
+            format!("{input}.{signature}"),
+            "other algorithms than",
+        );
     }
     t.header("J1 no alg", json!({"typ": "at+jwt", "kid": "k1"}), "no `alg`");
     t.header("J1 alg null", json!({"alg": null, "typ": "at+jwt"}), "not text");
@@ -87,7 +91,7 @@ async fn the_signature_cannot_be_left_out_or_made_by_others() {
             let header = json!({"alg": alg, "typ": "at+jwt", "kid": "k1"}).to_string();
             let input = format!("{}.{}", b64(header), b64(claims(CORP).to_string()));
             let mac = hmac::sign(&hmac::Key::new(kind, secret), input.as_bytes());
-            t.row(format!("J2 {alg} form {i}"), format!("{input}.{}", b64(mac)), "does not sign with");
+            t.row(format!("J2 {alg} form {i}"), format!("{input}.{}", b64(mac)), "other algorithms than");
         }
     }
     t.row("J16 stripped", format!("{input}."), "no signature");
@@ -109,12 +113,12 @@ async fn the_signature_cannot_be_left_out_or_made_by_others() {
         "signature",
     );
     t.row("J12 key of another", signed(&RSA_OTHER, "RS256", &claims(CORP)), "signature");
-    t.row("J12 token of B with the iss of A", signed(&P256, "ES256", &claims(CORP)), "does not sign with");
-    t.row("J13 same kid, other issuer's iss", signed(&RSA, "RS256", &claims(LAB)), "does not sign with");
+    t.row("J12 token of B with the iss of A", signed(&P256, "ES256", &claims(CORP)), "other algorithms than");
+    t.row("J13 same kid, other issuer's iss", signed(&RSA, "RS256", &claims(LAB)), "other algorithms than");
     t.row("J13 same kid, same alg, other key", signed(&P256_OTHER, "ES256", &claims(LAB)), "signature");
-    t.row("J20 PS256 where RS256 is pinned", signed(&RSA, "PS256", &claims(CORP)), "does not sign with");
-    t.row("J20 RS256 where PS256 is pinned", signed(&RSA, "RS256", &claims(PSS)), "does not sign with");
-    t.row("J20 ES384 where ES256 is pinned", signed(&P384, "ES384", &claims(LAB)), "does not sign with");
+    t.row("J20 PS256 where RS256 is pinned", signed(&RSA, "PS256", &claims(CORP)), "other algorithms than");
+    t.row("J20 RS256 where PS256 is pinned", signed(&RSA, "RS256", &claims(PSS)), "other algorithms than");
+    t.row("J20 ES384 where ES256 is pinned", signed(&P384, "ES384", &claims(LAB)), "other algorithms than");
     t.row(
         "J20 the name of one, the key of the other",
         {
