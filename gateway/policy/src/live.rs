@@ -34,6 +34,8 @@ pub enum Outcome {
         from: Revision,
         /// The bundle now.
         to: Revision,
+        /// How many of its own cases held.
+        cases: usize,
         /// What could be better in it.
         hints: Vec<Finding>,
     },
@@ -68,7 +70,7 @@ impl Policies {
             Ok(Some(loaded)) => {
                 let to = loaded.bundle.revision();
                 self.bundle.store(Arc::new(loaded.bundle));
-                Outcome::Swapped { from, to, hints: loaded.hints }
+                Outcome::Swapped { from, to, cases: loaded.cases, hints: loaded.hints }
             }
             Err(failure) => Outcome::Rejected(failure),
         }
