@@ -20,10 +20,10 @@ impl Alpha2 {
     }
 
     /// Reads a country. Codes that files use for "somewhere" are `None`: `ZZ` and `XX` (unknown),
-    /// and the regions `EU` and `AP`, which are not countries.
+    /// the regions `EU` and `AP`, and `AN`, which ceased to be a country in 2010 and became five.
     #[must_use]
     pub fn country(code: &str) -> Option<Self> {
-        Self::new(code).filter(|c| !matches!(&c.0, b"ZZ" | b"XX" | b"EU" | b"AP"))
+        Self::new(code).filter(|c| !matches!(&c.0, b"ZZ" | b"XX" | b"EU" | b"AP" | b"AN"))
     }
 
     /// The two letters.
@@ -105,7 +105,7 @@ mod tests {
         ] {
             assert_eq!(Alpha2::new(text).map(|c| c.to_string()).as_deref(), code, "{text}");
         }
-        for nowhere in ["ZZ", "zz", "XX", "EU", "AP"] {
+        for nowhere in ["ZZ", "zz", "XX", "EU", "AP", "AN"] {
             assert_eq!(Alpha2::country(nowhere), None);
         }
         assert!(Alpha2::country("XK").is_some(), "Kosovo is in wide use");
