@@ -1,0 +1,465 @@
+//! What can be asked of `doorward` on the command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use doorward_model::{AppId, EntryKind};
+
+use crate::color::ColorChoice;
+
+const EXAMPLES: &str = "\
+Examples:
+  doorward demo                                  a guided tour on this machine, nothing to set up
+  doorward check --config doorward.toml          every mistake of a configuration, or what is in force
+  doorward run --config doorward.toml            the gateway
+  doorward revoke user corp:alice                end everything that alice has open, now
+  doorward policy check --dir policies           every mistake of the policies, and their test cases
+  doorward audit tail --follow --deny            who is refused, and why
+
+Exit codes:
+  0  done
+  1  failed
+  2  the command line, the configuration or the policies have mistakes
+  3  the gateway cannot be reached, or does not accept the token
+  4  a revocation is in force, but could not be written down: it would not survive a restart
+
+DOORWARD_CONFIG names the configuration file where --config is not given, DOORWARD_LOG the log
+filter where --log is not given. NO_COLOR turns colors off.";
+
+/// A policy-driven gateway in front of internal apps, with a switch that ends what runs.
+#[derive(Debug, Parser)]
+#[command(name = "doorward", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Whether output is colored.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorChoice,
+    /// What the gateway logs, such as `debug` or `info,doorward_policy=trace`.
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the gateway.
+    #[command(after_help = "\
+Signals:
+  SIGHUP           load policies, GeoIP files and certificates again
+  SIGTERM, SIGINT  stop accepting, let finish what runs, end; the second one ends at once
+  SIGQUIT          give the listening sockets to a new process, then as SIGTERM")]
+    Run(RunArgs),
+    /// Check a configuration file and print what is in force.
+    #[command(after_help = "\
+Examples:
+  doorward check --config doorward.toml
+  doorward check --config doorward.toml --format json | jq .mistakes")]
+    Check(CheckArgs),
+    /// Try everything on this machine: sample apps, an identity provider, a guided tour.
+    Demo(DemoArgs),
+    /// Take access away and end what runs.
+    #[command(after_help = "\
+Examples:
+  doorward revoke user corp:alice                     all that alice has open; she may sign in anew
+  doorward revoke user corp:alice --disable           and she may not, until `doorward reactivate`
+  doorward revoke user corp:alice --app payroll       at one app only
+  doorward revoke session corp:3f9c --cause 'laptop lost'
+  doorward revoke token corp:8a11
+  doorward revoke device dev-77")]
+    Revoke(RevokeArgs),
+    /// Allow to sign in anew, after `revoke … --disable`. Nothing old comes back to life.
+    #[command(after_help = "Example:\n  doorward reactivate user corp:alice --cause 'back from leave'")]
+    Reactivate(ReactivateArgs),
+    /// List what runs now.
+    #[command(after_help = "Example:\n  doorward inflight --user corp:alice")]
+    Inflight(InflightArgs),
+    /// Policies.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// GeoIP files.
+    #[command(subcommand)]
+    Geoip(GeoipCommand),
+}
+
+/// Which configuration file.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigArg {
+    /// The configuration file; without it `doorward.toml` here, then in `/etc/doorward`.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `doorward run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Take the listening sockets from the process that runs, which then drains (send it SIGQUIT).
+    #[arg(long)]
+    pub upgrade: bool,
+}
+
+/// `doorward check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// `doorward demo`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct DemoArgs {
+    /// The folder that is written: the configuration, and a copy of the policies to play with.
+    #[arg(long, value_name = "DIR", default_value = ".demo")]
+    pub folder: PathBuf,
+    /// The first of six ports in a row; without it 8080 and 9180 to 9184.
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// The source tree, for its policies and its GeoIP file; without it this folder.
+    #[arg(long, value_name = "DIR")]
+    pub source: Option<PathBuf>,
+    /// A part of the demo instead of the whole.
+    #[command(subcommand)]
+    pub part: Option<DemoPart>,
+}
+
+/// A part of the demo.
+#[derive(Debug, Subcommand)]
+pub enum DemoPart {
+    /// Follow a WebSocket of the demo and tell how it ends.
+    Watch(DemoWatchArgs),
+}
+
+/// `doorward demo watch`.
+#[derive(Debug, Args)]
+pub struct DemoWatchArgs {
+    /// Who opens it: a person of the demo such as `alice`, or `alice?mfa=off`; without it nobody.
+    pub person: Option<String>,
+    /// The WebSocket; without it the build log of the demo.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// The demo's identity provider; without it where it usually is.
+    #[arg(long, value_name = "URL")]
+    pub provider: Option<String>,
+}
+
+/// How to reach a running gateway.
+#[derive(Debug, Clone, Default, Args)]
+pub struct OperatorArgs {
+    /// The gateway's operator API; without it the address in the configuration file.
+    #[arg(long, value_name = "URL")]
+    pub operator: Option<String>,
+    /// The file with the operator's token; without it the one in the configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigArg,
+}
+
+/// What a revocation may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TargetKind {
+    /// A person or a service account, `issuer:subject`.
+    User,
+    /// One sign-in, `issuer:sid`.
+    Session,
+    /// One token, `issuer:jti`.
+    Token,
+    /// Everything on one device.
+    Device,
+}
+
+/// What can be given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReturningKind {
+    /// A person or a service account, `issuer:subject`.
+    User,
+    /// A device.
+    Device,
+}
+
+/// `doorward revoke`.
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// What the name is of.
+    pub kind: TargetKind,
+    /// The name. Without `issuer:`, the only issuer of the gateway is meant.
+    pub id: String,
+    /// At this app only; users only.
+    #[arg(long, value_name = "APP", value_parser = app_id)]
+    pub app: Option<AppId>,
+    /// Also refuse everything new, until `doorward reactivate`.
+    #[arg(long)]
+    pub disable: bool,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT", default_value = "operator command")]
+    pub cause: String,
+    /// Print the receipt as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// How to reach the gateway.
+    #[command(flatten)]
+    pub gateway: OperatorArgs,
+}
+
+/// `doorward reactivate`.
+#[derive(Debug, Args)]
+pub struct ReactivateArgs {
+    /// What the name is of.
+    pub kind: ReturningKind,
+    /// The name. Without `issuer:`, the only issuer of the gateway is meant.
+    pub id: String,
+    /// At this app only, when it was revoked so; users only.
+    #[arg(long, value_name = "APP", value_parser = app_id)]
+    pub app: Option<AppId>,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT", default_value = "operator command")]
+    pub cause: String,
+    /// Print the receipt as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// How to reach the gateway.
+    #[command(flatten)]
+    pub gateway: OperatorArgs,
+}
+
+/// `doorward inflight`.
+#[derive(Debug, Args)]
+pub struct InflightArgs {
+    /// Of this user only.
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// At this app only.
+    #[arg(long, value_name = "APP", value_parser = app_id)]
+    pub app: Option<AppId>,
+    /// Print what the gateway says as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// How to reach the gateway.
+    #[command(flatten)]
+    pub gateway: OperatorArgs,
+}
+
+/// `doorward policy`.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Check policies as loading them would: every mistake, and the policies' own test cases.
+    #[command(after_help = "\
+Examples:
+  doorward policy check --dir policies
+  doorward policy check --config doorward.toml     also refuses apps and routes that do not exist")]
+    Check(PolicyCheckArgs),
+}
+
+/// `doorward policy check`.
+#[derive(Debug, Args)]
+pub struct PolicyCheckArgs {
+    /// The folder with the policies; without it the one in the configuration file.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The configuration file: policies may name its apps and routes only.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `doorward audit`.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Print the newest events.
+    #[command(after_help = "\
+Examples:
+  doorward audit tail --follow --deny
+  doorward audit tail --user corp:alice --json | jq .status_detail")]
+    Tail(AuditTailArgs),
+}
+
+/// `doorward audit tail`.
+#[derive(Debug, Args)]
+pub struct AuditTailArgs {
+    /// The folder with the log; without it the one in the configuration file.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// How many of the newest events to begin with.
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
+    pub lines: usize,
+    /// Go on with events as they happen.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Refusals only.
+    #[arg(long)]
+    pub deny: bool,
+    /// Of this user only.
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// At this app only.
+    #[arg(long, value_name = "APP", value_parser = app_id)]
+    pub app: Option<AppId>,
+    /// Print the events as they are written.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `doorward geoip`.
+#[derive(Debug, Subcommand)]
+pub enum GeoipCommand {
+    /// Say where an address is, as policies see it.
+    #[command(after_help = "\
+Examples:
+  doorward geoip lookup 192.0.2.1 --config doorward.toml
+  doorward geoip lookup 2001:db8::1 --database geoip/data/country.mmdb")]
+    Lookup(GeoipLookupArgs),
+    /// Say how old the files are.
+    Status(GeoipFilesArgs),
+}
+
+/// `doorward geoip lookup`.
+#[derive(Debug, Args)]
+pub struct GeoipLookupArgs {
+    /// The address.
+    pub address: IpAddr,
+    /// The files.
+    #[command(flatten)]
+    pub files: GeoipFilesArgs,
+}
+
+/// Which GeoIP files.
+#[derive(Debug, Args)]
+pub struct GeoipFilesArgs {
+    /// A GeoIP file, in the order in which they are asked; without it those in the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub database: Vec<PathBuf>,
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+fn app_id(text: &str) -> Result<AppId, String> {
+    AppId::new(text).map_err(|e| e.to_string())
+}
+
+impl TargetKind {
+    /// The word of the operator API; `at_app` when one app only is meant.
+    #[must_use]
+    pub const fn entry_kind(self, at_app: bool) -> EntryKind {
+        match (self, at_app) {
+            (Self::User, true) => EntryKind::UserAtApp,
+            (Self::User, false) => EntryKind::User,
+            (Self::Session, _) => EntryKind::Session,
+            (Self::Token, _) => EntryKind::Token,
+            (Self::Device, _) => EntryKind::Device,
+        }
+    }
+}
+
+impl From<ReturningKind> for TargetKind {
+    fn from(kind: ReturningKind) -> Self {
+        match kind {
+            ReturningKind::User => Self::User,
+            ReturningKind::Device => Self::Device,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lines_of_the_readme_are_understood() {
+        for line in [
+            "doorward run --config doorward.toml",
+            "doorward run -c doorward.toml --log debug",
+            "doorward run",
+            "doorward --color never check --config doorward.toml --format json",
+            "doorward check --color always",
+            "doorward demo",
+            "doorward demo --folder /tmp/d --port 20000 --source .",
+            "doorward demo watch bob --url ws://build.localhost:8080/logs --provider http://127.0.0.1:9181",
+            "doorward demo watch",
+            "doorward revoke user corp:alice",
+            "doorward revoke user alice --app payroll --cause left --disable",
+            "doorward revoke session corp:3f9c --operator http://127.0.0.1:9180 --token-file t",
+            "doorward revoke token corp:8a11 --json",
+            "doorward revoke device dev-77",
+            "doorward reactivate user corp:alice",
+            "doorward inflight --user corp:alice --app payroll",
+            "doorward policy check --dir policies",
+            "doorward policy check --config doorward.toml --format json",
+            "doorward audit tail --follow --deny --user corp:alice --app payroll --json -n 5",
+            "doorward geoip lookup 2001:db8::1 --database a --database b",
+            "doorward geoip status",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn wrong_lines_are_usage_errors() {
+        for line in [
+            "doorward",
+            "doorward start",
+            "doorward revoke",
+            "doorward revoke user",
+            "doorward revoke person alice",
+            "doorward revoke user alice --app PAYROLL",
+            "doorward reactivate session corp:1",
+            "doorward check --format yaml",
+            "doorward geoip lookup example.com",
+            "doorward run --verbose",
+        ] {
+            let e = parse(line).unwrap_err();
+            assert_eq!(e.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_exit_code() {
+        let help = Cli::command().render_help().to_string();
+        for exit in crate::command::Exit::ALL {
+            assert!(help.contains(&format!("\n  {}  ", exit.code())), "{exit:?}\n{help}");
+        }
+    }
+}

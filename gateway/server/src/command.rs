@@ -1,0 +1,259 @@
+//! What `doorward` does, one command a file.
+
+pub mod audit;
+pub mod check;
+pub mod demo;
+pub mod geoip;
+pub mod inflight;
+pub mod policy;
+pub mod revoke;
+pub mod run;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::cli::{AuditCommand, Cli, Command, ConfigArg, GeoipCommand, PolicyCommand};
+use crate::color::{ColorChoice, Style};
+use crate::config::{self, Config, ConfigError, Show};
+use crate::operator::ApiError;
+
+/// How a command ended. The words stand in `doorward --help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// Failed.
+    Failed,
+    /// The command line, the configuration or the policies have mistakes.
+    Mistaken,
+    /// The gateway cannot be reached, or does not accept the token.
+    OutOfReach,
+    /// A revocation is in force, but could not be written down.
+    NotDurable,
+}
+
+impl Exit {
+    /// Every one, in order.
+    pub const ALL: [Self; 5] = [Self::Done, Self::Failed, Self::Mistaken, Self::OutOfReach, Self::NotDurable];
+
+    /// The exit code of the process.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Mistaken => 2,
+            Self::OutOfReach => 3,
+            Self::NotDurable => 4,
+        }
+    }
+}
+
+/// Why a command could not do what it was asked.
+#[derive(Debug)]
+pub struct Failure {
+    /// Of which kind it is.
+    pub exit: Exit,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Failure {
+    /// A failure with advice.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), help: Some(help.into()) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Where a command prints, and how.
+pub struct Output<'w> {
+    out: &'w mut dyn Write,
+    /// How the output looks.
+    pub style: Style,
+}
+
+impl<'w> Output<'w> {
+    /// Prints to `out`.
+    pub fn new(out: &'w mut dyn Write, style: Style) -> Self {
+        Self { out, style }
+    }
+
+    /// Prints a line.
+    pub(crate) fn line(&mut self, line: impl fmt::Display) -> Result<(), Failure> {
+        self.text(format_args!("{line}\n"))
+    }
+
+    /// Prints text as it is.
+    pub(crate) fn text(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
+        let written = write!(self.out, "{text}").and_then(|()| self.out.flush());
+        written.map_err(|e| match e.kind() {
+            // Whoever read has seen enough, as in `… | head`.
+            io::ErrorKind::BrokenPipe => Failure { exit: Exit::Done, message: String::new(), help: None },
+            _ => Failure { exit: Exit::Failed, message: format!("cannot print: {e}"), help: None },
+        })
+    }
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Why it could not be done.
+pub fn dispatch(cli: Cli) -> Result<Exit, Failure> {
+    let stdout = io::stdout();
+    let style = cli.color.style(&stdout);
+    let mut lock = stdout.lock();
+    let mut out = Output::new(&mut lock, style);
+    match cli.command {
+        Command::Run(args) => run::run(&args, cli.log.as_deref(), cli.color),
+        Command::Check(args) => check::check(&args, cli.color, &mut out),
+        Command::Demo(args) => demo::demo(args, cli.log.as_deref(), cli.color, &mut out),
+        Command::Revoke(args) => revoke::revoke(&args, &mut out),
+        Command::Reactivate(args) => revoke::reactivate(&args, &mut out),
+        Command::Inflight(args) => inflight::inflight(&args, &mut out),
+        Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, cli.color, &mut out),
+        Command::Audit(AuditCommand::Tail(args)) => audit::tail(&args, cli.color, &mut out),
+        Command::Geoip(GeoipCommand::Lookup(args)) => geoip::lookup(&args, &mut out),
+        Command::Geoip(GeoipCommand::Status(args)) => geoip::status(&args, &mut out),
+    }
+}
+
+/// The configuration file that is meant.
+pub(crate) fn config_file(arg: &ConfigArg) -> PathBuf {
+    let from_env = || std::env::var_os("DOORWARD_CONFIG").filter(|v| !v.is_empty()).map(PathBuf::from);
+    arg.config.clone().or_else(from_env).unwrap_or_else(|| {
+        let here = PathBuf::from("doorward.toml");
+        let system = PathBuf::from("/etc/doorward/doorward.toml");
+        if !here.exists() && system.exists() { system } else { here }
+    })
+}
+
+/// Reads the configuration, or says what is wrong with it in the way that standard error takes.
+pub(crate) fn load_config(arg: &ConfigArg, color: ColorChoice) -> Result<Config, Failure> {
+    let file = config_file(arg);
+    config::load(&file).map_err(|e| config_failure(e, show_on(&io::stderr(), color)))
+}
+
+/// Mistakes are drawn for a person and listed for a program.
+pub(crate) fn show_on(stream: &impl io::IsTerminal, color: ColorChoice) -> Show {
+    match stream.is_terminal() {
+        true => Show::Graphical(color.style(stream)),
+        false => Show::Plain,
+    }
+}
+
+pub(crate) fn config_failure(error: ConfigError, show: Show) -> Failure {
+    match error {
+        ConfigError::Absent(file) => Failure::new(
+            Exit::Mistaken,
+            format!("there is no configuration file `{}`", file.display()),
+            how_to_begin(&file),
+        ),
+        ConfigError::Broken(broken) => Failure {
+            exit: Exit::Mistaken,
+            message: format!("the configuration cannot be used\n\n{}", broken.report(show).trim_end()),
+            help: None,
+        },
+        ConfigError::Unreadable { .. } | ConfigError::TooLarge(_) => {
+            Failure { exit: Exit::Mistaken, message: error.to_string(), help: None }
+        }
+    }
+}
+
+fn how_to_begin(file: &Path) -> String {
+    format!(
+        "\
+begin in one of two ways:
+
+    doorward demo
+        a gateway, apps and people on this machine, and a tour of what it does
+
+    cp deploy/doorward.example.toml {file}
+    doorward check --config {file}
+        a configuration of your own: every section with its defaults, then what is
+        wrong with it, all at once",
+        file = file.display()
+    )
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let exit = match &error {
+            ApiError::Unreachable { .. } | ApiError::TokenRefused { .. } => Exit::OutOfReach,
+            ApiError::Config(_) | ApiError::NoToken(_) | ApiError::Token(_) | ApiError::Address(..) => {
+                Exit::Mistaken
+            }
+            ApiError::Refused { .. } | ApiError::Garbled { .. } | ApiError::Client(_) => Exit::Failed,
+        };
+        Self { exit, message: error.to_string(), help: error.help() }
+    }
+}
+
+/// Text from elsewhere, made fit for a terminal: no control character survives, so that nothing
+/// that a client sent can move the cursor or rewrite a line.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_invisible(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Characters that show nothing and change how what follows is read (bidirectional overrides).
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_client_sent_reaches_the_terminal_as_a_command() {
+        assert_eq!(printable("plain ä 日本"), "plain ä 日本");
+        assert_eq!(printable("\u{1b}[2Jx\r\n"), "\\u{1b}[2Jx\\u{d}\\u{a}");
+        assert_eq!(printable("a\u{202e}b"), "a\\u{202e}b");
+    }
+
+    #[test]
+    fn an_absent_file_tells_how_to_begin() {
+        let failure = config_failure(ConfigError::Absent("x.toml".into()), Show::Plain);
+        assert_eq!(failure.exit, Exit::Mistaken);
+        let text = failure.to_string();
+        assert!(text.starts_with("error: there is no configuration file `x.toml`\n  help: begin"), "{text}");
+        assert!(text.contains("doorward demo") && text.contains("doorward.example.toml"), "{text}");
+    }
+
+    #[test]
+    fn a_reader_that_leaves_is_no_failure() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let failure = Output::new(&mut Gone, Style::Plain).line("x").unwrap_err();
+        assert_eq!((failure.exit, failure.message.as_str()), (Exit::Done, ""));
+    }
+}

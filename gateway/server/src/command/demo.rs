@@ -1,0 +1,122 @@
+//! `doorward demo`: everything on this machine. The gateway is the one that `doorward run`
+//! starts, with a configuration file like any other; only the apps, the people and their identity
+//! provider come from the crate `demo`, which nothing else of this crate names.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use doorward_demo::apps::Pace;
+use doorward_demo::config::{DemoFolder, Sources};
+use doorward_demo::surroundings::{Ports, Surroundings};
+use doorward_demo::tour::{self, Scene};
+use doorward_demo::watch::{self, Ending};
+
+use super::{Exit, Failure, Output, config_failure, printable, run};
+use crate::cli::{DemoArgs, DemoPart, DemoWatchArgs};
+use crate::clock;
+use crate::color::ColorChoice;
+use crate::config::{self, Show};
+use crate::telemetry;
+
+/// How long the apps may take to stop when the gateway has.
+const STOP_MAX: Duration = Duration::from_secs(1);
+
+pub(super) fn demo(
+    args: DemoArgs,
+    log: Option<&str>,
+    color: ColorChoice,
+    out: &mut Output<'_>,
+) -> Result<Exit, Failure> {
+    match &args.part {
+        Some(DemoPart::Watch(watch)) => follow(watch, out),
+        None => start(&args, log, color, out),
+    }
+}
+
+fn start(
+    args: &DemoArgs,
+    log: Option<&str>,
+    color: ColorChoice,
+    out: &mut Output<'_>,
+) -> Result<Exit, Failure> {
+    let ports = match args.port {
+        None => Ports::default(),
+        Some(first) => Ports::from_base(first).ok_or_else(|| {
+            Failure::new(
+                Exit::Mistaken,
+                format!("there are no six ports from {first} on"),
+                "use 1024 to 65530",
+            )
+        })?,
+    };
+    telemetry::start(log, color).map_err(|e| failed(&e))?;
+    let folder = write_folder(args, ports)?;
+    let config = config::load(&folder.config).map_err(|e| config_failure(e, Show::Plain))?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("doorward-demo")
+        .enable_all()
+        .build()
+        .map_err(|e| failed(&e))?;
+    let around = runtime
+        .block_on(Surroundings::bind(ports, Pace::default(), clock::system()))
+        .map_err(|e| failed(&e))?;
+    runtime.spawn(around.serve());
+
+    let program = std::env::args().next().unwrap_or_else(|| "doorward".to_owned());
+    let scene = Scene { doorward: program, folder: args.folder.display().to_string(), ports };
+    out.text(tour::terminal(&tour::steps(&scene)))?;
+    out.line(format_args!(
+        "{}\n",
+        out.style.bold(&format!(
+            "The gateway listens on http://localhost:{}. Paste the commands in another terminal; Ctrl-C ends it.",
+            ports.gateway
+        ))
+    ))?;
+    let ended = run::serve(config, false);
+    runtime.shutdown_timeout(STOP_MAX);
+    ended
+}
+
+fn write_folder(args: &DemoArgs, ports: Ports) -> Result<DemoFolder, Failure> {
+    let root: PathBuf = args.source.clone().unwrap_or_else(|| PathBuf::from("."));
+    doorward_demo::config::write(&args.folder, ports, &Sources::in_tree(&root)).map_err(|e| failed(&e))
+}
+
+fn failed(error: &dyn std::error::Error) -> Failure {
+    let mut message = error.to_string();
+    if let Some(cause) = error.source() {
+        message = format!("{message}: {cause}");
+    }
+    Failure { exit: Exit::Failed, message, help: None }
+}
+
+/// Follows a WebSocket and tells how it ends. That it ends is no failure: it is what the tour shows.
+fn follow(args: &DemoWatchArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| failed(&e))?;
+    let provider =
+        args.provider.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", Ports::default().provider));
+    let url =
+        args.url.clone().unwrap_or_else(|| format!("ws://build.localhost:{}/logs", Ports::default().gateway));
+    let ending = runtime.block_on(async {
+        let token = match &args.person {
+            Some(person) => Some(watch::token(&provider, person).await.map_err(|e| failed(&e))?),
+            None => None,
+        };
+        let mut lost = None;
+        let show = |message: &str| {
+            if let Err(e) = out.line(printable(message)) {
+                lost = Some(e);
+            }
+        };
+        let ending = watch::watch(&url, token.as_deref(), show).await.map_err(|e| failed(&e))?;
+        lost.map_or(Ok(ending), Err)
+    })?;
+    out.line(printable(&ending.to_string()))?;
+    Ok(match ending {
+        Ending::Closed { .. } | Ending::Broken(_) => Exit::Done,
+        Ending::Refused { .. } => Exit::Failed,
+    })
+}

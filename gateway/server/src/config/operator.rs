@@ -1,0 +1,227 @@
+//! `[operator]`: where operators connect, and the token that they show.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use doorward_model::complaint::{Complaint, KeyPath};
+use serde::Deserialize;
+
+/// Where operators connect unless the file says otherwise: this machine only.
+pub const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
+/// The shortest token, in characters.
+const TOKEN_CHARS_MIN: usize = 32;
+/// The longest token file, in bytes.
+const TOKEN_BYTES_MAX: u64 = 4096;
+
+/// `[operator]` as written.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct OperatorSection {
+    /// Address and port.
+    pub address: Option<String>,
+    /// The file that holds the token.
+    pub token_file: Option<PathBuf>,
+}
+
+/// Where operators connect.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// What an operator must show; without it `/api/v1` is closed.
+    pub token: Option<OperatorToken>,
+    /// Where the token stands, for commands that talk to the gateway.
+    pub token_file: Option<PathBuf>,
+}
+
+/// The secret that opens the operator API. Its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OperatorToken(String);
+
+/// Why a file does not hold a token. No variant repeats what the file holds.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenFileError {
+    /// The file cannot be read.
+    #[error("`{}` cannot be read: {cause}", .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// It is a folder, a device, or a pipe.
+    #[error("`{}` is not a regular file", .0.display())]
+    NotAFile(PathBuf),
+    /// Others than the owner can read or write the file.
+    #[error("`{}` can be read or written by others than its owner (mode {mode:03o})", .file.display())]
+    Open {
+        /// The file.
+        file: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The token is too short to be a secret.
+    #[error("the token in `{}` has {chars} characters, fewer than {TOKEN_CHARS_MIN}", .file.display())]
+    Short {
+        /// The file.
+        file: PathBuf,
+        /// How many characters it has.
+        chars: usize,
+    },
+    /// The file is too long, or holds spaces or unprintable characters.
+    #[error("`{}` does not hold one token of visible ASCII characters", .0.display())]
+    Garbled(PathBuf),
+}
+
+/// Reads a token and makes sure that it is one.
+///
+/// # Errors
+/// When the file is unreadable, open to others, or does not hold a token of 32 characters.
+pub fn read_token(file: &Path) -> Result<OperatorToken, TokenFileError> {
+    let unreadable = |cause| TokenFileError::Unreadable { file: file.to_owned(), cause };
+    // Asked before opening: to open a pipe waits for its writer.
+    if !fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err(TokenFileError::NotAFile(file.to_owned()));
+    }
+    let opened = File::open(file).map_err(unreadable)?;
+    // Asked of the open file, so that it cannot be another one by now.
+    let mode = opened.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(TokenFileError::Open { file: file.to_owned(), mode });
+    }
+    let mut bytes = Vec::new();
+    opened.take(TOKEN_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let token = bytes.trim_ascii_end();
+    if bytes.len() as u64 > TOKEN_BYTES_MAX || !token.iter().all(u8::is_ascii_graphic) {
+        return Err(TokenFileError::Garbled(file.to_owned()));
+    }
+    if token.len() < TOKEN_CHARS_MIN {
+        return Err(TokenFileError::Short { file: file.to_owned(), chars: token.len() });
+    }
+    String::from_utf8(token.to_vec()).map(OperatorToken).map_err(|_| TokenFileError::Garbled(file.to_owned()))
+}
+
+impl TokenFileError {
+    /// How to mend it.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::Unreadable { file, .. }
+            | Self::NotAFile(file)
+            | Self::Short { file, .. }
+            | Self::Garbled(file) => {
+                let file = file.display();
+                format!("make one: `(umask 077; head -c 32 /dev/urandom | base64 -w0 > {file})`")
+            }
+            Self::Open { file, .. } => format!("run `chmod 600 {}`", file.display()),
+        }
+    }
+}
+
+impl OperatorToken {
+    /// The secret itself, for the one place that compares or sends it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for OperatorToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperatorToken(…)")
+    }
+}
+
+impl Operator {
+    pub(super) fn check(
+        section: Option<&OperatorSection>,
+        at: &KeyPath,
+        base_dir: &Path,
+        complaints: &mut Vec<Complaint>,
+    ) -> Option<Self> {
+        let none = OperatorSection::default();
+        let section = section.unwrap_or(&none);
+        let address = address(section, at, complaints);
+        let token_file = section.token_file.as_ref().map(|file| base_dir.join(file));
+        let token = match token_file.as_deref().map(read_token) {
+            None => None,
+            Some(Ok(token)) => Some(token),
+            Some(Err(e)) => {
+                complaints.push(Complaint::new(at.key("token_file"), e.to_string(), e.help()));
+                None
+            }
+        };
+        Some(Self { address: address?, token, token_file })
+    }
+}
+
+pub(super) fn address(
+    section: &OperatorSection,
+    at: &KeyPath,
+    complaints: &mut Vec<Complaint>,
+) -> Option<SocketAddr> {
+    let Some(written) = section.address.as_deref() else { return Some(ADDRESS) };
+    match written.parse() {
+        Ok(address) => Some(address),
+        Err(_) => {
+            complaints.push(Complaint::new(
+                at.key("address"),
+                format!("`{}` is not an address with a port", written.chars().take(100).collect::<String>()),
+                format!("write it like `{ADDRESS}`"),
+            ));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_file_is_private_long_and_one_word() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        let good = "0123456789abcdefghijklmnopqrstuv";
+        for (content, mode, want) in [
+            (good.to_owned(), 0o600, Ok(good)),
+            (format!("{good}\n"), 0o400, Ok(good)),
+            (good.to_owned(), 0o640, Err("mode 640")),
+            (good.to_owned(), 0o604, Err("mode 604")),
+            (good.to_owned(), 0o622, Err("mode 622")),
+            (good[1..].to_owned(), 0o600, Err("has 31 characters")),
+            (String::new(), 0o600, Err("has 0 characters")),
+            (format!("{good} {good}"), 0o600, Err("visible ASCII")),
+            (format!("{good}\n{good}"), 0o600, Err("visible ASCII")),
+            (format!("{good}ä"), 0o600, Err("visible ASCII")),
+            ("x".repeat(5000), 0o600, Err("visible ASCII")),
+        ] {
+            fs::write(&file, &content).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            match (read_token(&file), want) {
+                (Ok(token), Ok(want)) => assert_eq!(token.expose(), want),
+                (Err(e), Err(want)) => {
+                    assert!(e.to_string().contains(want), "{e}");
+                    assert!(!e.to_string().contains("ghijkl") && !e.help().contains("ghijkl"), "{e}");
+                }
+                (got, want) => panic!("{content:?} {mode:o}: {got:?}, want {want:?}"),
+            }
+            fs::remove_file(&file).unwrap();
+        }
+        assert!(matches!(read_token(&file), Err(TokenFileError::Unreadable { .. })));
+        assert!(matches!(read_token(dir.path()), Err(TokenFileError::NotAFile(_))));
+    }
+
+    #[test]
+    fn debug_does_not_show_the_token() {
+        let operator = Operator {
+            address: ADDRESS,
+            token: Some(OperatorToken("very-secret-very-secret-very-secret".to_owned())),
+            token_file: None,
+        };
+        assert!(!format!("{operator:?}").contains("secret"));
+    }
+}

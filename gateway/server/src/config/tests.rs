@@ -1,0 +1,373 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::color::Style;
+
+/// A file without mistakes, whose lines the tests break one by one.
+const GOOD: &str = r#"[gateway]
+public_url = "https://doorward.corp.example/"
+data_dir = "data"
+
+[[listen]]
+address = "127.0.0.1:8080"
+
+[operator]
+token_file = "operator.token"
+
+[[issuer]]
+id = "corp"
+issuer = "https://idp.corp.example"
+audiences = ["doorward"]
+algorithms = ["RS256"]
+
+[policy]
+dir = "policies"
+
+[limits]
+header_count_max = 50
+
+[[app]]
+id = "payroll"
+hosts = ["payroll.corp.example"]
+
+[app.upstream]
+addresses = ["10.1.0.10:8443"]
+"#;
+
+/// A folder with everything that [`GOOD`] names.
+fn folder() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("policies")).unwrap();
+    let token = dir.path().join("operator.token");
+    fs::write(&token, "0123456789abcdefghijklmnopqrstuv\n").unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    dir
+}
+
+/// The plain report of a text; empty when it is valid. The folder's name is written as `DIR`.
+fn report(dir: &TempDir, text: &str) -> String {
+    match check(text, Path::new("doorward.toml"), dir.path()) {
+        Ok(_) => String::new(),
+        Err(broken) => broken.report(Show::Plain).replace(&dir.path().display().to_string(), "DIR"),
+    }
+}
+
+#[test]
+fn a_good_file_is_in_force() {
+    let dir = folder();
+    let config =
+        check(GOOD, Path::new("doorward.toml"), dir.path()).map_err(|b| b.report(Show::Plain)).unwrap();
+    assert_eq!(config.gateway.public_url, "https://doorward.corp.example");
+    assert_eq!(config.gateway.node, "gw-1");
+    assert_eq!(config.gateway.data_dir, dir.path().join("data"));
+    assert_eq!(config.operator.address, OPERATOR_ADDRESS);
+    assert_eq!(
+        config.operator.token.as_ref().map(OperatorToken::expose),
+        Some("0123456789abcdefghijklmnopqrstuv")
+    );
+    assert_eq!(config.limits.header_count_max, 50);
+    assert_eq!(config.routes().count(), 1);
+    assert!(config.remarks.is_empty(), "{:?}", config.remarks);
+    let shown = format!("{config:?}{}{}", config.in_force(), config.in_force_json());
+    assert!(!shown.contains("ghijkl"), "the token is shown");
+    let sections: Vec<_> = GOOD.lines().filter(|l| l.starts_with('[') && !l.contains('.')).collect();
+    let text = config.in_force();
+    let shown: Vec<_> = text.lines().filter(|l| l.starts_with('[')).collect();
+    assert!(sections.iter().all(|s| shown.contains(s)), "{shown:?}");
+    assert!(text.contains("\npublic_url = \"https://doorward.corp.example\"\n"), "{text}");
+}
+
+/// What is changed in [`GOOD`], and the whole report.
+const BROKEN: &[(&str, &str, &str)] = &[
+    (
+        "header_count_max = 50",
+        "header_count_maks = 50",
+        "\
+doorward.toml:21:1: error: `limits` has no key `header_count_maks`
+  help: did you mean `header_count_max`?
+1 mistake in doorward.toml
+",
+    ),
+    (
+        "[policy]\n",
+        "[polices]\nwatch = true\n[policy]\n",
+        "\
+doorward.toml:17:2: error: there is no section `polices`
+  help: did you mean `policy`?
+1 mistake in doorward.toml
+",
+    ),
+    (
+        "header_count_max = 50",
+        "header_count_max = \"50\"",
+        "\
+doorward.toml:21:20: error: the string `50` stands where a whole number from 0 belongs
+1 mistake in doorward.toml
+",
+    ),
+    (
+        "header_count_max = 50",
+        "header_count_max = -1",
+        "\
+doorward.toml:21:20: error: the number `-1` is out of range: a whole number from 0 belongs here
+1 mistake in doorward.toml
+",
+    ),
+    (
+        "header_count_max = 50",
+        "header_count_max = 0",
+        "\
+doorward.toml:21:20: error: `0` is out of bounds
+  help: use 1 to 250; the default is 100
+1 mistake in doorward.toml
+",
+    ),
+    (
+        "[app.upstream]\naddresses = [\"10.1.0.10:8443\"]\n",
+        "",
+        "\
+doorward.toml:23:1: error: the key `upstream` is missing
+  help: add `upstream = …` to this table
+1 mistake in doorward.toml
+",
+    ),
+    (
+        "addresses = [\"10.1.0.10:8443\"]",
+        "addresses = [\"10.1.0.10:8443\", 8443, \"https://x\"]",
+        "\
+doorward.toml:28:32: error: the number `8443` stands where a string belongs
+doorward.toml:28:38: error: `https://x` is not `host:port`
+  help: write it like `10.1.0.10:8080`, without a scheme; TLS goes into `[app.upstream.tls]`
+2 mistakes in doorward.toml
+",
+    ),
+    (
+        "public_url = \"https://doorward.corp.example/\"\n",
+        "node = \"a b\"\nthreads = 0\ntime_zone = \"Europe/Berln\"\n",
+        "\
+doorward.toml:1:1: error: the key `public_url` is missing
+  help: write how the apps know this gateway, such as `public_url = \"https://doorward.corp.example\"`; they check it as `iss`
+doorward.toml:2:8: error: `a b` is not a name for a node
+  help: use 1 to 64 letters, digits, `-`, `_` and `.`
+doorward.toml:3:11: error: `0` is out of bounds
+  help: use 1 to 1024, or leave it out for the number of cores
+doorward.toml:4:13: error: there is no time zone `Europe/Berln`
+  help: did you mean `Europe/Berlin`?
+4 mistakes in doorward.toml
+",
+    ),
+    (
+        "https://doorward.corp.example/",
+        "https://user:hush@doorward.corp.example/?q",
+        "\
+doorward.toml:2:14: error: `https://user:hush@doorward.corp.example/?q` is not a plain http or https URL
+  help: write how the apps know this gateway, such as `public_url = \"https://doorward.corp.example\"`; they check it as `iss`
+1 mistake in doorward.toml
+",
+    ),
+    (
+        "address = \"127.0.0.1:8080\"",
+        "address = \"127.0.0.1:9180\"\nproxy_protocol = true",
+        "\
+doorward.toml:6:11: error: `127.0.0.1:9180` is where operators connect
+  help: health, metrics and the operator API never share a listener with clients; use another port
+doorward.toml:7:18: error: PROXY protocol is required, but no proxy is trusted to speak it
+  help: name your load balancers in `network.trusted_proxies`, or set `proxy_protocol = false`
+2 mistakes in doorward.toml
+",
+    ),
+    (
+        "token_file = \"operator.token\"",
+        "token_file = \"other.token\"\naddress = \"localhost\"",
+        "\
+doorward.toml:9:14: error: `DIR/other.token` cannot be read: No such file or directory (os error 2)
+  help: make one: `(umask 077; head -c 32 /dev/urandom | base64 -w0 > DIR/other.token)`
+doorward.toml:10:11: error: `localhost` is not an address with a port
+  help: write it like `127.0.0.1:9180`
+2 mistakes in doorward.toml
+",
+    ),
+    (
+        "[policy]\ndir = \"policies\"\n",
+        "",
+        "\
+doorward.toml:1:1: error: the folder of the policies is missing
+  help: write `dir = \"policies\"`; without policies nobody could be let in
+1 mistake in doorward.toml
+",
+    ),
+    (
+        "[gateway]",
+        "gateway = 3\n[other]",
+        "\
+doorward.toml:1:11: error: the number `3` stands where a table belongs
+doorward.toml:2:2: error: there is no section `other`
+  help: use one of `gateway`, `listen`, `operator`, `network`, `geoip`, `issuer`, `revocation`, `policy`, `audit`, `limits`, `app`
+2 mistakes in doorward.toml
+",
+    ),
+    (
+        "[[listen]]",
+        "[listen]",
+        "\
+doorward.toml:5:1: error: a table stands where an array belongs
+1 mistake in doorward.toml
+",
+    ),
+    (
+        "id = \"payroll\"\nhosts",
+        "id = \nhosts",
+        "\
+doorward.toml:24:6: error: string values must be quoted, expected literal string
+  help: this is not TOML; see https://toml.io for how it is written
+1 mistake in doorward.toml
+",
+    ),
+];
+
+#[test]
+fn every_mistake_has_its_place_and_its_help() {
+    let dir = folder();
+    for (good, bad, want) in BROKEN {
+        assert!(GOOD.contains(good), "{good}");
+        let text = GOOD.replacen(good, bad, 1);
+        let got = report(&dir, &text);
+        assert_eq!(got, *want, "\n{text}\ngot:\n{got}");
+    }
+}
+
+#[test]
+fn mistakes_of_every_kind_come_in_one_report() {
+    let dir = folder();
+    let text = GOOD
+        .replace("header_count_max = 50", "header_count_max = true\nheader_seconds_max = 0\nheader_bytes = 1")
+        .replace("id = \"corp\"\n", "")
+        .replace("[\"payroll.corp.example\"]", "[\"https://payroll\"]")
+        .replace("data_dir = \"data\"", "data_dir = 7");
+    let got = report(&dir, &text);
+    for part in [
+        "3:12: error: the number `7` stands where a path belongs",
+        "limits` has no key `header_bytes`",
+        "the boolean `true` stands where",
+        "`0` is out of bounds",
+        "`https://payroll` is not a host name",
+        "the issuer has no `id`",
+        "6 mistakes in doorward.toml",
+    ] {
+        assert!(got.contains(part), "{part} is not in:\n{got}");
+    }
+}
+
+#[test]
+fn a_terminal_sees_the_lines_and_a_program_gets_json() {
+    let dir = folder();
+    let text = GOOD.replace("header_count_max = 50", "header_count_maks = 50");
+    let broken = check(&text, Path::new("doorward.toml"), dir.path()).unwrap_err();
+    let drawn = broken.report(Show::Graphical(Style::Plain));
+    for part in ["doorward.toml:21:1", "21 │ header_count_maks = 50", "did you mean `header_count_max`?"] {
+        assert!(drawn.contains(part), "{part} is not in:\n{drawn}");
+    }
+    assert!(!drawn.contains('\u{1b}'));
+    assert!(broken.report(Show::Graphical(Style::Color)).contains('\u{1b}'));
+    let json: serde_json::Value = serde_json::from_str(&broken.report(Show::Json)).unwrap();
+    assert_eq!(
+        json,
+        serde_json::json!({
+            "file": "doorward.toml", "valid": false, "mistakes": [{
+                "line": 21, "column": 1, "key": "limits.header_count_maks",
+                "message": "`limits` has no key `header_count_maks`",
+                "help": "did you mean `header_count_max`?",
+            }],
+        })
+    );
+}
+
+#[test]
+fn the_example_has_every_section_right() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/doorward.example.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let tree = DeTable::parse(&text).unwrap();
+    let outcome = read::read::<Written>(&DeValue::Table(tree.into_inner()));
+    assert_eq!(outcome.unknown, Vec::new());
+    assert_eq!(outcome.misshapen, Vec::new());
+    // What it says is right too, but for the files that only a real installation has.
+    let broken = match check(&text, &file, file.parent().unwrap()) {
+        Ok(_) => return,
+        Err(broken) => broken,
+    };
+    for mistake in &broken.mistakes {
+        let names_a_file = ["chain", "key", "token_file", "ca_file", "dir", "databases[0]"];
+        assert!(
+            names_a_file.iter().any(|name| mistake.key.ends_with(name)),
+            "{}: {}",
+            mistake.key,
+            mistake.message
+        );
+    }
+}
+
+#[test]
+fn hostile_files_are_refused_and_do_no_harm() {
+    let dir = folder();
+    let deep_array = format!("x = {}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let deep_key = format!("{} = 1", ["a"; 10_000].join("."));
+    let many = (0..500).map(|i| format!("[[app]]\nid = {i}\n")).collect::<String>();
+    for text in ["", "\0", "\u{feff}", "=", "[[", "[a]\n[a]", "a = 1e999", &deep_array, &deep_key, &many] {
+        let got = report(&dir, text);
+        assert!(got.contains("mistake"), "{text:.40}: {got:.200}");
+    }
+    assert!(report(&dir, &GOOD.replace("= 50", "= 99999999999999999999")).contains("is too large a number"));
+}
+
+#[test]
+fn files_that_cannot_be_read_are_told_apart() {
+    let dir = folder();
+    assert!(matches!(load(&dir.path().join("absent.toml")), Err(ConfigError::Absent(_))));
+    assert!(matches!(load(dir.path()), Err(ConfigError::Unreadable { .. })));
+    let file = dir.path().join("doorward.toml");
+    fs::write(&file, [0xff, 0xfe]).unwrap();
+    assert!(matches!(load(&file), Err(ConfigError::Unreadable { .. })));
+    fs::write(&file, GOOD).unwrap();
+    let config = load(&file).unwrap();
+    assert_eq!(config.policy.dir, dir.path().join("policies"));
+}
+
+#[test]
+fn exceptions_from_the_guards_are_remarked() {
+    let dir = folder();
+    let text = GOOD
+        .replace("127.0.0.1:8080", "0.0.0.0:8080")
+        .replace("token_file = \"operator.token\"", "address = \"0.0.0.0:9180\"")
+        .replace("hosts =", "audit = \"best_effort\"\npass_token = true\nlenient_path = true\nhosts =");
+    let config = check(&text, Path::new("x"), dir.path()).map_err(|b| b.report(Show::Plain)).unwrap();
+    let at: Vec<_> = config.remarks.iter().map(|r| r.at.to_string()).collect();
+    assert_eq!(
+        at,
+        [
+            "operator.token_file",
+            "operator.address",
+            "listen[0]",
+            "app.payroll.audit",
+            "app.payroll.pass_token",
+            "app.payroll.lenient_path"
+        ]
+    );
+}
+
+#[test]
+fn in_an_emergency_only_the_operator_section_must_be_right() {
+    let dir = folder();
+    let file = dir.path().join("doorward.toml");
+    let text =
+        GOOD.replace("dir = \"policies\"", "dir = \"gone\"\nnonsense = 1").replace("[[app]]", "[[apq]]");
+    fs::write(&file, text.replace("[operator]", "[operator]\naddress = \"127.0.0.1:7000\"")).unwrap();
+    let (address, token_file) = operator_place(&file).unwrap();
+    assert_eq!(address, "127.0.0.1:7000".parse().unwrap());
+    assert_eq!(token_file, Some(dir.path().join("operator.token")));
+    fs::write(&file, "[operator]\naddress = 7").unwrap();
+    assert!(matches!(operator_place(&file), Err(ConfigError::Broken(_))));
+    assert!(matches!(operator_place(&dir.path().join("absent")), Err(ConfigError::Absent(_))));
+}

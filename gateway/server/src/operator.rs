@@ -1,0 +1,328 @@
+//! Talks to a running gateway: the client side of the operator API under `/api/v1`.
+//!
+//! The configuration file is read for the address and the token only, and as far as that needs:
+//! a mistake elsewhere in it must not stop anybody from revoking.
+//!
+//! The token goes to the one address that was named: redirects are not followed and proxies of
+//! the environment are not asked.
+
+mod wire;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::cli::OperatorArgs;
+use crate::command::{config_file, printable};
+use crate::config::{self, ConfigError, OperatorToken, TokenFileError};
+pub use wire::{InflightAnswer, InflightExchange, Receipt, RevocationRequest, StatusAnswer, TargetName};
+
+/// To connect to the gateway.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// To the end of its answer. A revocation is answered when it is on the disk.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// The largest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A running gateway, as an operator sees it.
+pub struct Operator {
+    base: Url,
+    token: OperatorToken,
+    client: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// Why the gateway did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// `--operator` is not the address of a gateway.
+    #[error("`{0}` is not the address of an operator API: {1}")]
+    Address(String, &'static str),
+    /// The configuration does not tell address and token.
+    #[error("{0}")]
+    Config(Box<ConfigError>),
+    /// Nothing says which token to show.
+    #[error("`{}` names no `operator.token_file`", .0.display())]
+    NoToken(PathBuf),
+    /// The file with the token is not good.
+    #[error(transparent)]
+    Token(#[from] TokenFileError),
+    /// This process cannot make a request at all.
+    #[error("cannot make a request: {0}")]
+    Client(String),
+    /// Nobody answers.
+    #[error("the gateway at `{base}` does not answer: {cause}")]
+    Unreachable {
+        /// Where it was looked for.
+        base: Url,
+        /// What the system said.
+        cause: String,
+    },
+    /// The token is not the gateway's.
+    #[error("the gateway at `{base}` does not accept the token")]
+    TokenRefused {
+        /// Which gateway.
+        base: Url,
+    },
+    /// It answered, and not with what was asked for.
+    #[error("the gateway answered {status}{}", dashed(detail))]
+    Refused {
+        /// The status of the answer.
+        status: StatusCode,
+        /// What it said about it.
+        detail: String,
+    },
+    /// It answered something else than an operator API does.
+    #[error("the answer of `{base}` cannot be read: {cause}")]
+    Garbled {
+        /// Which gateway.
+        base: Url,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// What became of a revocation. The answer is kept as it came, for `--json`;
+/// [`Receipt::read`] makes sense of it.
+#[derive(Debug)]
+pub enum Revoked {
+    /// In force and on the disk.
+    Durable(Value),
+    /// In force in the running process, and not written down: the gateway could not.
+    InForceOnly {
+        /// What it answered.
+        answer: Value,
+        /// Why it is not written down.
+        detail: String,
+    },
+}
+
+// === impl Operator ===
+
+impl Operator {
+    /// Finds address and token: what the command line says, then what the configuration says.
+    ///
+    /// # Errors
+    /// When there is no usable address or token.
+    pub fn find(args: &OperatorArgs) -> Result<Self, ApiError> {
+        let file = config_file(&args.config);
+        let place = || config::operator_place(&file);
+        let base = match &args.operator {
+            Some(url) => parse_base(url)?,
+            None => match place() {
+                Ok((address, _)) => base_of(address)?,
+                Err(ConfigError::Absent(_)) if args.token_file.is_some() => {
+                    base_of(config::OPERATOR_ADDRESS)?
+                }
+                Err(e) => return Err(ApiError::Config(Box::new(e))),
+            },
+        };
+        let token_file = match &args.token_file {
+            Some(file) => file.clone(),
+            None => {
+                let (_, token_file) = place().map_err(|e| ApiError::Config(Box::new(e)))?;
+                token_file.ok_or_else(|| ApiError::NoToken(file.clone()))?
+            }
+        };
+        Self::new(base, config::read_token(&token_file)?)
+    }
+
+    fn new(base: Url, token: OperatorToken) -> Result<Self, ApiError> {
+        // The process may have a default provider already, and then it is this one.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_MAX)
+            .timeout(ANSWER_MAX)
+            .build()
+            .map_err(|e| ApiError::Client(chain(&e)))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| ApiError::Client(e.to_string()))?;
+        Ok(Self { base, token, client, runtime })
+    }
+
+    /// Asks for a revocation, or for its end.
+    ///
+    /// # Errors
+    /// When the gateway did not do it.
+    pub fn revoke(&self, request: &RevocationRequest) -> Result<Revoked, ApiError> {
+        let body = serde_json::to_vec(request).map_err(|e| ApiError::Client(e.to_string()))?;
+        let (status, answer) = self.exchange(Method::POST, "api/v1/revocations", &[], Some(body))?;
+        if status.is_success() {
+            return Ok(Revoked::Durable(self.read(&answer)?));
+        }
+        match serde_json::from_slice::<Value>(&answer) {
+            Ok(told)
+                if status == StatusCode::SERVICE_UNAVAILABLE
+                    && Receipt::read(&told).enforced == Some(true) =>
+            {
+                Ok(Revoked::InForceOnly { detail: wire::detail(&answer), answer: told })
+            }
+            Ok(_) | Err(_) => Err(self.refused(status, &answer)),
+        }
+    }
+
+    /// What runs now.
+    ///
+    /// # Errors
+    /// When the gateway does not tell.
+    pub fn inflight(&self, filter: &[(&str, &str)]) -> Result<Value, ApiError> {
+        self.get("api/v1/inflight", filter)
+    }
+
+    /// What the gateway says of itself.
+    ///
+    /// # Errors
+    /// When the gateway does not tell.
+    pub fn status(&self) -> Result<StatusAnswer, ApiError> {
+        self.get("api/v1/status", &[])
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, ApiError> {
+        let (status, answer) = self.exchange(Method::GET, path, query, None)?;
+        if status.is_success() { self.read(&answer) } else { Err(self.refused(status, &answer)) }
+    }
+
+    fn read<T: DeserializeOwned>(&self, answer: &[u8]) -> Result<T, ApiError> {
+        serde_json::from_slice(answer).map_err(|e| self.garbled(e.to_string()))
+    }
+
+    fn refused(&self, status: StatusCode, answer: &[u8]) -> ApiError {
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                ApiError::TokenRefused { base: self.base.clone() }
+            }
+            status => ApiError::Refused { status, detail: wire::detail(answer) },
+        }
+    }
+
+    fn garbled(&self, cause: String) -> ApiError {
+        ApiError::Garbled { base: self.base.clone(), cause }
+    }
+
+    /// One request and its whole answer.
+    fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Result<(StatusCode, Vec<u8>), ApiError> {
+        let mut url = self.base.join(path).map_err(|e| self.garbled(e.to_string()))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", self.token.expose()))
+            .map_err(|_| ApiError::Client("the token does not fit into a header".to_owned()))?;
+        bearer.set_sensitive(true);
+        let mut request = self.client.request(method, url).header(AUTHORIZATION, bearer);
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let unreachable = |e: reqwest::Error| ApiError::Unreachable {
+            base: self.base.clone(),
+            cause: chain(&e.without_url()),
+        };
+        self.runtime.block_on(async {
+            let mut response = request.send().await.map_err(unreachable)?;
+            let status = response.status();
+            let mut answer = Vec::new();
+            while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+                answer.extend_from_slice(&chunk);
+                if answer.len() > ANSWER_BYTES_MAX {
+                    return Err(self.garbled(format!("it is larger than {ANSWER_BYTES_MAX} bytes")));
+                }
+            }
+            Ok((status, answer))
+        })
+    }
+}
+
+impl ApiError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Address(..) => Some(format!("write it like `http://{}`", config::OPERATOR_ADDRESS)),
+            Self::NoToken(_) => {
+                Some("name it with `--token-file FILE`, or the configuration with `--config FILE`".to_owned())
+            }
+            Self::Token(e) => Some(e.help()),
+            Self::Unreachable { .. } => Some(
+                "is the gateway running? `--operator URL` names another address; it is `operator.address` \
+                 in the configuration"
+                    .to_owned(),
+            ),
+            Self::TokenRefused { .. } => {
+                Some("show the token of this gateway with `--token-file FILE`".to_owned())
+            }
+            Self::Garbled { .. } => {
+                Some("is this the operator's address, and not one for clients?".to_owned())
+            }
+            Self::Config(_) => {
+                Some("`--operator URL` and `--token-file FILE` do without a configuration file".to_owned())
+            }
+            Self::Refused { .. } | Self::Client(_) => None,
+        }
+    }
+}
+
+fn dashed(detail: &str) -> String {
+    if detail.is_empty() { String::new() } else { format!(": {detail}") }
+}
+
+/// An error and what it is due to, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    printable(&text)
+}
+
+/// The address in `--operator`. Plain HTTP leaves this machine only if somebody says so by an
+/// address that is not this machine's.
+fn parse_base(written: &str) -> Result<Url, ApiError> {
+    let wrong = |why| ApiError::Address(written.chars().take(200).collect(), why);
+    let mut url = Url::parse(written).map_err(|_| wrong("it is not a URL"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(wrong("it does not begin with http:// or https:// and a host"));
+    }
+    if !url.username().is_empty()
+        || url.password().is_some()
+        || url.query().is_some()
+        || url.fragment().is_some()
+    {
+        return Err(wrong("it has a user, a query or a fragment"));
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+/// The address to reach a listener of this machine by.
+fn base_of(address: SocketAddr) -> Result<Url, ApiError> {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    parse_base(&format!("http://{}", SocketAddr::new(ip, address.port())))
+}
+
+#[cfg(test)]
+mod tests;

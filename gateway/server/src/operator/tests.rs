@@ -1,0 +1,177 @@
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::thread::JoinHandle;
+
+use serde_json::json;
+
+use super::*;
+use crate::cli::ConfigArg;
+
+/// Answers one request with fixed bytes and gives back what was asked.
+fn answers(answer: impl Into<Vec<u8>>) -> (String, JoinHandle<String>) {
+    let answer = answer.into();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut request = Vec::new();
+        let mut piece = [0; 4096];
+        loop {
+            let text = String::from_utf8_lossy(&request).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .to_lowercase()
+                    .lines()
+                    .find_map(|l| l.strip_prefix("content-length: ").map(|n| n.parse::<usize>().unwrap()));
+                if body.len() >= length.unwrap_or(0) {
+                    stream.write_all(&answer).unwrap();
+                    return text;
+                }
+            }
+            let n = stream.read(&mut piece).unwrap();
+            assert!(n > 0, "the request ended early: {text}");
+            request.extend_from_slice(&piece[..n]);
+        }
+    });
+    (base, asked)
+}
+
+fn http(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+fn operator(base: &str) -> Operator {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "0123456789abcdefghijklmnopqrstuv").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let args = OperatorArgs {
+        operator: Some(base.to_owned()),
+        token_file: Some(file),
+        config: ConfigArg { config: Some(dir.path().join("absent.toml")) },
+    };
+    Operator::find(&args).unwrap()
+}
+
+fn request() -> RevocationRequest {
+    RevocationRequest {
+        target: TargetName { kind: "user".to_owned(), id: "corp:alice".to_owned() },
+        action: "revoke",
+        cause: "left".to_owned(),
+    }
+}
+
+#[test]
+fn a_revocation_is_posted_with_the_token_and_its_receipt_read() {
+    let (base, asked) = answers(http("200 OK", r#"{"id":"r-1","durable_at":5,"ended":{"websocket":2}}"#));
+    let Revoked::Durable(answer) = operator(&base).revoke(&request()).unwrap() else { panic!("not durable") };
+    let receipt = Receipt::read(&answer);
+    assert_eq!((receipt.id.as_deref(), receipt.durable_at, receipt.ended_total()), (Some("r-1"), Some(5), 2));
+    let asked = asked.join().unwrap();
+    let (head, body) = asked.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /api/v1/revocations HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("authorization: Bearer 0123456789abcdefghijklmnopqrstuv"), "{head}");
+    assert_eq!(
+        serde_json::from_str::<Value>(body).unwrap(),
+        json!({ "target": { "kind": "user", "id": "corp:alice" }, "action": "revoke", "cause": "left" })
+    );
+}
+
+#[test]
+fn a_filter_is_part_of_the_address_and_cannot_break_out_of_it() {
+    let (base, asked) = answers(http("200 OK", "{}"));
+    operator(&base).inflight(&[("user", "corp:a&app=x\r\nevil: 1")]).unwrap();
+    let asked = asked.join().unwrap();
+    let line = asked.lines().next().unwrap();
+    assert_eq!(line, "GET /api/v1/inflight?user=corp%3Aa%26app%3Dx%0D%0Aevil%3A+1 HTTP/1.1");
+}
+
+/// What the gateway answers to a revocation, and what that means.
+#[test]
+fn every_answer_has_its_meaning() {
+    for (answer, want) in [
+        (http("401 Unauthorized", ""), "does not accept the token"),
+        (http("403 Forbidden", "no"), "does not accept the token"),
+        (
+            http(
+                "503 Service Unavailable",
+                r#"{"enforced":true,"ended":{"http2":1},"detail":"the disk is full"}"#,
+            ),
+            "in force only: the disk is full",
+        ),
+        (
+            http("503 Service Unavailable", r#"{"title":"overloaded"}"#),
+            "the gateway answered 503 Service Unavailable: overloaded",
+        ),
+        (
+            http("500 Internal Server Error", r#"{"enforced":true}"#),
+            "the gateway answered 500 Internal Server Error",
+        ),
+        (
+            http("422 Unprocessable Content", r#"{"title":"t","detail":"`x` is\u001b[2J not a user"}"#),
+            "`x` is\\u{1b}[2J not a user",
+        ),
+        (
+            http("404 Not Found", "<html>nginx</html>"),
+            "the gateway answered 404 Not Found: <html>nginx</html>",
+        ),
+        (http("302 Found\r\nlocation: http://127.0.0.1:9/", ""), "the gateway answered 302 Found"),
+        (http("200 OK", "hello"), "cannot be read"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{".to_owned(), "does not answer"),
+        ("SSH-2.0-OpenSSH_9.2\r\n".to_owned(), "does not answer"),
+    ] {
+        let (base, asked) = answers(answer.clone());
+        let got = match operator(&base).revoke(&request()) {
+            Ok(Revoked::Durable(_)) => "durable".to_owned(),
+            Ok(Revoked::InForceOnly { detail, .. }) => format!("in force only: {detail}"),
+            Err(e) => e.to_string(),
+        };
+        assert!(got.contains(want), "{answer:?}: {got}");
+        assert!(!got.contains("ghijkl"), "the token is shown: {got}");
+        asked.join().unwrap();
+    }
+}
+
+#[test]
+fn an_endless_answer_is_cut() {
+    let mut answer = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+    answer.resize(ANSWER_BYTES_MAX + 1000, b'[');
+    let (base, asked) = answers(answer);
+    let e = operator(&base).status().unwrap_err();
+    assert!(e.to_string().contains("larger than"), "{e}");
+    // The server may see its last bytes refused.
+    let _ = asked.join();
+}
+
+#[test]
+fn nobody_listening_is_told_with_the_address() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let e = operator(&format!("http://{free}")).status().unwrap_err();
+    assert!(matches!(e, ApiError::Unreachable { .. }), "{e}");
+    assert!(e.to_string().contains(&format!("http://{free}/")), "{e}");
+    assert!(e.help().unwrap().contains("is the gateway running?"));
+}
+
+#[test]
+fn addresses_are_plain_and_a_wildcard_means_this_machine() {
+    for (written, want) in [
+        ("http://127.0.0.1:9180", Some("http://127.0.0.1:9180/")),
+        ("https://ops.corp.example/gw", Some("https://ops.corp.example/gw/")),
+        ("127.0.0.1:9180", None),
+        ("ftp://x", None),
+        ("http://user@x/", None),
+        ("http://x/?a", None),
+        ("", None),
+    ] {
+        assert_eq!(parse_base(written).ok().map(|u| u.to_string()).as_deref(), want, "{written}");
+    }
+    for (listener, want) in [
+        ("0.0.0.0:9180", "http://127.0.0.1:9180/"),
+        ("[::]:9180", "http://[::1]:9180/"),
+        ("10.0.0.1:1", "http://10.0.0.1:1/"),
+    ] {
+        assert_eq!(base_of(listener.parse().unwrap()).unwrap().as_str(), want);
+    }
+}

@@ -1,0 +1,120 @@
+//! What goes over the wire of the operator API, as the client sees it. Answers are read
+//! generously: a newer gateway may say more, an older one less.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::command::printable;
+
+/// The longest text of an error that is shown, in characters.
+const DETAIL_CHARS_MAX: usize = 500;
+
+/// `POST /api/v1/revocations`.
+#[derive(Debug, Serialize)]
+pub struct RevocationRequest {
+    /// Whom it hits.
+    pub target: TargetName,
+    /// `revoke`, `disable` or `reactivate`.
+    pub action: &'static str,
+    /// Why, in the operator's words.
+    pub cause: String,
+}
+
+/// Whom a revocation hits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetName {
+    /// `user`, `session`, `token`, `device` or `user_at_app`.
+    pub kind: String,
+    /// The name.
+    pub id: String,
+}
+
+/// The gateway's receipt for a revocation.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Receipt {
+    /// Its name in the audit log.
+    pub id: Option<String>,
+    /// When it was in force, in milliseconds since 1970.
+    pub applied_at: Option<i64>,
+    /// When it was on the disk, in milliseconds since 1970.
+    pub durable_at: Option<i64>,
+    /// How many running exchanges it ended, by protocol.
+    pub ended: BTreeMap<String, u64>,
+    /// How many of them had not ended yet when the gateway answered.
+    pub remaining: Option<u64>,
+    /// From the request to the last ended exchange, in microseconds.
+    pub took_micros: Option<u64>,
+    /// In an answer 503: whether it is in force although it is not on the disk.
+    pub enforced: Option<bool>,
+}
+
+/// `GET /api/v1/status`, as far as commands need it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct StatusAnswer {
+    /// The short names of the issuers.
+    pub issuers: Vec<String>,
+}
+
+/// `GET /api/v1/inflight`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct InflightAnswer {
+    /// What runs, in the order of its beginning.
+    pub exchanges: Vec<InflightExchange>,
+    /// How many run in all, when there are more than are listed.
+    pub total: Option<u64>,
+}
+
+/// One running exchange.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct InflightExchange {
+    /// Who acts; none for a visitor.
+    pub user: Option<String>,
+    /// At which app.
+    pub app: String,
+    /// How it speaks.
+    pub protocol: String,
+    /// When it began, in milliseconds since 1970.
+    pub started_at: Option<i64>,
+    /// Where the client is.
+    pub client: String,
+    /// The path.
+    pub path: String,
+}
+
+impl Receipt {
+    /// Reads what is there; a part that is missing, or not what it should be, is left out.
+    #[must_use]
+    pub fn read(answer: &Value) -> Self {
+        Self::deserialize(answer).unwrap_or_default()
+    }
+
+    /// How many running exchanges were ended.
+    #[must_use]
+    pub fn ended_total(&self) -> u64 {
+        self.ended.values().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+}
+
+/// What an answer that is an error says about itself: `detail` or `title` of RFC 9457, or the
+/// body if it is short text.
+pub(super) fn detail(answer: &[u8]) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Problem {
+        title: Option<String>,
+        detail: Option<String>,
+    }
+    let text = match serde_json::from_slice::<Problem>(answer) {
+        Ok(Problem { detail: Some(detail), .. }) => detail,
+        Ok(Problem { title: Some(title), .. }) => title,
+        Ok(_) => String::new(),
+        Err(_) => String::from_utf8_lossy(answer).trim().to_owned(),
+    };
+    printable(&text.chars().take(DETAIL_CHARS_MAX).collect::<String>())
+}
