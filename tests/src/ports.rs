@@ -1,0 +1,84 @@
+//! Ports that tests in parallel, in one process or in several, do not fight over.
+//!
+//! A gateway binds its ports itself, so nobody can hold them for it until then. What is held
+//! instead is the UDP port of the same number: nobody here speaks UDP, the kernel gives each to
+//! one process only, and frees it whatever becomes of the process. The numbers lie below those that
+//! the kernel gives to outgoing connections.
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+const FIRST: u16 = 20_000;
+const COUNT: u16 = 12_000;
+
+/// A port of 127.0.0.1 that is this test's until it is dropped.
+#[derive(Debug)]
+pub struct Port {
+    number: u16,
+    _held: UdpSocket,
+}
+
+impl Port {
+    /// Takes one.
+    ///
+    /// # Panics
+    /// When none is left.
+    #[must_use]
+    pub fn take() -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        // Processes begin at different places, so that they seldom meet.
+        let start = (std::process::id() % u32::from(COUNT)) as u16;
+        for _ in 0..COUNT {
+            let step = NEXT.fetch_add(1, Ordering::Relaxed);
+            let number = FIRST + (start.wrapping_mul(7919) % COUNT + step % COUNT) % COUNT;
+            let Ok(held) = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)) else { continue };
+            // Another program of this machine may use the port.
+            if TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
+                return Self { number, _held: held };
+            }
+        }
+        panic!("no port from {FIRST} to {} is free", FIRST + COUNT - 1)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// The address.
+    #[must_use]
+    pub const fn address(&self) -> std::net::SocketAddr {
+        std::net::SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn many_threads_never_get_the_same() {
+        let taken: Vec<Vec<Port>> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| (0..50).map(|_| Port::take()).collect())).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        let numbers: BTreeSet<u16> = taken.iter().flatten().map(Port::number).collect();
+        assert_eq!(numbers.len(), 400);
+        assert!(numbers.iter().all(|n| (FIRST..FIRST + COUNT).contains(n)));
+    }
+
+    #[test]
+    fn a_port_can_be_bound_and_comes_back() {
+        let port = Port::take();
+        let listener = TcpListener::bind(port.address()).unwrap();
+        drop(listener);
+        let number = port.number();
+        assert!(UdpSocket::bind((Ipv4Addr::LOCALHOST, number)).is_err());
+        drop(port);
+        assert!(UdpSocket::bind((Ipv4Addr::LOCALHOST, number)).is_ok());
+    }
+}
