@@ -384,3 +384,24 @@ async fn a_key_file_is_read_again() {
 fn a_client_can_be_built_more_than_once() {
     let (_one, _two) = (client(), client());
 }
+
+#[tokio::test]
+async fn requests_wait_for_a_fetch_that_is_under_way_and_cause_no_other() {
+    let site = Site::start().await;
+    site.set("/keys", Answer { delay: Duration::from_millis(200), ..keys(&[(&P256, "k1")]) });
+    let verifier = by_address(&site);
+    let task = tokio::spawn(Arc::clone(&verifier).keep_fresh(clock(NOW)));
+    site.wait_for_hits("/keys", 1).await;
+    let mut early = tokio::task::JoinSet::new();
+    for n in 0..50 {
+        let verifier = Arc::clone(&verifier);
+        let token = token(&P256, if n % 2 == 0 { "k1" } else { "k9" }, ISSUER);
+        early.spawn(async move { (n, code(&verifier, &token, NOW).await) });
+    }
+    while let Some(done) = early.join_next().await {
+        let (n, code) = done.unwrap();
+        assert_eq!(code, (n % 2 == 1).then_some(RefusalCode::InvalidCredential));
+    }
+    task.abort();
+    assert_eq!(site.hits("/keys"), 1);
+}
