@@ -19,6 +19,8 @@ pub use doorward_audit::Protocol;
 use doorward_model::{Entry, Presented, Principal, RefusalCode, RouteId, Standing, Target, UnixMillis};
 use tokio_util::sync::CancellationToken;
 
+use crate::pipeline::Ticks;
+
 const SHARDS: usize = 64;
 
 /// What is known of a running exchange.
@@ -166,11 +168,30 @@ pub struct Inflight {
     shards: Vec<Mutex<HashMap<u64, Vec<Arc<Slot>>>>>,
     hasher: RandomState,
     next: AtomicU64,
+    ticks: Ticks,
+    /// How the last terminations went, by target; read by whoever asked for them.
+    outcomes: Mutex<HashMap<u64, Outcome>>,
 }
 
-impl Default for Inflight {
-    fn default() -> Self {
+/// The most outcomes that are kept. Whoever revokes reads theirs within a second.
+const OUTCOMES_MAX: usize = 4096;
+
+/// How a termination went so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Exchanges that were told to end and have not yet.
+    pub remaining: usize,
+    /// From the change to the end of the last one that is over.
+    pub slowest: Option<Duration>,
+}
+
+impl Inflight {
+    /// Nothing runs yet. `ticks` measures how long endings take.
+    #[must_use]
+    pub fn new(ticks: Ticks) -> Self {
         Self {
+            ticks,
+            outcomes: Mutex::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             next: AtomicU64::new(1),
@@ -195,6 +216,9 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        if let Some(cause) = self.slot.cause() {
+            self.inflight.note_end(cause);
+        }
         for key in &self.keys {
             let mut shard = self.inflight.shard(*key);
             if let Some(slots) = shard.get_mut(key) {
@@ -264,6 +288,12 @@ impl Inflight {
         let key = self.key(target);
         let hit: Vec<Arc<Slot>> = self.shard(key).get(&key).cloned().unwrap_or_default();
         let mut count = Terminated::default();
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        if outcomes.len() >= OUTCOMES_MAX {
+            outcomes.clear();
+        }
+        let outcome = outcomes.entry(key).or_default();
+        *outcome = Outcome::default();
         for slot in hit {
             // Two targets may share a hash: the facts decide.
             let Some(presented) = slot.facts().and_then(|f| f.presented.as_ref()) else { continue };
@@ -275,7 +305,11 @@ impl Inflight {
                 Standing::MadeBefore(_) => RefusalCode::Revoked,
                 Standing::Disabled => RefusalCode::Disabled,
             };
+            // Counted before it is told, as it may be over at once: the lock keeps order.
             let first = slot.end_because(Cause { code, target: target.clone(), at, ticks });
+            if first {
+                outcome.remaining += 1;
+            }
             if first
                 && !slot.is_resting()
                 && let Some(n) = count.by_protocol.get_mut(usize::from(place_of(slot.protocol())))
@@ -284,6 +318,22 @@ impl Inflight {
             }
         }
         count
+    }
+
+    fn note_end(&self, cause: &Cause) {
+        let took = (self.ticks)().saturating_sub(cause.ticks);
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(outcome) = outcomes.get_mut(&self.key(&cause.target)) {
+            outcome.remaining = outcome.remaining.saturating_sub(1);
+            outcome.slowest = outcome.slowest.max(Some(took));
+        }
+    }
+
+    /// How the termination of a target went so far.
+    #[must_use]
+    pub fn outcome(&self, target: &Target) -> Outcome {
+        let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        outcomes.get(&self.key(target)).copied().unwrap_or_default()
     }
 
     /// Up to `max` exchanges that `wanted` likes, in the order in which they began.

@@ -180,7 +180,8 @@ fn open(config: Config) -> Result<(Arc<Wired>, Listeners), WireError> {
     }
     let mut registry = Registry::default();
     let running = Stopwatch::start();
-    let ticks = Stopwatch::start();
+    let stopwatch = Stopwatch::start();
+    let ticks: doorward_proxy::Ticks = Arc::new(move || stopwatch.elapsed());
     let house = Arc::new(House {
         routes: doorward_proxy::route_table(config.apps.clone())?,
         proxies: Arc::new(config.network.trusted_proxies.clone()),
@@ -188,7 +189,7 @@ fn open(config: Config) -> Result<(Arc<Wired>, Listeners), WireError> {
         places: Arc::new(places),
         calendar: config.gateway.calendar.clone(),
         revocations: Arc::new(revocations),
-        inflight: Arc::new(Inflight::default()),
+        inflight: Arc::new(Inflight::new(Arc::clone(&ticks))),
         policies: Arc::new(policies),
         signer: Arc::new(signer),
         audit: Arc::new(audit),
@@ -196,7 +197,7 @@ fn open(config: Config) -> Result<(Arc<Wired>, Listeners), WireError> {
         limits: config.limits.clone(),
         issuer_skew: config.revocation.issuer_skew(),
         clock,
-        ticks: Arc::new(move || ticks.elapsed()),
+        ticks,
     });
     let numbers = numbers::Numbers::new(&mut registry);
     let certificates = listeners.iter().filter_map(|(_, c)| c.clone()).collect();

@@ -65,34 +65,23 @@ pub(super) fn watch(wired: &Arc<Wired>) -> Result<Watching, WireError> {
     watch::start(watched).map_err(|cause| WireError::System { what: "files cannot be watched".to_owned(), cause })
 }
 
-/// What a reload of the policies came to, for whoever asked.
-pub(super) enum PoliciesNow {
-    /// Others are in force.
-    Swapped { revision: String },
-    /// The same as before.
-    Unchanged { revision: String },
-    /// What is in the folder is not fit to be put in force.
-    Rejected { in_force: String, report: String },
-}
-
 /// Loads the policies again and records what came of it.
-pub(super) fn policies(house: &House, actor: Actor) -> PoliciesNow {
-    let now = (house.clock)();
+pub(super) fn policies(house: &House, actor: Actor) -> Outcome {
+    let outcome = house.policies.reload((house.clock)());
     let source = house.policies.dir().display().to_string();
-    match house.policies.reload(now) {
-        Outcome::Unchanged => PoliciesNow::Unchanged { revision: house.policies.bundle().revision().to_string() },
+    match &outcome {
+        Outcome::Unchanged => {}
         Outcome::Swapped { from, to, cases, hints } => {
-            let bundle = house.policies.bundle();
-            tracing::info!(from = %from, to = %to, policies = bundle.policies(), hints = hints.len(), "other policies are in force");
+            let policies = house.policies.bundle().policies();
+            tracing::info!(from = %from, to = %to, policies, hints = hints.len(), "other policies are in force");
             let _ = house.audit.record(Event::PolicySwapped(Box::new(PolicySwap {
                 actor,
                 revision: to.to_string().into(),
                 previous: Some(from.to_string().into()),
                 source,
-                policies: u64::try_from(bundle.policies()).unwrap_or(u64::MAX),
-                cases: u64::try_from(cases).unwrap_or(u64::MAX),
+                policies: u64::try_from(policies).unwrap_or(u64::MAX),
+                cases: u64::try_from(*cases).unwrap_or(u64::MAX),
             })));
-            PoliciesNow::Swapped { revision: to.to_string() }
         }
         Outcome::Rejected(failure) => {
             let in_force = house.policies.bundle().revision().to_string();
@@ -100,13 +89,13 @@ pub(super) fn policies(house: &House, actor: Actor) -> PoliciesNow {
             tracing::error!(in_force, "the policies were rejected; the old ones stay in force\n{}", report.trim_end());
             let _ = house.audit.record(Event::PolicyRejected(Box::new(PolicyRejection {
                 actor,
-                in_force: Some(in_force.clone().into()),
+                in_force: Some(in_force.into()),
                 source,
                 mistakes: report.lines().take(MISTAKES_RECORDED_MAX).map(str::to_owned).collect(),
             })));
-            PoliciesNow::Rejected { in_force, report }
         }
     }
+    outcome
 }
 
 fn geoip(house: &House, actor: Actor) {
