@@ -141,7 +141,7 @@ impl Operator {
             .connect_timeout(CONNECT_MAX)
             .timeout(ANSWER_MAX)
             .build()
-            .map_err(|e| ApiError::Client(chain(&e)))?;
+            .map_err(|e| ApiError::Client(root_cause(&e)))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -229,7 +229,7 @@ impl Operator {
         }
         let unreachable = |e: reqwest::Error| ApiError::Unreachable {
             base: self.base.clone(),
-            cause: chain(&e.without_url()),
+            cause: root_cause(&e.without_url()),
         };
         self.runtime.block_on(async {
             let mut response = request.send().await.map_err(unreachable)?;
@@ -279,18 +279,13 @@ fn dashed(detail: &str) -> String {
     if detail.is_empty() { String::new() } else { format!(": {detail}") }
 }
 
-/// An error and what it is due to, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
+/// What an error is due to in the end. The layers above it only say that there was a request.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
     }
-    printable(&text)
+    printable(&cause.to_string())
 }
 
 /// The address in `--operator`. Plain HTTP leaves this machine only if somebody says so by an
