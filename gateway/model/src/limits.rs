@@ -155,3 +155,15 @@ pub const REVOCATION_STORE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// How far the clock may be set back while the time of the marks stands still instead of
 /// following it.
 pub const CLOCK_STEP_MILLIS_MAX: i64 = 3600 * 1000;
+/// The largest body of a call to the operator API, in bytes.
+pub const OPERATOR_BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long such a body may take to arrive.
+pub const OPERATOR_BODY_SECONDS_MAX: u64 = 10;
+/// The most connections at once to the operator's listener.
+pub const OPERATOR_CONNECTIONS_MAX: usize = 256;
+/// The most running exchanges in one answer of the operator API.
+pub const OPERATOR_INFLIGHT_ROWS_MAX: usize = 10_000;
+/// How long the operator API waits for the audit log.
+pub const OPERATOR_AUDIT_SECONDS_MAX: u64 = 10;
+/// How long a receipt waits for the last of the ended exchanges.
+pub const OPERATOR_AFTERMATH_MILLIS_MAX: u64 = 2000;

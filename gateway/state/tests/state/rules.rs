@@ -205,6 +205,12 @@ fn merging_is_commutative_associative_and_idempotent() {
         prop_assert_eq!(a.merge(b).merge(c), a.merge(b.merge(c)));
         prop_assert_eq!(a.merge(a), a);
         let ab = a.merge(b);
+        let flag = match a.version.cmp(&b.version) {
+            std::cmp::Ordering::Less => b.disabled,
+            std::cmp::Ordering::Greater => a.disabled,
+            std::cmp::Ordering::Equal => a.disabled || b.disabled,
+        };
+        prop_assert_eq!(ab.disabled, flag, "the higher version; a tie is a no");
         prop_assert!(ab.not_before >= a.not_before && ab.version >= a.version, "only ever rises");
         // Nothing that one of the two refuses for its age stands before both.
         for issued_at in 0..8 {

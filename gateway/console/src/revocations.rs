@@ -1,0 +1,379 @@
+//! `/api/v1/revocations`: taking access away, giving it back, and what was done.
+//!
+//! Taking away: in force, then on the disk, then in the audit log, then acknowledged. Giving
+//! back: in the audit log first, as an intent, because what cannot be recorded must not happen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use doorward_audit::event::Revocation;
+use doorward_audit::{AuditError, Event, Protocol};
+use doorward_model::limits::{
+    OPERATOR_AFTERMATH_MILLIS_MAX, OPERATOR_AUDIT_SECONDS_MAX, REVOCATION_PAGE_ROWS_MAX,
+};
+use doorward_model::{EntryKind, LifecycleStage, Target};
+use doorward_state::{Action, Change, Ended, Receipt, Row, Seq, StateError};
+use serde_json::{Value, json};
+
+use crate::Console;
+use crate::guard::{Call, OnRecord};
+use crate::inflight::Parameters;
+use crate::policies::failed;
+use crate::ports::Aftermath;
+use crate::problem::{Mistake, Problem};
+use crate::strict;
+
+const ROWS: usize = 100;
+const HOW: &str = r#"write {"target":{"kind":"user","id":"corp:alice"},"action":"revoke","cause":"..."}"#;
+
+/// What is asked for.
+struct Wish {
+    target: Target,
+    action: Action,
+    cause: String,
+}
+
+pub(crate) async fn create(
+    State(console): State<Arc<Console>>,
+    Extension(call): Extension<Call>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let wish = match strict::read(&call, &headers, body).await.map(understand) {
+        Ok(Ok(wish)) => wish,
+        Ok(Err(mistakes)) => return Problem::mistaken(&call, mistakes).into_response(),
+        Err(problem) => return problem.into_response(),
+    };
+    let asked = call.clone();
+    // On a task of its own: a caller who goes away stops nothing half-way.
+    let work = tokio::spawn(async move {
+        if wish.action.is_grant() {
+            give_back(&console, &call, wish).await
+        } else {
+            take_away(&console, &call, wish).await
+        }
+    });
+    let mut response = work.await.unwrap_or_else(|_| failed(&asked).into_response());
+    response.extensions_mut().insert(OnRecord);
+    response
+}
+
+fn understand(mut fields: strict::Fields) -> Result<Wish, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    let named = fields.object("target", HOW, &mut mistakes).map(|mut target| {
+        let kind = target.text("kind", "user, session, token, device or user_at_app", &mut mistakes);
+        let id = target.text("id", "such as `corp:alice`", &mut mistakes);
+        target.end(&mut mistakes);
+        (kind, id)
+    });
+    let target = match named {
+        Some((Some(kind), Some(id))) => target_of("target.kind", "target.id", &kind, &id, &mut mistakes),
+        Some(_) | None => None,
+    };
+    let action = fields.text("action", "revoke, disable or reactivate", &mut mistakes).and_then(|word| {
+        let action = Action::parse(&word);
+        if action.is_none() {
+            let message = format!("`{}` is not an action", word.chars().take(40).collect::<String>());
+            mistakes.push(Mistake::new("action", message, "use revoke, disable or reactivate"));
+        }
+        action
+    });
+    let cause = fields.optional("cause", &mut mistakes).unwrap_or_default();
+    fields.end(&mut mistakes);
+    match (target, action) {
+        (Some(target), Some(action)) if mistakes.is_empty() => Ok(Wish { target, action, cause }),
+        _ => Err(mistakes),
+    }
+}
+
+fn target_of(
+    kind_field: &str,
+    id_field: &str,
+    kind: &str,
+    id: &str,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Target> {
+    let Some(kind) = EntryKind::parse(kind) else {
+        let message = format!("`{}` is not a kind of target", kind.chars().take(40).collect::<String>());
+        mistakes.push(Mistake::new(kind_field, message, "use user, session, token, device or user_at_app"));
+        return None;
+    };
+    // What an error repeats is cut, whatever was sent.
+    let told = |e: doorward_model::principal::IdError| e.to_string().chars().take(300).collect::<String>();
+    Target::parse(kind, id).map_err(|e| mistakes.push(Mistake::new(id_field, told(e), ""))).ok()
+}
+
+async fn take_away(console: &Console, call: &Call, wish: Wish) -> Response {
+    let operation = operation(wish.action, wish.target.kind());
+    let named = wish.target.to_string();
+    let receipt = match console.ports.revocations.apply(change(call, &wish)).await {
+        Ok(receipt) => receipt,
+        Err(error) => {
+            let problem = not_done(call, &error);
+            // It is refused or told as unsaved in any case; a log that fails too says so itself.
+            let _told = on_record(console, call, operation, Some(named), problem.status()).await;
+            return problem.into_response();
+        }
+    };
+    let wait = (console.ports.aftermath)(receipt.target.clone());
+    let bound = Duration::from_millis(OPERATOR_AFTERMATH_MILLIS_MAX);
+    let exchanges = u64::try_from(receipt.ended.exchanges()).unwrap_or(u64::MAX);
+    let unknown = Aftermath { remaining: exchanges, ended_at: None, took_micros: None };
+    let aftermath = tokio::time::timeout(bound, wait).await.unwrap_or(unknown);
+    let event = told_of(console, call, &wish, &receipt, aftermath);
+    let (revocation, operator) = tokio::join!(
+        durable(console, event),
+        on_record(console, call, operation, Some(named), StatusCode::CREATED)
+    );
+    let answer = receipt_of(call, wish.action, &receipt, aftermath);
+    match revocation.and(operator) {
+        Ok(()) => (StatusCode::CREATED, Json(answer)).into_response(),
+        Err(error) => audit_unavailable(call, &error, true).with_all(answer).into_response(),
+    }
+}
+
+async fn give_back(console: &Console, call: &Call, wish: Wish) -> Response {
+    let operation = operation(wish.action, wish.target.kind());
+    let named = wish.target.to_string();
+    if let Err(error) = on_record(console, call, operation, Some(named.clone()), StatusCode::ACCEPTED).await {
+        return audit_unavailable(call, &error, false).into_response();
+    }
+    match console.ports.revocations.apply(change(call, &wish)).await {
+        Ok(receipt) => {
+            let answer = receipt_of(call, wish.action, &receipt, Aftermath::default());
+            match on_record(console, call, operation, Some(named), StatusCode::CREATED).await {
+                Ok(()) => (StatusCode::CREATED, Json(answer)).into_response(),
+                Err(error) => audit_unavailable(call, &error, true).with_all(answer).into_response(),
+            }
+        }
+        Err(error) => {
+            let problem = not_done(call, &error);
+            let _told = on_record(console, call, operation, Some(named), problem.status()).await;
+            problem.into_response()
+        }
+    }
+}
+
+fn change(call: &Call, wish: &Wish) -> Change {
+    Change {
+        target: wish.target.clone(),
+        action: wish.action,
+        cause: wish.cause.clone(),
+        actor: "operator".to_owned(),
+        request_id: call.request_id.to_string(),
+    }
+}
+
+/// Why a change was not acknowledged, and whether it is in force anyway.
+fn not_done(call: &Call, error: &StateError) -> Problem {
+    let detail = error.to_string();
+    let unavailable = |code, title| {
+        Problem::new(call, StatusCode::SERVICE_UNAVAILABLE, code, title, detail.clone())
+            .with("enforced", error.enforced())
+            .with("durable", false)
+    };
+    match error {
+        StateError::NotDurable { kept, .. } => {
+            unavailable("not_durable", "The change could not be saved").with("kept", *kept)
+        }
+        StateError::Unanswered { .. } => unavailable("store_silent", "The store does not answer"),
+        StateError::GrantsRefused { .. } => unavailable("grants_refused", "Nobody is reactivated now"),
+        StateError::Interrupted | StateError::Store(_) => {
+            unavailable("store_unavailable", "The store cannot be used")
+        }
+        StateError::NeverReturns { .. } => {
+            let title = "This is never given back";
+            Problem::new(call, StatusCode::UNPROCESSABLE_ENTITY, "never_returns", title, detail.clone())
+                .with_errors(vec![Mistake::new("target.kind", detail, "reactivate the user instead")])
+        }
+        StateError::BadText { field, .. } => Problem::mistaken(call, vec![Mistake::new(*field, detail, "")]),
+    }
+}
+
+/// The log does not have it.
+pub(crate) fn audit_unavailable(call: &Call, error: &AuditError, done: bool) -> Problem {
+    let detail = if done {
+        format!("it is in force and saved, but the audit log does not have it: {error}")
+    } else {
+        format!("nothing was done, because the audit log could not have it: {error}")
+    };
+    let title = "This cannot be recorded right now";
+    Problem::new(call, StatusCode::SERVICE_UNAVAILABLE, "audit_unavailable", title, detail)
+        .with("enforced", done)
+        .with("durable", done)
+}
+
+/// Puts a call into the log, and comes back when it is on the disk.
+pub(crate) async fn on_record(
+    console: &Console,
+    call: &Call,
+    operation: &'static str,
+    target: Option<String>,
+    status: StatusCode,
+) -> Result<(), AuditError> {
+    durable(console, call.event(operation, target, status)).await
+}
+
+async fn durable(console: &Console, event: Event) -> Result<(), AuditError> {
+    let bound = Duration::from_secs(OPERATOR_AUDIT_SECONDS_MAX);
+    match tokio::time::timeout(bound, console.ports.audit.record_durable(event)).await {
+        Ok(recorded) => recorded.map(|_| ()),
+        // A log that does not answer has nothing.
+        Err(_) => Err(AuditError::Closed),
+    }
+}
+
+fn told_of(console: &Console, call: &Call, wish: &Wish, receipt: &Receipt, aftermath: Aftermath) -> Event {
+    let person = matches!(receipt.target, Target::User(_) | Target::UserAtApp(..));
+    let halted = person && receipt.entry.disabled;
+    Event::Revocation(Box::new(Revocation {
+        id: receipt.id.to_string().into(),
+        target: receipt.target.clone(),
+        entry: receipt.entry,
+        // The gateway knows of a halt that it was told of, and of nothing else.
+        stage: if halted { LifecycleStage::Suspended } else { LifecycleStage::Unknown },
+        actor: call.actor.clone(),
+        cause: "operator",
+        note: (!wish.cause.is_empty()).then(|| wish.cause.clone()),
+        request_id: Some(Arc::clone(&call.request_id)),
+        revision: Some(console.ports.policies.bundle().revision().to_string().into()),
+        received_at: call.received_at,
+        durable_at: receipt.durable_at,
+        enforced_at: receipt.applied_at,
+        ended_at: aftermath.ended_at,
+        ended: by_protocol(receipt.ended)
+            .into_iter()
+            .map(|(protocol, n)| (protocol, u64::try_from(n).unwrap_or(u64::MAX)))
+            .collect(),
+        remaining: aftermath.remaining,
+    }))
+}
+
+fn by_protocol(ended: Ended) -> Vec<(Protocol, usize)> {
+    let count = |protocol| match protocol {
+        Protocol::Http1 => ended.http1,
+        Protocol::Http2 => ended.http2,
+        Protocol::WebSocket => ended.websocket,
+        Protocol::EventStream => ended.event_stream,
+        Protocol::Grpc => ended.grpc,
+    };
+    Protocol::ALL.into_iter().map(|p| (p, count(p))).collect()
+}
+
+fn receipt_of(call: &Call, action: Action, receipt: &Receipt, aftermath: Aftermath) -> Value {
+    let ended: serde_json::Map<String, Value> =
+        by_protocol(receipt.ended).into_iter().map(|(p, n)| (p.as_str().to_owned(), n.into())).collect();
+    json!({
+        "id": receipt.id.to_string(),
+        "request_id": &*call.request_id,
+        "target": target(&receipt.target),
+        "action": action.as_str(),
+        "entry": entry(receipt.entry),
+        "applied_at": receipt.applied_at.0,
+        "durable_at": receipt.durable_at.0,
+        "enforced": true,
+        "durable": true,
+        "ended": ended,
+        "remaining": aftermath.remaining,
+        "took_micros": aftermath.took_micros,
+    })
+}
+
+fn target(target: &Target) -> Value {
+    json!({ "kind": target.kind().as_str(), "id": target.id() })
+}
+
+fn entry(entry: doorward_model::Entry) -> Value {
+    json!({ "not_before": entry.not_before.0, "version": entry.version, "disabled": entry.disabled })
+}
+
+pub(crate) async fn list(
+    State(console): State<Arc<Console>>,
+    Extension(call): Extension<Call>,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Response {
+    let mut query = Parameters::new(pairs, &["kind", "id", "limit", "after"]);
+    let of = match (query.get("kind").map(str::to_owned), query.get("id").map(str::to_owned)) {
+        (None, None) => None,
+        (Some(kind), Some(id)) => target_of("kind", "id", &kind, &id, &mut query.mistakes),
+        (Some(_), None) | (None, Some(_)) => {
+            query.mistakes.push(Mistake::new("kind", "and `id` go together", "name both or neither"));
+            None
+        }
+    };
+    let after = query.read("after", str::parse::<i64>);
+    let limit = query.limit(ROWS, REVOCATION_PAGE_ROWS_MAX);
+    if !query.mistakes.is_empty() {
+        return Problem::mistaken(&call, query.mistakes).into_response();
+    }
+    let in_force = of.as_ref().and_then(|target| console.ports.revocations.lookup(target));
+    match console.ports.revocations.list(of, limit, after.map(Seq)).await {
+        Ok(rows) => {
+            let next = (rows.len() == limit).then(|| rows.last().map(|row| row.seq.0)).flatten();
+            Json(json!({
+                "revocations": rows.iter().map(shown).collect::<Vec<_>>(),
+                "in_force": in_force.map(entry),
+                "next": next,
+            }))
+            .into_response()
+        }
+        Err(error) => not_done(&call, &error).into_response(),
+    }
+}
+
+fn shown(row: &Row) -> Value {
+    json!({
+        "seq": row.seq.0,
+        "id": row.id.to_string(),
+        "target": target(&row.target),
+        "action": row.action.as_str(),
+        "entry": entry(row.entry),
+        "recorded_at": row.recorded_at.0,
+        "cause": row.cause,
+        "actor": row.actor,
+        "request_id": row.request_id,
+    })
+}
+
+/// The stable word for a change in the audit log.
+const fn operation(action: Action, kind: EntryKind) -> &'static str {
+    match (action, kind) {
+        (Action::Revoke, EntryKind::User) => "revoke.user",
+        (Action::Revoke, EntryKind::Session) => "revoke.session",
+        (Action::Revoke, EntryKind::Token) => "revoke.token",
+        (Action::Revoke, EntryKind::Device) => "revoke.device",
+        (Action::Revoke, EntryKind::UserAtApp) => "revoke.user_at_app",
+        (Action::Disable, EntryKind::User) => "disable.user",
+        (Action::Disable, EntryKind::Session) => "disable.session",
+        (Action::Disable, EntryKind::Token) => "disable.token",
+        (Action::Disable, EntryKind::Device) => "disable.device",
+        (Action::Disable, EntryKind::UserAtApp) => "disable.user_at_app",
+        (Action::Reactivate, EntryKind::User) => "reactivate.user",
+        (Action::Reactivate, EntryKind::Session) => "reactivate.session",
+        (Action::Reactivate, EntryKind::Token) => "reactivate.token",
+        (Action::Reactivate, EntryKind::Device) => "reactivate.device",
+        (Action::Reactivate, EntryKind::UserAtApp) => "reactivate.user_at_app",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_has_its_own_word() {
+        let mut words = std::collections::BTreeSet::new();
+        for action in Action::ALL {
+            for kind in EntryKind::ALL {
+                let word = operation(action, kind);
+                assert_eq!(word, format!("{}.{}", action.as_str(), kind.as_str()));
+                assert!(words.insert(word));
+            }
+        }
+    }
+}
