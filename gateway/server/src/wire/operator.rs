@@ -26,12 +26,9 @@ pub(super) async fn start(wired: &Arc<Wired>, open: OpenConnections) -> Result<(
     let address = wired.config.operator.address;
     let listener = listen(address)
         .map_err(|cause| WireError::System { what: format!("the operator API cannot listen on {address}"), cause })?;
-    let ports = ports(wired, open);
-    tokio::spawn(async move {
-        if let Err(e) = doorward_console::serve(listener, ports).await {
-            tracing::error!(error = %e, "the operator API ended");
-        }
-    });
+    let router = doorward_console::router(ports(wired, open));
+    // It ends with the process and not before: a drain needs health, metrics and the kill switch.
+    tokio::spawn(doorward_console::serve(listener, router, std::future::pending()));
     Ok(())
 }
 
