@@ -17,7 +17,7 @@ use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 
 use crate::question::{Question, Weekday};
-use crate::vocabulary::{Closed, Kind, Vocabulary};
+use crate::vocabulary::{Closed, Kind, Vocabulary, whole};
 
 /// What stands for the age of what never was: longer than any rule allows.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -55,7 +55,7 @@ impl Circumstances {
             ("time".to_owned(), self.time(words, q)?),
             ("http".to_owned(), http(q)?),
         ];
-        Context::from_pairs(pairs).map_err(|e| e.to_string())
+        Context::from_pairs(pairs).map_err(|e| whole(&e))
     }
 
     fn place(&self, words: &Vocabulary, place: &Place) -> Result<Arc<PlaceParts>, String> {
@@ -123,7 +123,7 @@ fn record<'a>(
     fields: impl IntoIterator<Item = (&'a str, RestrictedExpression)>,
 ) -> Result<RestrictedExpression, String> {
     let fields = fields.into_iter().map(|(k, v)| (k.to_owned(), v));
-    RestrictedExpression::new_record(fields).map_err(|e| e.to_string())
+    RestrictedExpression::new_record(fields).map_err(|e| whole(&e))
 }
 
 /// A risk that nobody computed is the highest, and says that it is not known.

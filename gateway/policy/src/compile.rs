@@ -1,10 +1,10 @@
 //! From text to policies that the schema accepts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
-use doorward_model::limits::POLICY_ID_BYTES_MAX;
+use doorward_model::limits::{POLICY_FINDINGS_MAX, POLICY_ID_BYTES_MAX};
 use miette::Diagnostic;
 
 use crate::failure::{Finding, SourceFile, Span};
@@ -13,6 +13,9 @@ use crate::shape::{self, Language, Statement};
 /// How many steps a policy may look from one entity to the next: `principal.onBehalfOf.lifecycle`
 /// is two. The entities of a request are closed for as many steps.
 const LOOKS_MAX: u32 = 2;
+
+/// How much of Cedar's help is shown.
+const HELP_CHARS_MAX: usize = 200;
 
 /// The folder whose policies can only take away.
 const GUARDRAILS: &str = "guardrails/";
@@ -80,6 +83,10 @@ pub(crate) fn policies(
     };
     let mut found = Vec::new();
     for statement in statements {
+        // A file of nothing but mistakes is not read to its end.
+        if findings.len() > 5 * POLICY_FINDINGS_MAX {
+            break;
+        }
         if let Some(compiled) = policy(file, &statement, findings) {
             annotations(&compiled, &statement, hints);
             found.push(compiled);
@@ -219,8 +226,14 @@ pub(crate) fn validate(schema: &Schema, all: &[Compiled], findings: &mut Vec<Fin
         });
     };
     let result = Validator::new(schema.clone()).validate_with_level(&set, ValidationMode::Strict, LOOKS_MAX);
-    result.validation_errors().for_each(|e| push(e.policy_id(), e));
-    result.validation_warnings().for_each(|w| push(w.policy_id(), w));
+    let mut wrong: HashSet<&PolicyId> = HashSet::new();
+    for e in result.validation_errors() {
+        wrong.insert(e.policy_id());
+        push(e.policy_id(), e);
+    }
+    // A policy with a typo in its scope can never apply either: the typo is what is to be mended.
+    let only_warned = result.validation_warnings().filter(|w| !wrong.contains(w.policy_id()));
+    only_warned.for_each(|w| push(w.policy_id(), w));
 }
 
 /// What Cedar says, at its place in the file. `base` is where the text that Cedar saw begins.
@@ -235,7 +248,15 @@ fn from_cedar(e: &dyn Diagnostic, file: &Arc<SourceFile>, base: usize) -> Findin
     }
     let finding = Finding::new(message).at(file, span);
     match e.help() {
-        Some(help) => finding.help(help.to_string()),
+        Some(help) => finding.help(shortened(help.to_string())),
         None => finding,
+    }
+}
+
+/// Cedar lists all 251 countries to someone who mistyped one.
+fn shortened(help: String) -> String {
+    match help.char_indices().nth(HELP_CHARS_MAX) {
+        Some((cut, _)) => format!("{} …", help.get(..cut).unwrap_or_default()),
+        None => help,
     }
 }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use cedar_policy::{Decision as Cedar, Request, Response};
 use doorward_model::{Refusal, RefusalCode};
 
-use crate::bundle::{Note, PolicyBundle};
+use crate::bundle::{Note, Placed, PolicyBundle};
 use crate::question::{Decision, Question, Verdict};
+use crate::vocabulary::whole;
 
 impl PolicyBundle {
     /// Answers one question.
@@ -29,17 +30,16 @@ impl PolicyBundle {
     fn ask(&self, q: &Question<'_>) -> Result<Response, String> {
         let placed = self.placed(q)?;
         let slice = self.slice(&placed, q.action)?;
-        let scene = &placed.scene;
+        let request = self.request(&placed, q)?;
+        Ok(self.authorizer.is_authorized(&request, &slice, &placed.scene.entities))
+    }
+
+    /// The question in Cedar's form, checked against the schema.
+    pub(crate) fn request(&self, placed: &Placed, q: &Question<'_>) -> Result<Request, String> {
+        let (principal, resource) = (placed.scene.principal.clone(), placed.scene.resource.clone());
+        let action = self.words.action(q.action).clone();
         let context = self.circumstances.context(&self.words, q)?;
-        let request = Request::new(
-            scene.principal.clone(),
-            self.words.action(q.action).clone(),
-            scene.resource.clone(),
-            context,
-            Some(&self.words.schema),
-        )
-        .map_err(|e| e.to_string())?;
-        Ok(self.authorizer.is_authorized(&request, &slice, &scene.entities))
+        Request::new(principal, action, resource, context, Some(&self.words.schema)).map_err(|e| whole(&e))
     }
 
     fn verdict(&self, response: &Response) -> Verdict {

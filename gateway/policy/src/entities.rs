@@ -12,7 +12,7 @@ use cedar_policy::{Entities, Entity, EntityUid, EvalResult, RestrictedExpression
 use doorward_model::{LifecycleStage, Principal, RouteFacts, User};
 
 use crate::circumstances::datetime;
-use crate::vocabulary::{Closed, Kind, Vocabulary, uid};
+use crate::vocabulary::{Closed, Kind, Vocabulary, uid, whole};
 
 /// Who asks and what is asked for, ready for Cedar.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Scene {
 type Attributes = HashMap<String, RestrictedExpression>;
 
 fn entity(id: EntityUid, attributes: Attributes, parents: HashSet<EntityUid>) -> Result<Entity, String> {
-    Entity::new(id, attributes, parents).map_err(|e| e.to_string())
+    Entity::new(id, attributes, parents).map_err(|e| whole(&e))
 }
 
 fn texts<'a>(texts: impl IntoIterator<Item = &'a String>) -> RestrictedExpression {
@@ -61,22 +61,27 @@ impl Scene {
             resource,
             entities,
         };
-        scene
-            .hole(words)
-            .map_or(Ok(scene), |missing| Err(format!("`{missing}` is missing from the entities")))
+        match scene.hole(words) {
+            None => Ok(scene),
+            Some(missing) => Err(format!("`{missing}` is missing from the entities")),
+        }
     }
 
     /// An entity that a policy could look into and that is not there.
-    pub(crate) fn hole(&self, words: &Vocabulary) -> Option<EntityUid> {
-        let named = self.entities.iter().flat_map(|e| {
-            let attributes = e.attrs().map(|(_, v)| v);
-            attributes.chain(e.tags().map(|(_, v)| v)).flat_map(|v| v.map(|v| names(&v)).unwrap_or_default())
-        });
-        let named = named.filter(|n| !words.is_closed_list(n.type_name()));
-        let actions = words.action_entities.iter().map(Entity::uid);
-        let mut needed =
-            [self.principal.clone(), self.resource.clone()].into_iter().chain(named).chain(actions);
-        needed.find(|n| self.entities.get(n).is_none())
+    fn hole(&self, words: &Vocabulary) -> Option<EntityUid> {
+        let mut needed = vec![self.principal.clone(), self.resource.clone()];
+        needed.extend(words.action_entities.iter().map(Entity::uid));
+        for entity in self.entities.iter() {
+            for (_, value) in entity.attrs().chain(entity.tags()) {
+                match value {
+                    Ok(value) => needed.extend(names(&value)),
+                    // A value that is not known yet belongs to partial evaluation, not to us.
+                    Err(_) => return Some(entity.uid()),
+                }
+            }
+        }
+        needed.retain(|n| !words.is_closed_list(n.type_name()));
+        needed.into_iter().find(|n| self.entities.get(n).is_none())
     }
 
     /// How much of the cache the scene takes: one for itself and one for each thing that it holds.
@@ -177,5 +182,138 @@ fn user_entity(words: &Vocabulary, user: &User) -> Result<Entity, String> {
     let roles = user.roles.iter().map(|r| uid(&words.role, r));
     let tags = user.tags.iter().map(|(k, v)| (k.clone(), RestrictedExpression::new_string(v.clone())));
     let id = uid(words.kind(Kind::User), &user.id.to_string());
-    Entity::new_with_tags(id, attributes, groups.chain(roles), tags).map_err(|e| e.to_string())
+    Entity::new_with_tags(id, attributes, groups.chain(roles), tags).map_err(|e| whole(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use doorward_model::principal::{Agent, ServiceAccount, Visitor};
+    use doorward_model::{AppId, CountryCode, Employment, RouteId, Tier};
+
+    use super::*;
+
+    const SCHEMA: &str = include_str!("../../../policies/schema.cedarschema");
+
+    fn words() -> Vocabulary {
+        let (schema, _) = cedar_policy::Schema::from_cedarschema_str(SCHEMA).unwrap();
+        Vocabulary::new(schema, SCHEMA).unwrap()
+    }
+
+    fn route() -> RouteFacts {
+        RouteFacts {
+            id: RouteId::new(AppId::new("build").unwrap(), "all").unwrap(),
+            app_groups: vec!["engineering".into(), "all".into()],
+            tier: Tier::Internal,
+            scope: String::new(),
+            admin_surface: false,
+            public: false,
+        }
+    }
+
+    fn user() -> User {
+        User {
+            id: "corp:bob".parse().unwrap(),
+            name: None,
+            email: None,
+            groups: ["g".to_owned()].into(),
+            roles: ["r".to_owned(), "s".to_owned()].into(),
+            stage: LifecycleStage::Active,
+            employment: Employment::Employee,
+            contract_end: Some(doorward_model::UnixMillis(i64::MAX)),
+            home_country: CountryCode::new("QQ").unwrap(),
+            department: None,
+            tags: [("k".to_owned(), "v".to_owned())].into(),
+        }
+    }
+
+    fn principals() -> [Principal; 4] {
+        let id = || "corp:m".parse().unwrap();
+        let scopes = std::collections::BTreeSet::from([String::new()]);
+        let stage = LifecycleStage::Active;
+        [
+            Principal::User(user()),
+            Principal::ServiceAccount(ServiceAccount {
+                id: id(),
+                owner: id(),
+                scopes: scopes.clone(),
+                stage,
+            }),
+            Principal::Agent(Agent { id: id(), on_behalf_of: user(), scopes }),
+            Principal::Visitor(Visitor),
+        ]
+    }
+
+    /// Hazard 4: an entity that is looked into and is not there makes a forbid an error.
+    #[test]
+    fn hazard_4_a_set_without_any_one_entity_that_can_be_looked_into_is_refused() {
+        let words = words();
+        let open_to_looks = ["User", "ServiceAccount", "Agent", "Visitor", "Owner", "Route", "Action"];
+        for principal in principals() {
+            let whole = Scene::new(&words, &principal, LifecycleStage::Unknown, &route()).unwrap();
+            assert_eq!(whole.hole(&words), None);
+            for gone in whole.entities.iter().map(Entity::uid) {
+                let rest = whole.entities.iter().filter(|e| e.uid() != gone).cloned();
+                let entities = Entities::from_entities(rest, None).unwrap();
+                let scene = Scene::new(&words, &principal, LifecycleStage::Unknown, &route()).unwrap();
+                let found = Scene { entities, ..scene }.hole(&words);
+                // Apps and their groups have nothing to look into; the route carries them all.
+                let needed = open_to_looks.contains(&gone.type_name().basename());
+                assert_eq!(found, needed.then_some(gone));
+            }
+        }
+    }
+
+    /// Hazard 5: without the actions as entities, `action in Action::"write"` is silently false.
+    #[test]
+    fn hazard_5_the_actions_are_in_their_groups() {
+        let words = words();
+        let scene = Scene::new(&words, &principals()[0], LifecycleStage::Unknown, &route()).unwrap();
+        let is_in = |action: &str, group: &str| {
+            let name = |id: &str| format!("Action::\"{id}\"").parse().unwrap();
+            scene.entities.is_ancestor_of(&name(group), &name(action))
+        };
+        for action in crate::question::Action::ALL {
+            let word = action.as_str();
+            let read = ["GET", "HEAD", "OPTIONS"].contains(&word);
+            assert!(is_in(word, "access"));
+            assert_eq!(is_in(word, "read"), read, "{word}");
+            assert_eq!(is_in(word, "write"), !read && word != "UPGRADE", "{word}");
+        }
+    }
+
+    /// Hazard 6: a role that is reached through a group which is not there is silently lost.
+    #[test]
+    fn hazard_6_every_group_and_role_is_a_direct_parent() {
+        let words = words();
+        for (principal, who) in principals().iter().zip(["User::\"corp:bob\"", "", "User::\"corp:bob\"", ""])
+        {
+            let scene = Scene::new(&words, principal, LifecycleStage::Unknown, &route()).unwrap();
+            for parent in ["Group::\"g\"", "Role::\"r\"", "Role::\"s\""] {
+                let parent = parent.parse().unwrap();
+                let held = who.parse().is_ok_and(|who| scene.entities.is_ancestor_of(&parent, &who));
+                assert_eq!(held, !who.is_empty());
+            }
+            for above in ["App::\"build\"", "AppGroup::\"engineering\"", "AppGroup::\"all\""] {
+                assert!(scene.resource_in.contains(&above.parse().unwrap()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_list_and_no_calendar_has_is_unknown() {
+        let words = words();
+        let scene = Scene::new(&words, &principals()[0], LifecycleStage::Unknown, &route()).unwrap();
+        let bob = scene.entities.get(&scene.principal).unwrap();
+        assert_eq!(bob.attr("homeCountry").unwrap().unwrap().to_string(), "Country::\"ZZ\"");
+        assert!(bob.attr("contractEnd").is_none());
+        assert_eq!(bob.tag("k").unwrap().unwrap().to_string(), "\"v\"");
+    }
+
+    #[test]
+    fn an_empty_scope_is_held_by_nobody() {
+        let words = words();
+        let scene = Scene::new(&words, &principals()[1], LifecycleStage::Unknown, &route()).unwrap();
+        let account = scene.entities.get(&scene.principal).unwrap();
+        assert_eq!(account.attr("scopes").unwrap().unwrap().to_string(), "[]");
+    }
 }

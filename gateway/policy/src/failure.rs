@@ -166,7 +166,7 @@ impl LoadFailure {
         let more = findings.len().saturating_sub(POLICY_FINDINGS_MAX);
         if more > 0 {
             findings.truncate(POLICY_FINDINGS_MAX);
-            findings.push(Finding::new(format!("and {more} mistakes more")));
+            findings.push(Finding::new(format!("and {more} mistakes more, or even more than that")));
         }
         Self { dir: dir.into(), findings }
     }

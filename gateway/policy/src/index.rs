@@ -132,6 +132,8 @@ impl Index {
         PolicySet::from_policies(matching).map_err(|e| e.to_string())
     }
 
+    /// Every policy, for the comparison with plain Cedar.
+    #[cfg(test)]
     pub(crate) fn policies(&self) -> impl Iterator<Item = &Policy> {
         self.entries.iter().map(|e| &e.policy)
     }
@@ -162,3 +164,6 @@ pub(crate) fn admits(words: &Vocabulary, policy: &Policy, action: Action) -> boo
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

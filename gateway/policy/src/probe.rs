@@ -26,7 +26,7 @@ use crate::compile::Compiled;
 use crate::entities::Scene;
 use crate::failure::Finding;
 use crate::question::{Action, Question, Weekday};
-use crate::vocabulary::{Kind, Vocabulary};
+use crate::vocabulary::{Kind, Vocabulary, whole};
 
 /// A time that every calendar has: 2026-01-01.
 const SOME_TIME: UnixMillis = UnixMillis(1_767_225_600_000);
@@ -147,7 +147,7 @@ impl Rehearsal {
                 let action = words.action(action).clone();
                 let (principal, resource) = (scene.principal.clone(), scene.resource.clone());
                 Request::new(principal, action, resource, context, Some(&words.schema))
-                    .map_err(|e| e.to_string())?;
+                    .map_err(|e| whole(&e))?;
             }
         }
         Ok(())
@@ -238,7 +238,7 @@ impl Stands {
                 Some(by)
             }
         };
-        let set = PolicySet::from_policies([policy.clone()]).map_err(|e| e.to_string())?;
+        let set = PolicySet::from_policies([policy.clone()]).map_err(|e| whole(&e))?;
         for (of, (scene, context)) in &self.all {
             if kind.as_ref().is_some_and(|k| k != words.kind(*of)) {
                 continue;
@@ -249,7 +249,7 @@ impl Stands {
             let action = Action::ALL.into_iter().find(|a| crate::index::admits(words, policy, *a));
             let Some(action) = action.map(|a| words.action(a).clone()) else { return Ok(()) };
             let request = Request::new(principal, action, resource, context.clone(), None);
-            let request = request.map_err(|e| e.to_string())?;
+            let request = request.map_err(|e| whole(&e))?;
             let response = self.authorizer.is_authorized(&request, &set, &entities);
             if let Some(e) = response.diagnostics().errors().next() {
                 return Err(match e {
@@ -275,7 +275,7 @@ fn within(
     if name == who {
         parents.insert(by.clone());
     }
-    let placed = Entity::new(name.clone(), attributes, parents).map_err(|e| e.to_string())?;
-    let entities = entities.clone().upsert_entities([placed], None).map_err(|e| e.to_string())?;
+    let placed = Entity::new(name.clone(), attributes, parents).map_err(|e| whole(&e))?;
+    let entities = entities.clone().upsert_entities([placed], None).map_err(|e| whole(&e))?;
     Ok((name.clone(), entities))
 }

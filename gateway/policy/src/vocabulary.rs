@@ -169,8 +169,22 @@ impl Vocabulary {
 
     /// Entities that conform to the schema, the actions among them.
     pub(crate) fn entities(&self, entities: impl IntoIterator<Item = Entity>) -> Result<Entities, String> {
-        Entities::from_entities(entities, Some(&self.schema)).map_err(|e| e.to_string())
+        Entities::from_entities(entities, Some(&self.schema)).map_err(|e| whole(&e))
     }
+}
+
+/// What an error says, and what the errors below it say, as far as they add something.
+pub(crate) fn whole(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut below = e.source();
+    while let Some(e) = below {
+        let more = e.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        below = e.source();
+    }
+    text
 }
 
 /// A name in Cedar.

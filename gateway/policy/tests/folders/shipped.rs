@@ -1,5 +1,4 @@
 //! The policies that come with Doorward are in order.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::PathBuf;
 
