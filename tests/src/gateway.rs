@@ -246,7 +246,7 @@ impl Gateway {
     pub fn events(&self) -> Vec<Value> {
         let mut files = Vec::new();
         files_under(&self.folder().join("data"), &mut files);
-        files.retain(|f| f.extension().is_some_and(|e| e == "jsonl" || e == "ndjson" || e == "log"));
+        files.retain(|f| f.extension().is_some_and(|e| e == "jsonl"));
         files.sort();
         let lines = files.iter().filter_map(|f| std::fs::read_to_string(f).ok());
         lines

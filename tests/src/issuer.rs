@@ -108,6 +108,7 @@ impl Issuer {
         json!({
             "id": self.id, "issuer": self.url(), "audiences": [AUDIENCE],
             "algorithms": ["ES256"], "token_types": ["at+jwt"],
+            "assurance": {"mfa_amr": ["mfa"], "phishing_resistant_amr": ["hwk"]},
         })
     }
 

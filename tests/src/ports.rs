@@ -31,13 +31,36 @@ impl Port {
         for _ in 0..COUNT {
             let step = NEXT.fetch_add(1, Ordering::Relaxed);
             let number = FIRST + (start.wrapping_mul(7919) % COUNT + step % COUNT) % COUNT;
-            let Ok(held) = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)) else { continue };
-            // Another program of this machine may use the port.
-            if TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
-                return Self { number, _held: held };
+            if let Some(port) = Self::hold(number) {
+                return port;
             }
         }
         panic!("no port from {FIRST} to {} is free", FIRST + COUNT - 1)
+    }
+
+    /// Takes some in a row, such as `doorward demo --port` wants.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[must_use]
+    pub fn take_row(count: u16) -> Vec<Self> {
+        for _ in 0..COUNT {
+            let mut row = vec![Self::take()];
+            let first = row[0].number;
+            row.extend((1..count).map_while(|i| Self::hold(first + i)));
+            if row.len() == usize::from(count) {
+                return row;
+            }
+        }
+        panic!("no {count} free ports in a row")
+    }
+
+    /// Takes this one, if it is free.
+    fn hold(number: u16) -> Option<Self> {
+        let held = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
+        // Another program of this machine may use the port.
+        TcpListener::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
+        Some(Self { number, _held: held })
     }
 
     /// The number.
@@ -69,6 +92,15 @@ mod tests {
         let numbers: BTreeSet<u16> = taken.iter().flatten().map(Port::number).collect();
         assert_eq!(numbers.len(), 400);
         assert!(numbers.iter().all(|n| (FIRST..FIRST + COUNT).contains(n)));
+    }
+
+    #[test]
+    fn a_row_is_a_row() {
+        let rows = [Port::take_row(6), Port::take_row(6)];
+        for row in &rows {
+            let numbers: Vec<u16> = row.iter().map(Port::number).collect();
+            assert_eq!(numbers, (numbers[0]..numbers[0] + 6).collect::<Vec<_>>());
+        }
     }
 
     #[test]

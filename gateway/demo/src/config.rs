@@ -177,10 +177,11 @@ address = "127.0.0.1:{gateway}"
 address = "127.0.0.1:{operator}"
 token_file = "operator.token"
 
-# This machine counts as the office, and as a proxy that is trusted: with a header such as
-# `X-Forwarded-For: 175.45.176.1` a request comes from anywhere in the world.
+# This machine counts as the office. Its second address counts as a proxy that is trusted: with
+# `curl --interface 127.0.0.2 -H 'X-Forwarded-For: 175.45.176.1'` a request comes from anywhere in
+# the world.
 [network]
-trusted_proxies = ["127.0.0.1/32"]
+trusted_proxies = ["127.0.0.2/32"]
 client_address_header = "x-forwarded-for"
 
 [network.named]
@@ -196,6 +197,10 @@ issuer = "http://127.0.0.1:{provider}"
 audiences = ["{AUDIENCE}"]
 algorithms = ["ES256"]
 token_types = ["at+jwt"]
+
+[issuer.assurance]
+mfa_amr = ["mfa"]
+phishing_resistant_amr = ["hwk"]
 
 # One clock on one machine.
 [revocation]
