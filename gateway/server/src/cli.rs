@@ -22,7 +22,7 @@ Exit codes:
   1  failed
   2  the command line, the configuration or the policies have mistakes
   3  the gateway cannot be reached, or does not accept the token
-  4  a revocation is in force, but could not be written down: it would not survive a restart
+  4  a revocation is in force, but could not be written down
 
 DOORWARD_CONFIG names the configuration file where --config is not given, DOORWARD_LOG the log
 filter where --log is not given. NO_COLOR turns colors off.";

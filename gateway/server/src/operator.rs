@@ -93,11 +93,11 @@ pub enum ApiError {
 pub enum Revoked {
     /// In force and on the disk.
     Durable(Value),
-    /// In force in the running process, and not written down: the gateway could not.
+    /// In force in the running process, and not all of it written down: the gateway could not.
     InForceOnly {
         /// What it answered.
         answer: Value,
-        /// Why it is not written down.
+        /// What is not written down, and why.
         detail: String,
     },
 }

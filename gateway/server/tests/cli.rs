@@ -58,6 +58,26 @@ groups = ["finance"]
 hosts = ["payroll.corp.example"]
 [app.upstream]
 addresses = ["10.1.0.10:8443"]
+[[app.route]]
+id = "admin"
+path = "/admin"
+[[app]]
+id = "wiki"
+hosts = ["wiki.corp.example"]
+[app.upstream]
+addresses = ["10.1.0.11:8443"]
+[[app.route]]
+id = "welcome"
+path = "/welcome"
+[[app.route]]
+id = "admin"
+path = "/admin"
+[[app]]
+id = "build"
+groups = ["engineering"]
+hosts = ["build.corp.example"]
+[app.upstream]
+addresses = ["10.1.0.12:8443"]
 "#,
         repository = repository.display()
     );
@@ -78,7 +98,9 @@ fn exit_codes_and_channels_are_as_documented() {
         ("", 2, "", "Usage:"),
         ("fly", 2, "", "unrecognized subcommand"),
         ("check", 0, "doorward.toml is valid", ""),
+        ("check", 0, "cases held", ""),
         ("check --format json", 0, "\"valid\": true", ""),
+        ("policy check", 0, "is good", ""),
         ("check --config broken.toml", 2, "broken.toml:2:1: error: `gateway` has no key `nod`", ""),
         ("check --config broken.toml --format json", 2, "\"line\": 2", ""),
         ("check --config absent.toml", 2, "", "help: begin in one of two ways"),

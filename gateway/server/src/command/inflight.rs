@@ -2,6 +2,7 @@
 
 use serde::Deserialize as _;
 
+use super::revoke::with_issuer;
 use super::{Exit, Failure, Output, printable};
 use crate::cli::InflightArgs;
 use crate::clock;
@@ -10,8 +11,9 @@ use crate::operator::{InflightAnswer, InflightExchange, Operator};
 
 pub(super) fn inflight(args: &InflightArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
     let operator = Operator::find(&args.gateway)?;
+    let user = args.user.as_deref().map(|user| with_issuer(&operator, user)).transpose()?;
     let mut filter = Vec::new();
-    if let Some(user) = &args.user {
+    if let Some(user) = &user {
         filter.push(("user", user.as_str()));
     }
     if let Some(app) = &args.app {

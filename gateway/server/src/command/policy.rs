@@ -1,8 +1,9 @@
 //! `doorward policy check`: the policies as loading them would see them.
 
 use std::io;
+use std::path::Path;
 
-use doorward_policy::{Finding, Known, LoadFailure};
+use doorward_policy::{CheckReport, Finding, Known, LoadFailure};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Value, json};
 
@@ -43,32 +44,34 @@ pub(super) fn check(
             ))?;
             Ok(Exit::Done)
         }
-        (Ok(report), Format::Json) => {
-            let told = json!({
-                "dir": dir, "valid": true, "policies": report.policies, "cases": report.cases,
-                "revision": report.revision.to_string(), "mistakes": [],
-                "hints": report.hints.iter().map(finding).collect::<Vec<_>>(),
-            });
-            out.line(format_args!("{told:#}"))?;
-            Ok(Exit::Done)
-        }
         (Err(failure), Format::Human) => {
             out.text(mistakes(&failure, show_on(&io::stdout(), color)))?;
             Ok(Exit::Mistaken)
         }
-        (Err(failure), Format::Json) => {
-            let told = json!({
-                "dir": failure.dir, "valid": false,
-                "mistakes": failure.findings.iter().map(finding).collect::<Vec<_>>(), "hints": [],
-            });
-            out.line(format_args!("{told:#}"))?;
-            Ok(Exit::Mistaken)
+        (checked, Format::Json) => {
+            out.line(format_args!("{:#}", report(&dir, &checked)))?;
+            Ok(if checked.is_ok() { Exit::Done } else { Exit::Mistaken })
         }
     }
 }
 
+/// What a check came to, for programs.
+pub(super) fn report(dir: &Path, checked: &Result<CheckReport, LoadFailure>) -> Value {
+    match checked {
+        Ok(report) => json!({
+            "dir": dir, "valid": true, "policies": report.policies, "cases": report.cases,
+            "revision": report.revision.to_string(), "mistakes": [],
+            "hints": report.hints.iter().map(finding).collect::<Vec<_>>(),
+        }),
+        Err(failure) => json!({
+            "dir": dir, "valid": false,
+            "mistakes": failure.findings.iter().map(finding).collect::<Vec<_>>(), "hints": [],
+        }),
+    }
+}
+
 /// Everything that is wrong with a folder of policies, ready to print.
-pub(crate) fn mistakes(failure: &LoadFailure, show: Show) -> String {
+pub(super) fn mistakes(failure: &LoadFailure, show: Show) -> String {
     let mut text: String = failure.findings.iter().map(|f| draw(f, show)).collect();
     text.push_str(&failure.to_string());
     text.push('\n');

@@ -1,9 +1,11 @@
 //! `doorward revoke` and `doorward reactivate`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use doorward_model::{AppId, EntryKind, IssuerId, Target};
+use serde_json::Value;
 
 use super::{Exit, Failure, Output, printable};
 use crate::cli::{ReactivateArgs, RevokeArgs, TargetKind};
@@ -43,11 +45,7 @@ fn ask(
     let (answer, exit) = match operator.revoke(&request)? {
         Revoked::Durable(answer) => (answer, Exit::Done),
         Revoked::InForceOnly { answer, detail } => {
-            eprintln!(
-                "error: in force on this gateway, but not written down: {detail}\n  \
-                 help: until it can write again the gateway lets nobody new in; a restart before that \
-                 forgets this revocation, so mend the disk and revoke once more"
-            );
+            eprintln!("error: {}\n  help: {}", printable(&detail), what_is_lacking(&answer));
             (answer, Exit::NotDurable)
         }
     };
@@ -58,6 +56,16 @@ fn ask(
         out.text(told(target, action, &receipt, watch.elapsed(), out.style))?;
     }
     Ok(exit)
+}
+
+/// What to do about a change that is in force, and not all of it written down.
+fn what_is_lacking(answer: &Value) -> &'static str {
+    match Receipt::read(answer).durable {
+        Some(true) => "nobody is let in anew until the audit log can be written; mend its disk",
+        Some(false) | None => {
+            "it is in force now and a restart would forget it: mend the disk of the store, then ask once more"
+        }
+    }
 }
 
 /// The target that is meant. A name without its issuer is completed when there is no doubt.
@@ -71,10 +79,7 @@ fn target(operator: &Operator, kind: TargetKind, id: &str, app: Option<&AppId>) 
     }
     let full = match kind {
         TargetKind::Device => id.to_owned(),
-        TargetKind::User | TargetKind::Session | TargetKind::Token if id.contains(':') => id.to_owned(),
-        TargetKind::User | TargetKind::Session | TargetKind::Token => {
-            format!("{}:{id}", only_issuer(&operator.status()?.issuers, id)?)
-        }
+        TargetKind::User | TargetKind::Session | TargetKind::Token => with_issuer(operator, id)?,
     };
     let text = match app {
         Some(app) => format!("{app}@{full}"),
@@ -85,6 +90,14 @@ fn target(operator: &Operator, kind: TargetKind, id: &str, app: Option<&AppId>) 
         message: e.to_string(),
         help: None,
     })
+}
+
+/// `issuer:name`; the gateway is asked when the name does not say which issuer.
+pub(super) fn with_issuer(operator: &Operator, name: &str) -> Result<String, Failure> {
+    if name.contains(':') {
+        return Ok(name.to_owned());
+    }
+    Ok(format!("{}:{name}", only_issuer(&operator.status()?.issuers, name)?))
 }
 
 /// The issuer that a name without one belongs to.
@@ -121,9 +134,11 @@ fn told(target: &Target, action: &str, receipt: &Receipt, took: Duration, style:
         _ => "Revoked",
     };
     let mut out = format!("{} {}\n", style.green(done), style.bold(&who));
-    if action != "reactivate" {
+    if action != "reactivate"
+        && let Some(by_protocol) = &receipt.ended
+    {
         // Writing to a String does not fail.
-        let _ = writeln!(out, "  ended     {}", ended(receipt));
+        let _ = writeln!(out, "  ended     {}", ended(by_protocol, receipt.remaining));
     }
     let took = match receipt.took_micros {
         Some(micros) => Duration::from_micros(micros),
@@ -149,21 +164,17 @@ fn told(target: &Target, action: &str, receipt: &Receipt, took: Duration, style:
     out
 }
 
-fn ended(receipt: &Receipt) -> String {
-    let total = receipt.ended_total();
+fn ended(by_protocol: &BTreeMap<String, u64>, remaining: Option<u64>) -> String {
+    let total = by_protocol.values().fold(0_u64, |sum, n| sum.saturating_add(*n));
     let mut text = match total {
         0 => return "nothing was running".to_owned(),
         1 => "1 running exchange".to_owned(),
         n => format!("{n} running exchanges"),
     };
-    let kinds: Vec<_> = receipt
-        .ended
-        .iter()
-        .filter(|(_, n)| **n > 0)
-        .map(|(kind, n)| format!("{n} {}", printable(kind)))
-        .collect();
+    let some = by_protocol.iter().filter(|(_, n)| **n > 0);
+    let kinds: Vec<_> = some.map(|(kind, n)| format!("{n} {}", printable(kind))).collect();
     let _ = write!(text, " ({})", kinds.join(", "));
-    if let Some(left @ 1..) = receipt.remaining {
+    if let Some(left @ 1..) = remaining {
         let _ = write!(text, ", {left} still saying goodbye");
     }
     text
@@ -192,6 +203,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_force_and_not_saved_is_not_called_lost() {
+        assert!(what_is_lacking(&json!({ "durable": false })).contains("a restart would forget it"));
+        assert!(what_is_lacking(&json!({})).contains("a restart would forget it"));
+        assert!(what_is_lacking(&json!({ "durable": true })).contains("audit log"));
+    }
+
+    #[test]
     fn receipts_are_told_calmly() {
         let user = Target::parse(EntryKind::User, "corp:alice").unwrap();
         let took = Duration::from_micros(2345);
@@ -213,7 +231,11 @@ Signing in anew is possible; `--disable` prevents that.
         let token = Target::parse(EntryKind::Token, "corp:8a11").unwrap();
         assert_eq!(
             told(&token, "revoke", &bare, took, Style::Plain),
-            "Revoked token corp:8a11\n  ended     nothing was running\n  in force  after 2.3 ms\n"
+            "Revoked token corp:8a11\n  in force  after 2.3 ms\n"
+        );
+        let idle = Receipt::read(&json!({ "ended": { "http1": 0 }, "durable": true }));
+        assert!(
+            told(&token, "disable", &idle, took, Style::Plain).contains("  ended     nothing was running\n")
         );
         assert_eq!(
             told(&user, "reactivate", &bare, Duration::from_millis(12), Style::Plain),

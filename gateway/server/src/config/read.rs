@@ -23,7 +23,7 @@ use toml::de::{DeTable, DeValue};
 use super::blank::Blank;
 use super::suggest;
 
-/// The most mistakes of form that one report lists; reading stops there.
+/// The most mistakes of each kind that one report lists; reading stops there.
 const MISTAKES_MAX: usize = 100;
 
 /// What reading found.
@@ -42,11 +42,17 @@ pub(super) struct Outcome<T> {
 /// Reads `root` into a `T` as far as possible.
 pub(super) fn read<T: DeserializeOwned>(root: &DeValue<'_>) -> Outcome<T> {
     let mut misshapen = Vec::new();
+    let mut unknown: Vec<Complaint> = Vec::new();
     let mut holes: Vec<KeyPath> = Vec::new();
     loop {
         let walk = Walk { holes: &holes, unknown: RefCell::default() };
         let outcome = T::deserialize(Node { value: root, at: KeyPath::top(), walk: &walk });
-        let unknown = walk.unknown.into_inner();
+        // A pass does not see what lies behind its first error, nor in a hole.
+        for complaint in walk.unknown.into_inner() {
+            if unknown.len() < MISTAKES_MAX && !unknown.contains(&complaint) {
+                unknown.push(complaint);
+            }
+        }
         let error = match outcome {
             Ok(value) => return Outcome { value: Some(value), unknown, misshapen, holes },
             Err(error) => error,

@@ -41,14 +41,16 @@ pub struct Receipt {
     pub applied_at: Option<i64>,
     /// When it was on the disk, in milliseconds since 1970.
     pub durable_at: Option<i64>,
-    /// How many running exchanges it ended, by protocol.
-    pub ended: BTreeMap<String, u64>,
+    /// How many running exchanges it ended, by protocol; none when the gateway does not say.
+    pub ended: Option<BTreeMap<String, u64>>,
     /// How many of them had not ended yet when the gateway answered.
     pub remaining: Option<u64>,
     /// From the request to the last ended exchange, in microseconds.
     pub took_micros: Option<u64>,
-    /// In an answer 503: whether it is in force although it is not on the disk.
+    /// Whether it is in force, also in an answer that is an error.
     pub enforced: Option<bool>,
+    /// Whether it is on the disk, also in an answer that is an error.
+    pub durable: Option<bool>,
 }
 
 /// `GET /api/v1/status`, as far as commands need it.
@@ -93,12 +95,6 @@ impl Receipt {
     pub fn read(answer: &Value) -> Self {
         Self::deserialize(answer).unwrap_or_default()
     }
-
-    /// How many running exchanges were ended.
-    #[must_use]
-    pub fn ended_total(&self) -> u64 {
-        self.ended.values().fold(0, |sum, n| sum.saturating_add(*n))
-    }
 }
 
 /// What an answer that is an error says about itself: `detail` or `title` of RFC 9457, or the
@@ -109,8 +105,18 @@ pub(super) fn detail(answer: &[u8]) -> String {
     struct Problem {
         title: Option<String>,
         detail: Option<String>,
+        errors: Vec<Field>,
+    }
+    #[derive(Deserialize)]
+    struct Field {
+        field: String,
+        message: String,
     }
     let text = match serde_json::from_slice::<Problem>(answer) {
+        Ok(Problem { errors, .. }) if errors.len() > 1 => {
+            let told: Vec<_> = errors.iter().map(|e| format!("`{}` {}", e.field, e.message)).collect();
+            told.join("; ")
+        }
         Ok(Problem { detail: Some(detail), .. }) => detail,
         Ok(Problem { title: Some(title), .. }) => title,
         Ok(_) => String::new(),
