@@ -165,7 +165,7 @@ pub struct Arrival<'a> {
     pub user_agent: Option<&'a [u8]>,
     /// The other end of the connection.
     pub peer: IpAddr,
-    /// The trace context.
+    /// The trace context, when the trace is sampled: an id that leads nowhere only costs space.
     pub trace: Option<TraceIds>,
 }
 

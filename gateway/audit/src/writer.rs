@@ -3,7 +3,7 @@
 //! ```text
 //!            ┌──────────── wait: something critical, many decisions, or the flush time ◄─────┐
 //!            ▼                                                                               │
-//!   take ─► encode ≤ 4 MiB ─► append + fdatasync ─► still our file? ─► acknowledge ──────────┤
+//!   take ─► encode ≤ 1 MiB ─► append + fdatasync ─► still our file? ─► acknowledge ──────────┤
 //!                                   │ error                 │ no                             │
 //!                                   ▼                       ▼                                │
 //!                              new segment, same lines ─── works ────────────────────────────┤
@@ -51,7 +51,7 @@ pub(crate) struct Writer {
     gauges: Arc<Gauges>,
     segment: Option<Segment>,
     reserve: Option<Reserve>,
-    /// Taken and not yet durable, in the order of the sequence numbers.
+    /// Taken and not yet durable, what is critical in front.
     backlog: VecDeque<Item>,
     /// What was lost and is not yet told.
     lost: Tally,
@@ -116,7 +116,7 @@ impl Writer {
                 aside = torn.aside,
                 "a torn tail of the audit log was cut off"
             );
-            writer.push_own(Event::TornTailRepaired(Box::new(torn.clone())));
+            writer.push_own(Event::TornTailRepaired(Box::new(torn.clone())), None);
         }
         writer
             .write_backlog()
@@ -148,9 +148,8 @@ impl Writer {
     }
 
     fn healthy_round(&mut self) {
-        self.take_all();
-        if self.lost.range.is_some() {
-            self.tell_lost(GapCause::Overflow, None);
+        if let Some(number) = self.take_all() {
+            self.tell_lost(GapCause::Overflow, None, Some(number));
         }
         if self.backlog.is_empty() {
             // Nobody writes; somebody may have taken the file away nevertheless.
@@ -164,12 +163,12 @@ impl Writer {
     fn failed_round(&mut self, wake: Wake, waited: Duration) {
         let critical = self.lanes.take_critical();
         self.backlog.extend(critical);
-        self.rescue_critical();
-        match self.rise() {
+        // Where not even that works, coming back need not be tried.
+        let risen = self.rescue_critical().and_then(|()| self.rise());
+        match risen {
             Ok(()) => self.retry = None,
             Err(error) => {
                 self.note(&error);
-                self.rescue_critical();
                 self.bound_backlog();
                 if wake == Wake::Time {
                     self.retry = Some((waited * 2).min(RETRY_MAX));
@@ -180,21 +179,23 @@ impl Writer {
 
     /// The last round: what waits is written, if the disk lets us.
     fn finish(mut self) -> u64 {
+        if self.retry.is_none() {
+            self.healthy_round();
+        }
         let written = if self.retry.is_some() {
             let critical = self.lanes.take_critical();
             self.backlog.extend(critical);
-            self.rescue_critical();
-            self.rise()
+            self.rescue_critical().and_then(|()| self.rise())
         } else {
-            self.healthy_round();
-            if self.retry.is_some() { self.rise() } else { Ok(()) }
+            Ok(())
         };
         let Err(error) = written else { return 0 };
         self.note(&error);
-        self.take_all();
+        // What is lost, and the event that would have told of it.
+        let untold = u64::from(self.take_all().is_some());
         self.give_up_critical(&error);
         let left = u64::try_from(self.backlog.len()).unwrap_or(u64::MAX);
-        left.saturating_add(self.lost.counts.total())
+        left.saturating_add(self.lost.counts.total()).saturating_add(untold)
     }
 
     // --- down and up again
@@ -205,7 +206,9 @@ impl Writer {
         self.gauges.failed.store(true, Ordering::Release);
         self.note(error);
         self.retry = Some(RETRY_MIN);
-        self.rescue_critical();
+        if let Err(error) = self.rescue_critical() {
+            self.note(&error);
+        }
         tracing::error!(%error, "the audit log cannot be written: grants are refused until it can");
     }
 
@@ -217,9 +220,9 @@ impl Writer {
             self.reserve = Some(self.set_aside()?);
         }
         let risen = self.write_backlog().and_then(|()| {
-            self.take_all();
+            let number = self.take_all();
             let detail = self.gauges.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            self.tell_lost(GapCause::WriteFailed, detail);
+            self.tell_lost(GapCause::WriteFailed, detail, number);
             self.write_backlog()
         });
         if let Err(error) = &risen {
@@ -240,7 +243,7 @@ impl Writer {
         let room = bytes.saturating_add(u64::try_from(AUDIT_COMMIT_BYTES_MAX).unwrap_or(u64::MAX));
         // Asked first, so that the tries to come back do not fill the disk again and again.
         if disk_free(self.config.dir()).is_some_and(|free| free < room) {
-            return Err(io::Error::from(io::ErrorKind::StorageFull));
+            return Err(rustix::io::Errno::NOSPC.into());
         }
         Reserve::set_aside(self.config.dir(), &self.run, bytes)
     }
@@ -251,7 +254,7 @@ impl Writer {
 
     /// Writes what somebody waits for, and only that, if need be into the reserve. Where even
     /// that fails, it goes to standard error and whoever waits is told.
-    fn rescue_critical(&mut self) {
+    fn rescue_critical(&mut self) -> io::Result<()> {
         let (urgent, rest): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.backlog).into_iter().partition(|item| item.ack.is_some());
         self.backlog = urgent;
@@ -259,12 +262,12 @@ impl Writer {
         if rescued.as_ref().is_err_and(is_full_disk) && self.release_reserve() {
             rescued = self.write_plainly();
         }
-        if let Err(error) = rescued {
-            self.note(&error);
-            self.give_up_critical(&error);
+        if let Err(error) = &rescued {
+            self.give_up_critical(error);
         }
         self.backlog.extend(rest);
-        self.backlog.make_contiguous().sort_by_key(|item| item.sequence);
+        self.backlog.make_contiguous().sort_by_key(|item| (!item.critical, item.sequence));
+        rescued
     }
 
     fn give_up_critical(&mut self, error: &io::Error) {
@@ -295,24 +298,26 @@ impl Writer {
 
     // --- what is written
 
-    fn take_all(&mut self) {
+    /// Comes back with the number for the event that must tell what was lost.
+    fn take_all(&mut self) -> Option<Sequence> {
         let taken = self.lanes.take_all();
         self.backlog.extend(taken.items);
         self.lost.join(taken.lost);
+        taken.gap
     }
 
     /// Puts an event of the log itself behind what is already there.
-    fn push_own(&mut self, event: Event) {
-        let sequence = self.lanes.take_number();
+    fn push_own(&mut self, event: Event, number: Option<Sequence>) {
+        let sequence = number.unwrap_or_else(|| self.lanes.take_number());
         let at = (self.clock)();
         self.backlog.push_back(Item { sequence, at, event, critical: false, ack: None });
     }
 
-    fn tell_lost(&mut self, cause: GapCause, detail: Option<String>) {
+    fn tell_lost(&mut self, cause: GapCause, detail: Option<String>, number: Option<Sequence>) {
         let lost = std::mem::take(&mut self.lost);
         tracing::error!(cause = cause.as_str(), lost = lost.counts.total(), "a gap in the audit log");
         let gap = Gap { cause, range: lost.range, lost: lost.counts, detail, segment: None };
-        self.push_own(Event::AuditGap(Box::new(gap)));
+        self.push_own(Event::AuditGap(Box::new(gap)), number);
     }
 
     fn tell_segment(&mut self, cause: GapCause, segment: &Segment) {
@@ -322,7 +327,7 @@ impl Writer {
         tracing::error!(cause = cause.as_str(), segment = name, "{message}");
         let gap =
             Gap { cause, range: segment.range, lost: segment.counts, detail: None, segment: Some(name) };
-        self.push_own(Event::AuditGap(Box::new(gap)));
+        self.push_own(Event::AuditGap(Box::new(gap)), None);
     }
 
     fn check_segment(&mut self) {
@@ -334,10 +339,14 @@ impl Writer {
         }
     }
 
-    /// Writes the whole backlog, chunk by chunk. After one failure a chunk is tried on a new
-    /// file; grants are refused from the failure to the success.
+    /// Writes the whole backlog, chunk by chunk; what is critical and comes meanwhile goes first.
+    /// After one failure a chunk is tried on a new file; grants are refused from the failure to
+    /// the success.
     fn write_backlog(&mut self) -> io::Result<()> {
         while !self.backlog.is_empty() {
+            for item in self.lanes.take_critical().into_iter().rev() {
+                self.backlog.push_front(item);
+            }
             let chunk = self.encode();
             let Err(error) = self.commit(&chunk) else {
                 self.acknowledge(chunk.events);
@@ -348,7 +357,7 @@ impl Writer {
             self.commit(&chunk)?;
             self.acknowledge(chunk.events);
             self.gauges.grants.store(true, Ordering::Release);
-            self.tell_lost(GapCause::WriteFailed, Some(error.to_string()));
+            self.tell_lost(GapCause::WriteFailed, Some(error.to_string()), None);
         }
         Ok(())
     }

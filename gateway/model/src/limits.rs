@@ -123,8 +123,9 @@ pub const AUDIT_CRITICAL_EVENTS_MAX: usize = 8192;
 pub const AUDIT_RESERVE_BYTES: u64 = 4 * 1024 * 1024;
 /// The largest audit event, in bytes. Every text in one is cut so that this holds.
 pub const AUDIT_LINE_BYTES_MAX: usize = 256 * 1024;
-/// How many bytes of audit events are written at once, at most, before they are made durable.
-pub const AUDIT_COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How many bytes of audit events are written at once, at most, before they are made durable. A
+/// revocation waits for at most one such write of decisions.
+pub const AUDIT_COMMIT_BYTES_MAX: usize = 1024 * 1024;
 /// How much of a `User-Agent` is recorded, in bytes.
 pub const AUDIT_USER_AGENT_BYTES_MAX: usize = 256;
 /// How long an assertion for an upstream lives.

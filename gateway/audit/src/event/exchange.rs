@@ -14,7 +14,9 @@ use crate::trail::{Ending, Method, Outcome, Ruling, Trail, cut};
 /// How many groups, networks, policies or errors one event names.
 const LIST_MAX: usize = 32;
 /// How much of one name in such a list is recorded, in bytes.
-const NAME_BYTES_MAX: usize = 256;
+const NAME_BYTES_MAX: usize = 128;
+/// How much of a text that stands alone is recorded, in bytes.
+const TEXT_BYTES_MAX: usize = 256;
 /// How much of the sentence is recorded, in bytes.
 const MESSAGE_BYTES_MAX: usize = 512;
 
@@ -37,7 +39,7 @@ fn allowed(head: &Head<'_>, trail: &Trail, out: &mut Vec<u8>) -> Result<(), serd
     let mut line = begin(head, trail, Severity::Informational, Status::Success, false);
     line.act(Action::Allowed, false);
     line.unmapped.doorward.decision = Some(decision(trail, "allow", "permitted"));
-    finish(&mut line, trail);
+    finish(&mut line, trail, false);
     line.write(out)
 }
 
@@ -54,7 +56,7 @@ fn denied(head: &Head<'_>, trail: &Trail, reason: &str, out: &mut Vec<u8>) -> Re
         line.authorizations = authorizations(ruling);
     }
     line.unmapped.doorward.decision = Some(decision(trail, "deny", reason));
-    finish(&mut line, trail);
+    finish(&mut line, trail, true);
     line.write(out)
 }
 
@@ -79,7 +81,7 @@ pub(super) fn ended(head: &Head<'_>, trail: &Trail, out: &mut Vec<u8>) -> Result
         line.message = Some(sentence("Terminated", trail, &format!("access revoked, {protocol}")));
     }
     line.unmapped.doorward.decision = Some(decision(trail, outcome, reason));
-    finish(&mut line, trail);
+    finish(&mut line, trail, true);
     line.write(out)
 }
 
@@ -90,11 +92,15 @@ fn begin<'a>(head: &Head<'a>, trail: &'a Trail, severity: Severity, status: Stat
         (true, false) => FULL,
         (true, true) => FULL_TRACED,
     };
-    let metadata = head.metadata("decision", profiles, Some(&trail.request_id));
+    let metadata = if full {
+        head.metadata("decision", profiles, Some(&trail.request_id))
+    } else {
+        head.compact_metadata(profiles, Some(&trail.request_id))
+    };
     let mut line = Line::new(head, metadata, class(&trail.method), severity, status, full);
     line.actor = trail.principal.as_deref().map(|principal| actor(principal, trail, full));
     line.src_endpoint = Some(source(trail, full));
-    line.dst_endpoint = destination(trail);
+    line.dst_endpoint = destination(trail, full);
     line.http_request = Some(HttpRequest {
         http_method: trail.method.as_str(),
         version: full.then_some(trail.http_version.as_str()),
@@ -135,27 +141,27 @@ fn begin<'a>(head: &Head<'a>, trail: &'a Trail, severity: Severity, status: Stat
             Some(Principal::User(_) | Principal::Visitor(_)) | None => None,
         };
     }
-    // A device is told of in short events too: which one was used is asked long after.
+    // Which device it was is told in short events too: that is asked long after.
     block.device = trail.sign_in.as_ref().filter(|s| full || s.device.is_some()).map(|s| DeviceOut {
         id: s.device.as_ref().map(doorward_model::DeviceId::as_str),
-        managed: s.device_managed,
-        compliance: match s.device_compliance {
+        managed: full.then_some(s.device_managed),
+        compliance: full.then_some(match s.device_compliance {
             Compliance::Compliant => "compliant",
             Compliance::NotCompliant => "not_compliant",
             Compliance::Unknown => "unknown",
-        },
+        }),
     });
     line
 }
 
-/// Adds what is known at the end.
-fn finish<'a>(line: &mut Line<'a>, trail: &'a Trail) {
+/// Adds what is known at the end. A short event that has a duration and no ending was completed.
+fn finish<'a>(line: &mut Line<'a>, trail: &'a Trail, full: bool) {
     let Some(finish) = &trail.finish else { return };
     line.duration = Some(u64::try_from(finish.duration.as_millis()).unwrap_or(u64::MAX));
     line.traffic = Some(Traffic { bytes_in: finish.bytes_sent, bytes_out: finish.bytes_received });
     let (revocation, after_us) = match &finish.ending {
         Ending::Terminated { revocation, after_micros } => {
-            (Some(cut(revocation, NAME_BYTES_MAX)), Some(*after_micros))
+            (Some(cut(revocation, TEXT_BYTES_MAX)), Some(*after_micros))
         }
         Ending::Completed
         | Ending::ClientGone
@@ -163,7 +169,9 @@ fn finish<'a>(line: &mut Line<'a>, trail: &'a Trail) {
         | Ending::TimedOut
         | Ending::Drained => (None, None),
     };
-    line.unmapped.doorward.ending = Some(EndingOut { how: finish.ending.as_str(), revocation, after_us });
+    if full || finish.ending != Ending::Completed {
+        line.unmapped.doorward.ending = Some(EndingOut { how: finish.ending.as_str(), revocation, after_us });
+    }
 }
 
 fn class(method: &Method) -> Class {
@@ -186,7 +194,7 @@ fn decision<'a>(trail: &'a Trail, outcome: &'static str, reason_code: &'a str) -
     let ruling = trail.ruling.as_ref();
     let listed =
         |r: &'a Ruling| r.determining.iter().take(LIST_MAX).map(|p| cut(p, NAME_BYTES_MAX)).collect();
-    let errors = |r: &'a Ruling| r.errors.iter().take(LIST_MAX).map(|e| cut(e, NAME_BYTES_MAX)).collect();
+    let errors = |r: &'a Ruling| r.errors.iter().take(LIST_MAX).map(|e| cut(e, TEXT_BYTES_MAX)).collect();
     DecisionOut {
         outcome,
         reason_code,
@@ -194,7 +202,7 @@ fn decision<'a>(trail: &'a Trail, outcome: &'static str, reason_code: &'a str) -
         errors: ruling.map(errors).unwrap_or_default(),
         detail: trail.refused.as_ref().map(|r| &*r.detail).filter(|d| !d.is_empty()),
         latency_us: ruling.map(|r| r.latency_micros),
-        policy_set: ruling.map(|r| PolicySet { revision: cut(&r.revision, NAME_BYTES_MAX) }),
+        policy_set: ruling.map(|r| PolicySet { revision: cut(&r.revision, TEXT_BYTES_MAX) }),
     }
 }
 
@@ -241,8 +249,8 @@ fn person_out(person: &User, full: bool) -> UserOut<'_> {
     let groups = person.groups.iter().take(if full { LIST_MAX } else { 0 });
     UserOut {
         uid: Some(Shown(&person.id)),
-        name: person.email.as_deref().map(|e| cut(e, NAME_BYTES_MAX)),
-        full_name: person.name.as_deref().filter(|_| full).map(|n| cut(n, NAME_BYTES_MAX)),
+        name: person.email.as_deref().map(|e| cut(e, TEXT_BYTES_MAX)),
+        full_name: person.name.as_deref().filter(|_| full).map(|n| cut(n, TEXT_BYTES_MAX)),
         type_id: 1,
         kind: full.then_some("User"),
         groups: groups.map(|g| Named { name: cut(g, NAME_BYTES_MAX) }).collect(),
@@ -260,16 +268,17 @@ fn source(trail: &Trail, full: bool) -> Endpoint<'_> {
             country: place.country.as_str(),
             continent: place.continent.as_deref().filter(|_| full).map(|c| cut(c, NAME_BYTES_MAX)),
         }),
-        autonomous_system: place.asn.map(|number| AutonomousSystem { number }),
+        autonomous_system: place.asn.filter(|_| full).map(|number| AutonomousSystem { number }),
         intermediate_ips: proxied.into_iter().collect(),
         ..Endpoint::default()
     }
 }
 
-/// OCSF wants an endpoint to be named somehow; a request to nowhere has none.
-fn destination(trail: &Trail) -> Option<Endpoint<'_>> {
-    let hostname = Some(&*trail.host).filter(|h| !h.is_empty());
+/// OCSF wants an endpoint to be named somehow; a request to nowhere has none. The app tells the
+/// host in short events.
+fn destination(trail: &Trail, full: bool) -> Option<Endpoint<'_>> {
     let svc_name = trail.route.as_ref().map(|r| r.app().as_str());
+    let hostname = Some(&*trail.host).filter(|h| !h.is_empty() && (full || svc_name.is_none()));
     (hostname.is_some() || svc_name.is_some()).then(|| Endpoint { hostname, svc_name, ..Endpoint::default() })
 }
 
@@ -280,6 +289,6 @@ fn sentence(verb: &str, trail: &Trail, why: &str) -> String {
         None => "somebody".to_owned(),
     };
     let Trail { method, host, path, .. } = trail;
-    let text = format!("{verb}: {who} {} {host}{}: {why}", method.as_str(), cut(path, NAME_BYTES_MAX));
+    let text = format!("{verb}: {who} {} {host}{}: {why}", method.as_str(), cut(path, TEXT_BYTES_MAX));
     cut(&text, MESSAGE_BYTES_MAX).to_owned()
 }

@@ -3,7 +3,7 @@
 use super::standing::{actor, source};
 use super::wire::{
     Api, ApiResponse, BundleOut, Class, Endpoint, Entity, GapOut, GatewayOut, GeoDatabase, GeoOut, Head,
-    HttpRequest, HttpResponse, Iso, Line, LostOut, Named, Product, Severity, Shown, Status, TornTailOut, Url,
+    HttpRequest, HttpResponse, Iso, Line, LostOut, Named, Severity, Shown, Status, TornTailOut, Url,
 };
 use super::{
     Actor, Gap, GatewayDrain, GatewayStart, GatewayStop, GeoReload, OperatorCall, PolicyRejection,
@@ -89,7 +89,7 @@ pub(super) fn geo_reloaded(head: &Head<'_>, reload: &GeoReload, out: &mut Vec<u8
     let mut line = Line::new(head, metadata, lifecycle(8, "Update"), severity, status, true);
     line.actor = Some(actor(&reload.actor));
     line.message = Some(message.to_owned());
-    line.app = Some(app(head));
+    line.app = Some(head.product());
     let databases = reload.databases.iter().take(LIST_MAX);
     line.unmapped.doorward.geoip = Some(GeoOut {
         databases: databases
@@ -180,7 +180,7 @@ fn gateway(
     let metadata = head.metadata("admin", PROFILES, None);
     let mut line = Line::new(head, metadata, class, severity, Status::Success, true);
     line.message = Some(message.to_owned());
-    line.app = Some(app(head));
+    line.app = Some(head.product());
     line.unmapped.doorward.gateway = Some(detail);
     line.write(out)
 }
@@ -219,10 +219,6 @@ pub(super) fn torn_tail(head: &Head<'_>, torn: &TornTail, out: &mut Vec<u8>) -> 
         aside: text(&torn.aside),
     });
     line.write(out)
-}
-
-fn app<'a>(head: &Head<'a>) -> Product<'a> {
-    Product { name: "Doorward", version: &head.identity.version, uid: &head.identity.node }
 }
 
 fn text(text: &str) -> &str {

@@ -35,13 +35,27 @@ impl<'a> Head<'a> {
             version: OCSF_VERSION,
             uid: Uid { run: self.run, sequence: self.sequence },
             sequence: self.sequence.0,
-            log_name,
+            log_name: Some(log_name),
             correlation_uid: correlation,
-            product: Product { name: "Doorward", version: &self.identity.version, uid: &self.identity.node },
+            product: self.product(),
             profiles,
             log_version: LOG_VERSION,
             event_code: self.code,
         }
+    }
+
+    /// Without what can be told from the code and from the uid.
+    pub(crate) fn compact_metadata(
+        &self,
+        profiles: &'static [&'static str],
+        correlation: Option<&'a str>,
+    ) -> Metadata<'a> {
+        let product = Product { version: None, uid: None, ..self.product() };
+        Metadata { log_name: None, product, ..self.metadata("decision", profiles, correlation) }
+    }
+
+    pub(crate) fn product(&self) -> Product<'a> {
+        Product { name: "Doorward", version: Some(&self.identity.version), uid: Some(&self.identity.node) }
     }
 }
 
@@ -226,7 +240,7 @@ impl<'a> Line<'a> {
             Action::AccessRevoked => (2, 24, "Access Revoked"),
         };
         self.action_id = Some(action);
-        self.disposition_id = Some(id);
+        self.disposition_id = full.then_some(id);
         self.disposition = full.then_some(name);
     }
 
@@ -242,7 +256,8 @@ pub(crate) struct Metadata<'a> {
     version: &'static str,
     uid: Uid<'a>,
     sequence: u64,
-    log_name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_name: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation_uid: Option<&'a str>,
     product: Product<'a>,
@@ -265,8 +280,10 @@ impl Serialize for Uid<'_> {
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Product<'a> {
     pub(crate) name: &'a str,
-    pub(crate) version: &'a str,
-    pub(crate) uid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) uid: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -492,8 +509,10 @@ pub(crate) struct PolicySet<'a> {
 pub(crate) struct DeviceOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<&'a str>,
-    pub(crate) managed: bool,
-    pub(crate) compliance: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) managed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) compliance: Option<&'static str>,
 }
 
 #[derive(Serialize)]

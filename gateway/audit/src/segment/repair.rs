@@ -154,3 +154,83 @@ fn keep_aside(path: &Path, from: &mut File) -> io::Result<PathBuf> {
     }
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many `.torn` files lie there already"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const FILE: &str = "audit-gw-0-20200101T000000000Z-000000000001.jsonl";
+    const EVENT: &str =
+        r#"{"metadata":{"sequence":7},"time":1,"unmapped":{"doorward":{"text":"\" \\ \u0000 }{"}}}"#;
+
+    /// In memory where there is such a place: thousands of files are made durable here.
+    fn temp() -> tempfile::TempDir {
+        tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+    }
+
+    #[test]
+    fn a_file_cut_at_any_byte_keeps_its_whole_events() {
+        let whole = format!("{EVENT}\n").repeat(3).into_bytes();
+        let ends: Vec<usize> = [0]
+            .into_iter()
+            .chain(whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1))
+            .collect();
+        let tails: [&[u8]; 5] = [b"", &[0; 700], b"\0\0\0\n", b"{\"garbage\":\xff\n[]\n", b"\n\n"];
+        let dir = temp();
+        let file = dir.path().join(FILE);
+        let mut mended = 0;
+        for (cut, tail) in (0..=whole.len()).flat_map(|cut| tails.iter().map(move |tail| (cut, *tail))) {
+            let mut bytes = whole[..cut].to_vec();
+            bytes.extend(tail);
+            fs::write(&file, &bytes).unwrap();
+            // A cut just before the newline leaves a whole event, which a newline makes complete.
+            let ending = bytes[..cut + usize::from(tail.starts_with(b"\n"))].to_vec();
+            let kept =
+                *ends.iter().rev().find(|e| **e <= ending.len() && whole.starts_with(&bytes[..**e])).unwrap();
+            let found = repair_all(dir.path()).unwrap();
+            assert_eq!(fs::read(&file).unwrap(), bytes[..kept], "cut at {cut}, then {tail:?}");
+            if kept == bytes.len() {
+                assert_eq!(found.repaired, []);
+                continue;
+            }
+            mended += 1;
+            let torn = &found.repaired[0];
+            assert_eq!((torn.kept_bytes, torn.cut_bytes), (kept as u64, (bytes.len() - kept) as u64));
+            let aside = dir.path().join(&torn.aside);
+            assert_eq!(fs::read(&aside).unwrap(), bytes[kept..]);
+            fs::remove_file(aside).unwrap();
+        }
+        assert!(mended > 1000, "{mended}");
+    }
+
+    #[test]
+    fn an_event_hidden_in_a_line_that_is_too_long_does_not_count() {
+        let dir = temp();
+        let mut bytes = format!("{EVENT}\n").into_bytes();
+        let kept = bytes.len();
+        bytes.extend(vec![b'x'; AUDIT_LINE_BYTES_MAX + 1]);
+        bytes.extend(format!("{EVENT}\n").bytes());
+        fs::write(dir.path().join(FILE), &bytes).unwrap();
+        let found = repair_all(dir.path()).unwrap();
+        assert_eq!(found.repaired[0].kept_bytes, kept as u64);
+    }
+
+    #[test]
+    fn what_is_not_an_event_is_not_an_event() {
+        for line in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            "\0\0",
+            "{\"metadata\":{\"sequence\":1}}",
+            "{\"metadata\":{\"sequence\":-1},\"unmapped\":1}",
+            "{\"metadata\":{\"sequence\":1},\"unmapped\":{}} x",
+        ] {
+            assert!(!is_event(line.as_bytes()), "{line}");
+        }
+        assert!(is_event(EVENT.as_bytes()));
+    }
+}

@@ -1,0 +1,370 @@
+//! One example of everything that the log can tell.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_audit::event::{
+    Gap, GapCause, GatewayDrain, GatewayStart, GatewayStop, GeoReload, OperatorCall, PolicyRejection,
+    PolicySwap, Revocation, TornTail,
+};
+use doorward_audit::trail::HttpVersion;
+use doorward_audit::{
+    Actor, Arrival, Audit, AuditConfig, AuditSection, Counts, Ending, Event, Identity, Outcome, Protocol,
+    Ruling, Sequence, StartReport, TraceIds, Trail,
+};
+use doorward_model::time::Clock;
+use doorward_model::{
+    AppId, Assurance, AuthSession, Compliance, CountryCode, DeviceId, DevicePosture, Employment, Entry,
+    IssuerId, KeyPath, LifecycleStage, Place, Presence, Principal, Refusal, RefusalCode, RouteId, SessionId,
+    Target, TokenId, UnixMillis, User,
+};
+
+/// 2026-11-20T22:00:00.123Z
+pub(crate) const NOW: UnixMillis = UnixMillis(1_795_212_000_123);
+
+pub(crate) fn clock() -> Clock {
+    Arc::new(|| NOW)
+}
+
+pub(crate) fn identity() -> Identity {
+    Identity { node: "gw-1".to_owned(), version: "0.1.0".to_owned() }
+}
+
+/// A log with small bounds, so that a test meets them.
+pub(crate) fn small(dir: &Path) -> AuditConfig {
+    config(dir, 64 * 1024, 64, 64 * 1024)
+}
+
+pub(crate) fn config(dir: &Path, segment: u64, queue: u64, reserve: u64) -> AuditConfig {
+    let section = AuditSection {
+        dir: Some(dir.to_owned()),
+        segment_bytes_max: Some(segment),
+        flush_millis_max: Some(20),
+        queue_events_max: Some(queue),
+        reserve_bytes: Some(reserve),
+    };
+    AuditConfig::check(&section, &KeyPath::top(), dir, dir, &mut Vec::new()).unwrap()
+}
+
+pub(crate) fn open(config: AuditConfig) -> (Audit, StartReport) {
+    Audit::open(config, identity(), clock()).unwrap()
+}
+
+pub(crate) fn alice() -> Arc<Principal> {
+    Arc::new(Principal::User(User {
+        id: "corp:usr-01HZX3V9".parse().unwrap(),
+        name: Some("Alice Example".to_owned()),
+        email: Some("alice@example.com".to_owned()),
+        groups: ["finance", "payroll-viewers"].map(str::to_owned).into(),
+        roles: ["analyst".to_owned()].into(),
+        stage: LifecycleStage::Active,
+        employment: Employment::Employee,
+        contract_end: None,
+        home_country: CountryCode::new("DE").unwrap(),
+        department: Some("finance".to_owned()),
+        tags: std::collections::BTreeMap::new(),
+    }))
+}
+
+pub(crate) fn session() -> AuthSession {
+    let issuer = IssuerId::new("corp").unwrap();
+    AuthSession {
+        session: Some(SessionId::new(issuer.clone(), "ses-9f2c41").unwrap()),
+        token: Some(TokenId::new(issuer.clone(), "jti-77").unwrap()),
+        issuer,
+        issued_at: UnixMillis(1_795_208_400_000),
+        expires_at: UnixMillis(1_795_212_600_000),
+    }
+}
+
+pub(crate) fn place(country: &str) -> Place {
+    Place {
+        ip: "203.0.113.7".parse().unwrap(),
+        networks: ["vpn".to_owned()].into(),
+        country: CountryCode::new(country).unwrap(),
+        continent: Some("SA".to_owned()),
+        asn: Some(64500),
+        anonymizer: Presence::No,
+    }
+}
+
+/// What has just arrived: `GET` of a path at the payroll.
+pub(crate) fn arrived(request_id: &str, path: &str) -> Trail {
+    Trail::begin(Arrival {
+        request_id: &request_id.into(),
+        received_at: NOW,
+        method: "GET",
+        host: "payroll.corp.example",
+        path,
+        http_version: HttpVersion::Http2,
+        user_agent: Some(b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+        peer: IpAddr::from([203, 0, 113, 7]),
+        trace: Some(TraceIds { trace_id: [0x4b; 16], span_id: [0xf0; 8] }),
+    })
+}
+
+/// As far as the policies.
+pub(crate) fn identified(request_id: &str, country: &str) -> Trail {
+    let mut trail = arrived(request_id, "/api/v1/runs");
+    trail.routed(&RouteId::new(AppId::new("payroll").unwrap(), "all").unwrap());
+    let device = DevicePosture {
+        id: Some(DeviceId::new("dev-77").unwrap()),
+        managed: true,
+        compliance: Compliance::Compliant,
+        platform: Some("linux".to_owned()),
+    };
+    let assurance = Assurance { mfa: true, ..Assurance::default() };
+    trail.identified(alice(), Some(&session()), assurance, &device);
+    trail.located(place(country));
+    trail
+}
+
+pub(crate) fn ruling(outcome: Outcome, policy: &str) -> Ruling {
+    Ruling {
+        outcome,
+        determining: vec![policy.into()],
+        errors: Vec::new(),
+        latency_micros: 143,
+        revision: "b7e23ec29af22b0b".into(),
+    }
+}
+
+pub(crate) fn allowed(request_id: &str) -> Event {
+    let mut trail = identified(request_id, "DE");
+    trail.decided(ruling(Outcome::Allowed, "payroll-viewers-read"));
+    trail.forwarded("10.1.0.10:8443".parse().unwrap());
+    trail.answered(200);
+    trail.finished(Ending::Completed, 512, 18_230, Duration::from_millis(12));
+    Event::RequestDecided(Box::new(trail))
+}
+
+pub(crate) fn denied(request_id: &str) -> Event {
+    let mut trail = identified(request_id, "BR");
+    let code = RefusalCode::PolicyForbids;
+    trail.decided(ruling(Outcome::Denied(code), "geo-allow-list"));
+    trail.refused(&Refusal::new(code, "country BR is not in [DE, US]"));
+    trail.answered(403);
+    trail.finished(Ending::Completed, 512, 1_204, Duration::from_millis(1));
+    Event::RequestDecided(Box::new(trail))
+}
+
+/// Refused before anybody knew who asks.
+pub(crate) fn unauthenticated(request_id: &str) -> Event {
+    let mut trail = arrived(request_id, "/");
+    trail.refused(&Refusal::new(RefusalCode::Unauthenticated, ""));
+    trail.answered(401);
+    Event::RequestDecided(Box::new(trail))
+}
+
+pub(crate) fn ended(request_id: &str) -> Event {
+    let mut trail = identified(request_id, "DE");
+    trail.decided(ruling(Outcome::Allowed, "payroll-viewers-read"));
+    trail.speaks(Protocol::EventStream);
+    trail.answered(200);
+    trail.finished(Ending::ClientGone, 300, 90_000, Duration::from_secs(95));
+    Event::ExchangeEnded(Box::new(trail))
+}
+
+pub(crate) fn terminated(request_id: &str) -> Event {
+    let mut trail = identified(request_id, "DE");
+    trail.decided(ruling(Outcome::Allowed, "payroll-viewers-read"));
+    trail.speaks(Protocol::WebSocket);
+    trail.answered(101);
+    let ending = Ending::Terminated { revocation: "rev-01JD7PB2".into(), after_micros: 3_870 };
+    trail.finished(ending, 4_096, 65_536, Duration::from_secs(1_800));
+    Event::ExchangeEnded(Box::new(trail))
+}
+
+pub(crate) fn operator() -> Actor {
+    Actor::Operator { name: "operator".to_owned(), address: Some(IpAddr::from([127, 0, 0, 1])) }
+}
+
+pub(crate) fn revocation(target: Target, disabled: bool) -> Event {
+    let at = |ms: i64| UnixMillis(NOW.0 + ms);
+    Event::Revocation(Box::new(Revocation {
+        id: "rev-01JD7PB2".into(),
+        target,
+        entry: Entry { not_before: NOW, version: 3, disabled },
+        stage: if disabled { LifecycleStage::Deactivated } else { LifecycleStage::Unknown },
+        actor: operator(),
+        cause: "operator",
+        note: Some("left the company".to_owned()),
+        request_id: Some("req-op-1".into()),
+        revision: Some("b7e23ec29af22b0b".into()),
+        received_at: NOW,
+        durable_at: at(4),
+        enforced_at: at(5),
+        ended_at: Some(at(19)),
+        ended: vec![(Protocol::Http2, 4), (Protocol::WebSocket, 2)],
+        remaining: 0,
+    }))
+}
+
+pub(crate) fn bob() -> Target {
+    Target::User("corp:usr-01HBOB".parse().unwrap())
+}
+
+fn revocations() -> Vec<(&'static str, Event)> {
+    let corp = IssuerId::new("corp").unwrap();
+    let at_app = Target::UserAtApp("corp:usr-01HBOB".parse().unwrap(), AppId::new("payroll").unwrap());
+    vec![
+        ("A person is cut off until further notice.", revocation(bob(), true)),
+        ("Everything that a person has is ended; they may sign in anew.", revocation(bob(), false)),
+        (
+            "One sign-in is ended.",
+            revocation(Target::Session(SessionId::new(corp.clone(), "ses-9f2c41").unwrap()), false),
+        ),
+        ("One token is dead.", revocation(Target::Token(TokenId::new(corp, "jti-77").unwrap()), false)),
+        (
+            "Everything on one device is ended.",
+            revocation(Target::Device(DeviceId::new("dev-77").unwrap()), true),
+        ),
+        ("Everything that a person has at one app is ended.", revocation(at_app, false)),
+    ]
+}
+
+pub(crate) fn overflow() -> Event {
+    Event::AuditGap(Box::new(Gap {
+        cause: GapCause::Overflow,
+        range: Some((Sequence(918_100), Sequence(918_199))),
+        lost: Counts { allowed: 97, denied: 0, ended: 3, other: 0 },
+        detail: None,
+        segment: None,
+    }))
+}
+
+fn house() -> Vec<(&'static str, Event)> {
+    let dir = || "/etc/doorward/policies".to_owned();
+    let cause = || "signal SIGTERM".to_owned();
+    vec![
+        (
+            "Another policy bundle is in force.",
+            Event::PolicySwapped(Box::new(PolicySwap {
+                actor: Actor::Gateway,
+                revision: "c81e728d9d4c2f63".into(),
+                previous: Some("b7e23ec29af22b0b".into()),
+                source: dir(),
+                policies: 12,
+                cases: 31,
+            })),
+        ),
+        (
+            "A policy bundle was refused; the one before stays in force.",
+            Event::PolicyRejected(Box::new(PolicyRejection {
+                actor: operator(),
+                in_force: Some("b7e23ec29af22b0b".into()),
+                source: dir(),
+                mistakes: vec!["apps/payroll.cedar:4:9: unknown attribute `grups`".to_owned()],
+            })),
+        ),
+        (
+            "The GeoIP databases were read anew.",
+            Event::GeoReloaded(Box::new(GeoReload {
+                actor: Actor::Gateway,
+                databases: vec![("country.mmdb".to_owned(), Some(UnixMillis(1_795_046_400_000)))],
+                kept: None,
+            })),
+        ),
+        (
+            "The GeoIP databases could not be read; the ones before are kept.",
+            Event::GeoReloaded(Box::new(GeoReload {
+                actor: Actor::Gateway,
+                databases: vec![("country.mmdb".to_owned(), None)],
+                kept: Some("`country.mmdb` is cut short".to_owned()),
+            })),
+        ),
+        (
+            "Somebody used the operator API.",
+            Event::OperatorCall(Box::new(OperatorCall {
+                request_id: "req-op-1".into(),
+                actor: operator(),
+                operation: "revoke.user",
+                method: "POST".to_owned(),
+                path: "/api/v1/revocations".to_owned(),
+                target: Some("user corp:usr-01HBOB".to_owned()),
+                status: 200,
+            })),
+        ),
+        (
+            "The gateway takes requests.",
+            Event::GatewayStarted(Box::new(GatewayStart {
+                revision: Some("b7e23ec29af22b0b".into()),
+                exceptions: vec!["app.legacy.audit = best_effort".to_owned()],
+            })),
+        ),
+        (
+            "The gateway takes no more requests and waits for those that run.",
+            Event::GatewayDraining(Box::new(GatewayDrain { cause: cause(), running: 17 })),
+        ),
+        (
+            "The gateway is about to exit.",
+            Event::GatewayStopped(Box::new(GatewayStop { cause: cause(), cut_off: 2 })),
+        ),
+        ("Something is missing from the log.", overflow()),
+        (
+            "A file of an earlier run ended in the middle of a line.",
+            Event::TornTailRepaired(Box::new(TornTail {
+                segment: "audit-gw-1-20261120T080000000Z-000000000001.jsonl".to_owned(),
+                kept_bytes: 70_112,
+                cut_bytes: 213,
+                aside: "audit-gw-1-20261120T080000000Z-000000000001.jsonl.torn".to_owned(),
+            })),
+        ),
+    ]
+}
+
+/// Every kind of event, each with what it tells.
+pub(crate) fn all() -> Vec<(&'static str, Event)> {
+    let mut all = vec![
+        ("A request was allowed.", allowed("req-7f1c2a90-55c3-4d9f-9b1d-7e2f3a4b5c6d")),
+        ("A request was denied by a policy.", denied("req-7f1c2a90-55c3-4d9f-9b1d-7e2f3a4b5c6e")),
+        ("A request was refused before anybody knew who asks.", unauthenticated("req-2")),
+        ("A long exchange ended by itself.", ended("req-3")),
+        ("A running exchange was ended by a revocation.", terminated("req-4")),
+    ];
+    all.extend(revocations());
+    all.extend(house());
+    all
+}
+
+/// The lines of every file in a folder, in the order of the files.
+pub(crate) fn lines(dir: &Path) -> Vec<serde_json::Value> {
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "jsonl"))
+        .collect();
+    files.sort();
+    let texts = files.iter().map(|f| std::fs::read_to_string(f).unwrap()).collect::<Vec<_>>();
+    texts.iter().flat_map(|t| t.lines()).map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+pub(crate) fn text<'a>(event: &'a serde_json::Value, pointer: &str) -> &'a str {
+    event.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default()
+}
+
+pub(crate) fn number(event: &serde_json::Value, pointer: &str) -> u64 {
+    event.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or_default()
+}
+
+pub(crate) fn sequences(events: &[serde_json::Value]) -> Vec<u64> {
+    events.iter().map(|e| number(e, "/metadata/sequence")).collect()
+}
+
+/// Waits, for at most ten seconds, until something holds.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(holds(), "never: {what}");
+}
+
+/// Runs a future to its end on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
