@@ -1,0 +1,111 @@
+//! Documents that are held against the code.
+
+use std::fmt::Write as _;
+
+use doorward_model::RefusalCode;
+
+use crate::{files, none, shown, top};
+
+/// Compares a generated document with the file, or writes it.
+fn generated(path: &str, text: &str) {
+    let file = top().join(path);
+    if std::env::var_os("DOORWARD_BLESS").is_some() {
+        std::fs::write(&file, text).unwrap();
+    }
+    let found = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(found == text, "{path} does not tell what the code does: run this test with DOORWARD_BLESS=1");
+}
+
+#[test]
+fn the_page_of_refusals_is_the_enum() {
+    let mut text = String::from(
+        "# Refusals\n\n\
+         Written from `gateway/model/src/refusal.rs`. The code stands in the answer's header `x-doorward-refusal`, in the\n\
+         problem document, in the audit event and in the metric `doorward_authz_decisions_total`.\n\n\
+         | code | HTTP | gRPC | what the person reads | and may do |\n|---|---|---|---|---|\n",
+    );
+    for code in RefusalCode::ALL {
+        writeln!(
+            text,
+            "| `{code}` | {} | {} | {} | {} |",
+            code.status(),
+            code.grpc_status(),
+            code.title(),
+            code.advice()
+        )
+        .unwrap();
+    }
+    generated("docs/reference/refusals.md", &text);
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut faults = Vec::new();
+    for path in files(top(), "md") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap();
+            if target.is_empty() || target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            if !path.parent().unwrap().join(target).exists() {
+                faults.push(format!("{}: {link}", shown(&path)));
+            }
+        }
+    }
+    none(&faults, "links into nothing");
+}
+
+#[test]
+fn decisions_are_numbered_without_gaps() {
+    let names: Vec<String> = files(&top().join("docs/decisions"), "md")
+        .iter()
+        .map(|p| p.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert!(!names.is_empty());
+    for (i, name) in names.iter().enumerate() {
+        let number = format!("{:04}-", i + 1);
+        assert!(name.starts_with(&number), "{name} should begin with {number}");
+        let text = std::fs::read_to_string(top().join("docs/decisions").join(name)).unwrap();
+        assert!(text.starts_with(&format!("# {}. ", i + 1)), "{name} has another number in its title");
+        assert!(
+            text.contains("**Question.**") && text.contains("**Decision.**"),
+            "{name} does not say what was decided"
+        );
+    }
+}
+
+#[test]
+fn files_that_the_code_names_exist() {
+    let mut faults = Vec::new();
+    for path in files(&top().join("gateway"), "rs") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for part in text.split("docs/").skip(1) {
+            let name: String =
+                part.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_./".contains(*c)).collect();
+            let name = name.trim_end_matches(['.', '/']);
+            if name.ends_with(".md") && !top().join("docs").join(name).exists() {
+                faults.push(format!("{}: docs/{name}", shown(&path)));
+            }
+        }
+    }
+    none(&faults, "documents that are named and not there");
+}
+
+#[test]
+fn every_metric_is_explained() {
+    let page = std::fs::read_to_string(top().join("docs/reference/metrics.md")).unwrap();
+    let mut faults = Vec::new();
+    let mut seen = 0;
+    for file in ["gateway/proxy/src/metrics.rs", "gateway/server/src/wire/numbers.rs"] {
+        let code = std::fs::read_to_string(top().join(file)).unwrap();
+        for name in code.split("\"doorward_").skip(1).filter_map(|rest| rest.split('"').next()) {
+            seen += 1;
+            if !page.contains(&format!("| `doorward_{name}")) {
+                faults.push(format!("{file}: doorward_{name}"));
+            }
+        }
+    }
+    assert!(seen > 20, "the metrics were not found");
+    none(&faults, "metrics that docs/reference/metrics.md does not explain");
+}
