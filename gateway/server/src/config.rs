@@ -22,6 +22,7 @@ mod mistake;
 mod operator;
 mod read;
 mod remark;
+mod shape;
 mod show;
 mod suggest;
 mod together;

@@ -5,7 +5,7 @@ use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use super::read::ShapeError;
+use super::shape::ShapeError;
 
 /// Nothing, in the form that is asked for: false, 0, the empty string, an empty array, a struct
 /// of blanks, the first variant. Never seen by anything but checks whose result is thrown away.
