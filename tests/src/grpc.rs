@@ -136,7 +136,7 @@ impl Call {
                 Ok(None) => {}
                 Err(e) => panic!("an answer that is not gRPC: {e}"),
             }
-            match self.stream.data().await {
+            match self.stream.piece().await {
                 Ok(Some(bytes)) => self.unframer.push(&bytes),
                 Ok(None) => break,
                 Err(gone) => return Next::Gone(gone),

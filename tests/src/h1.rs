@@ -147,15 +147,21 @@ impl H1 {
     ///
     /// # Panics
     /// When the connection ends before its head does.
-    pub async fn streaming(mut self, to: &str) -> Streaming {
+    pub async fn streaming(self, to: &str) -> Streaming {
+        self.try_streaming(to).await.expect("the connection ended before a response came")
+    }
+
+    /// The next response that is not interim, its body still to be read; none when the connection
+    /// ends before its head does.
+    pub async fn try_streaming(mut self, to: &str) -> Option<Streaming> {
         let head = loop {
-            let head = self.head().await.expect("the connection ended before a response came");
+            let head = self.head().await?;
             if !matches!(head.status(), Some(100 | 102..=199)) {
                 break head;
             }
         };
         let length = length(&head, to);
-        Streaming { head, client: self, length, done: false }
+        Some(Streaming { head, client: self, length, done: false })
     }
 
     /// Reads until the connection ends or the time is over: what came and how it ended.
@@ -260,7 +266,7 @@ impl Streaming {
     }
 
     /// Waits as long as it takes. A wait that is given up loses nothing.
-    async fn piece(&mut self) -> Piece {
+    pub(crate) async fn piece(&mut self) -> Piece {
         if self.done {
             return Piece::End;
         }

@@ -233,6 +233,18 @@ impl Stream {
         Ok((parts.status.as_u16(), parts.headers))
     }
 
+    /// The head of the response, if it comes in this time. Can be asked again until it came.
+    pub async fn head_within(&mut self, bound: Duration) -> Option<Result<(u16, HeaderMap), Gone>> {
+        let response = self.response.as_mut().expect("a head is asked for once");
+        let response = tokio::time::timeout(bound, response).await.ok()?;
+        self.response = None;
+        Some(response.map_err(|e| gone(&e)).map(|response| {
+            let (parts, receive) = response.into_parts();
+            self.receive = Some(receive);
+            (parts.status.as_u16(), parts.headers)
+        }))
+    }
+
     /// The next piece of the body; none at its end.
     ///
     /// # Errors
@@ -246,7 +258,8 @@ impl Stream {
         tokio::time::timeout(bound, self.piece()).await.ok()
     }
 
-    async fn piece(&mut self) -> Result<Option<Bytes>, Gone> {
+    /// Waits as long as it takes.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, Gone> {
         let receive = self.receive.as_mut().expect("the head comes before the body");
         match receive.data().await {
             None => Ok(None),

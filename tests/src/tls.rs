@@ -111,7 +111,21 @@ impl Authority {
         address: SocketAddr,
         hello: &Hello,
     ) -> Result<TlsStream<TcpStream>, std::io::Error> {
-        let stream = connect(address).await;
+        self.handshake(connect(address).await, hello).await
+    }
+
+    /// Shakes hands over a connection that is there.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    ///
+    /// # Panics
+    /// When the name is not one.
+    pub async fn handshake(
+        &self,
+        stream: TcpStream,
+        hello: &Hello,
+    ) -> Result<TlsStream<TcpStream>, std::io::Error> {
         let name = ServerName::try_from(hello.name.clone()).unwrap();
         let connector = TlsConnector::from(self.client(&hello.protocols));
         within("a TLS handshake", connector.connect(name, stream)).await

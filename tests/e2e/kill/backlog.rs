@@ -1,0 +1,182 @@
+//! A client that does not read: what was on its way to it is thrown away, not delivered later.
+//!
+//! The app sends without end and counts what the gateway took. Once that stands still, every
+//! buffer between app and client is full, megabytes of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use doorward_tests::gateway::Config;
+use doorward_tests::live::{BUILD, Site, Via};
+use doorward_tests::raw::{Answer, RawUpstream, Step};
+use doorward_tests::tls::Hello;
+use doorward_tests::wire::{self, Ending, Wire, within};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket};
+
+/// What a client that did not read may still get: what its own kernel held already, and what TLS had
+/// sealed.
+const LATE_BYTES_MAX: usize = 200_000;
+/// The client's receive buffer; the kernel doubles it.
+const RECEIVE_BYTES: u32 = 32 * 1024;
+/// When the app could send nothing for so long, everything is full.
+const STANDSTILL: Duration = Duration::from_millis(400);
+
+/// An app that answers with a head and then sends the same piece for ever.
+struct Endless {
+    address: SocketAddr,
+    taken: Arc<AtomicU64>,
+}
+
+impl Endless {
+    async fn start(head: &'static str, piece: Vec<u8>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let taken = Arc::new(AtomicU64::new(0));
+        let (count, piece) = (Arc::clone(&taken), Arc::new(piece));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (count, piece) = (Arc::clone(&count), Arc::clone(&piece));
+                tokio::spawn(async move {
+                    let mut request = Vec::new();
+                    while !request.windows(4).any(|w| w == b"\r\n\r\n") {
+                        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                            return;
+                        }
+                    }
+                    if stream.write_all(head.as_bytes()).await.is_err() {
+                        return;
+                    }
+                    while let Ok(n) = stream.write(&piece).await {
+                        count.fetch_add(n as u64, Ordering::SeqCst);
+                        // A write that took less would shift the frames of a WebSocket.
+                        if n < piece.len() && stream.write_all(&piece[n..]).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, taken }
+    }
+
+    /// Waits until the gateway takes nothing more.
+    async fn wait_standstill(&self) {
+        within("a standstill", async {
+            let mut before = 0;
+            loop {
+                tokio::time::sleep(STANDSTILL).await;
+                let now = self.taken.load(Ordering::SeqCst);
+                if now == before && now > 0 {
+                    return;
+                }
+                before = now;
+            }
+        })
+        .await;
+    }
+}
+
+/// A connection whose kernel holds little.
+async fn small_wire(site: &Site, via: Via) -> Wire {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(RECEIVE_BYTES).unwrap();
+    let listener = if via == Via::Plain { 0 } else { 1 };
+    let stream = socket.connect(site.gateway.listener(listener)).await.unwrap();
+    match via {
+        Via::Plain => Box::new(stream),
+        Via::Tls => {
+            let hello = Hello::new(BUILD, &["http/1.1"]);
+            Box::new(site.authority.handshake(stream, &hello).await.unwrap())
+        }
+    }
+}
+
+const WS_FIELDS: &str = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+fn get(path: &str, token: &str, fields: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: {BUILD}\r\nauthorization: Bearer {token}\r\n{fields}\r\n")
+}
+
+fn under(config: &mut Config, id: &str, upstream: SocketAddr) {
+    let more = json!({"groups": ["engineering"], "path_prefix": format!("/{id}")});
+    config.app(id, BUILD, upstream, more);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_gets_little_more() {
+    let body = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n";
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let upgrade = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                   sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    let frame = |len: u16| [&[0x82, 126][..], &len.to_be_bytes(), &vec![7; usize::from(len)]].concat();
+    let piece = vec![7; 64 * 1024];
+    let chunk = [b"10000\r\n", &piece[..], b"\r\n"].concat();
+    let apps = [
+        ("length", "", Endless::start(body, piece).await),
+        ("chunked", "", Endless::start(chunked, chunk).await),
+        ("frames-small", WS_FIELDS, Endless::start(upgrade, frame(200)).await),
+        ("frames-large", WS_FIELDS, Endless::start(upgrade, frame(60_000)).await),
+    ];
+    let site = Site::start(Duration::from_millis(5), |config| {
+        for (id, _, app) in &apps {
+            under(config, id, app.address);
+        }
+    })
+    .await;
+    let mut faults = Vec::new();
+    for (id, fields, app) in &apps {
+        for via in Via::ALL {
+            let leaver = format!("{id}-{via:?}").to_lowercase();
+            let token = site.issuer.token_of(&leaver);
+            let mut wire = small_wire(&site, via).await;
+            wire.write_all(get(&format!("/{id}"), &token, fields).as_bytes()).await.unwrap();
+            let mut some = [0; 1000];
+            within("the first bytes", wire.read_exact(&mut some)).await.unwrap();
+            app.wait_standstill().await;
+            site.wait_inflight(Some(&format!("demo:{leaver}")), 1).await;
+            site.gateway.revoke("user", &format!("demo:{leaver}")).await;
+            site.wait_inflight(Some(&format!("demo:{leaver}")), 0).await;
+            let (late, ending) = wire::drain(&mut wire, Duration::from_secs(15)).await;
+            if late.len() > LATE_BYTES_MAX || ending == Ending::StillOpen {
+                faults
+                    .push(format!("{id} {via:?}: {} bytes came after the kill, then {ending:?}", late.len()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// There is no honest close frame inside of another frame: the connection ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_in_the_middle_of_a_large_frame_just_ends() {
+    let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    let part = [head.as_bytes(), &[0x82, 127, 0, 0, 0, 0, 0, 16, 0, 0], &[7; 5000][..]].concat();
+    let part_len = part.len();
+    let upstream = RawUpstream::start(move |_| Answer::bytes(&part).then(Step::Hang)).await;
+    let site =
+        Site::start(Duration::from_millis(5), |config| under(config, "middle", upstream.address())).await;
+    for via in Via::ALL {
+        let leaver = format!("middle-{via:?}").to_lowercase();
+        let token = site.issuer.token_of(&leaver);
+        let mut wire = small_wire(&site, via).await;
+        wire.write_all(get("/middle", &token, WS_FIELDS).as_bytes()).await.unwrap();
+        let mut seen = Vec::new();
+        within("part of a frame", async {
+            while !seen.ends_with(&[7; 5000]) {
+                assert_ne!(wire.read_buf(&mut seen).await.unwrap(), 0, "{seen:?}");
+            }
+        })
+        .await;
+        assert!(seen.len() >= part_len, "{} of {part_len} bytes", seen.len());
+        site.gateway.revoke("user", &format!("demo:{leaver}")).await;
+        let (late, ending) = wire::drain(&mut wire, Duration::from_secs(15)).await;
+        assert_eq!(late, b"", "{via:?}: nothing may follow within the frame");
+        assert_ne!(ending, Ending::StillOpen, "{via:?}");
+    }
+    site.wait_inflight(None, 0).await;
+}
