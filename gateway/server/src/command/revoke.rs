@@ -1,6 +1,5 @@
 //! `doorward revoke` and `doorward reactivate`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -125,30 +124,20 @@ fn only_issuer(issuers: &[String], id: &str) -> Result<IssuerId, Failure> {
     }
 }
 
-/// The receipt, for people.
+/// The receipt, for people. `took` is from the question to the answer.
 fn told(target: &Target, action: &str, receipt: &Receipt, took: Duration, style: Style) -> String {
-    let who = printable(&target.to_string());
     let done = match action {
         "reactivate" => "Reactivated",
         "disable" => "Revoked and disabled",
         _ => "Revoked",
     };
-    let mut out = format!("{} {}\n", style.green(done), style.bold(&who));
-    if action != "reactivate"
-        && let Some(by_protocol) = &receipt.ended
-    {
-        // Writing to a String does not fail.
-        let _ = writeln!(out, "  ended     {}", ended(by_protocol, receipt.remaining));
+    let mut out = format!("{} {}\n", style.green(done), style.bold(&printable(&name(target))));
+    if action != "reactivate" {
+        out.push_str(&ended(receipt));
     }
-    let took = match receipt.took_micros {
-        Some(micros) => Duration::from_micros(micros),
-        None => took,
-    };
-    let durable = match receipt.durable_at {
-        Some(_) => ", and on the disk",
-        None => "",
-    };
-    let _ = writeln!(out, "  in force  after {} ms{durable}", millis(took));
+    let on_disk = if receipt.durable_at.is_some() { " and on the disk" } else { "" };
+    // Writing to a String does not fail.
+    let _ = writeln!(out, "  in force  yes{on_disk}, acknowledged after {} ms", millis(took));
     if let Some(id) = &receipt.id {
         let _ = writeln!(out, "  receipt   {}", printable(id));
     }
@@ -164,19 +153,35 @@ fn told(target: &Target, action: &str, receipt: &Receipt, took: Duration, style:
     out
 }
 
-fn ended(by_protocol: &BTreeMap<String, u64>, remaining: Option<u64>) -> String {
+fn name(target: &Target) -> String {
+    match target {
+        Target::UserAtApp(user, app) => format!("user {user} at {app}"),
+        Target::User(_) | Target::Session(_) | Target::Token(_) | Target::Device(_) => target.to_string(),
+    }
+}
+
+/// What was running; nothing when the gateway does not say.
+fn ended(receipt: &Receipt) -> String {
+    let Some(by_protocol) = &receipt.ended else { return String::new() };
     let total = by_protocol.values().fold(0_u64, |sum, n| sum.saturating_add(*n));
     let mut text = match total {
-        0 => return "nothing was running".to_owned(),
-        1 => "1 running exchange".to_owned(),
-        n => format!("{n} running exchanges"),
+        0 => return "  ended     nothing was running\n".to_owned(),
+        1 => "  ended     1 running exchange".to_owned(),
+        n => format!("  ended     {n} running exchanges"),
     };
     let some = by_protocol.iter().filter(|(_, n)| **n > 0);
     let kinds: Vec<_> = some.map(|(kind, n)| format!("{n} {}", printable(kind))).collect();
     let _ = write!(text, " ({})", kinds.join(", "));
-    if let Some(left @ 1..) = remaining {
-        let _ = write!(text, ", {left} still saying goodbye");
+    match (receipt.remaining, receipt.took_micros) {
+        (Some(left @ 1..), _) => {
+            let _ = write!(text, ", {left} still saying goodbye");
+        }
+        (Some(0) | None, Some(micros)) => {
+            let _ = write!(text, ", the last after {} ms", millis(Duration::from_micros(micros)));
+        }
+        (Some(0) | None, None) => {}
     }
+    text.push('\n');
     text
 }
 
@@ -215,31 +220,38 @@ mod tests {
         let took = Duration::from_micros(2345);
         let full = Receipt::read(&json!({
             "id": "0192-x", "durable_at": 5, "took_micros": 812,
-            "ended": { "websocket": 4, "http2": 2, "grpc": 0 }, "remaining": 1, "unheard_of": [],
+            "ended": { "websocket": 4, "http2": 2, "grpc": 0 }, "remaining": 0, "unheard_of": [],
         }));
         assert_eq!(
             told(&user, "revoke", &full, took, Style::Plain),
             "\
 Revoked user corp:alice
-  ended     6 running exchanges (2 http2, 4 websocket), 1 still saying goodbye
-  in force  after 0.8 ms, and on the disk
+  ended     6 running exchanges (2 http2, 4 websocket), the last after 0.8 ms
+  in force  yes and on the disk, acknowledged after 2.3 ms
   receipt   0192-x
 Signing in anew is possible; `--disable` prevents that.
 "
         );
+        let hasty = Receipt { remaining: Some(1), ..full };
+        assert!(ended(&hasty).ends_with(", 1 still saying goodbye\n"));
         let bare = Receipt::read(&json!({}));
         let token = Target::parse(EntryKind::Token, "corp:8a11").unwrap();
         assert_eq!(
             told(&token, "revoke", &bare, took, Style::Plain),
-            "Revoked token corp:8a11\n  in force  after 2.3 ms\n"
+            "Revoked token corp:8a11\n  in force  yes, acknowledged after 2.3 ms\n"
         );
         let idle = Receipt::read(&json!({ "ended": { "http1": 0 }, "durable": true }));
         assert!(
             told(&token, "disable", &idle, took, Style::Plain).contains("  ended     nothing was running\n")
         );
+        let at_app = Target::parse(EntryKind::UserAtApp, "payroll@corp:alice").unwrap();
+        assert!(
+            told(&at_app, "disable", &bare, took, Style::Plain)
+                .starts_with("Revoked and disabled user corp:alice at payroll\n")
+        );
         assert_eq!(
             told(&user, "reactivate", &bare, Duration::from_millis(12), Style::Plain),
-            "Reactivated user corp:alice\n  in force  after 12 ms\n\
+            "Reactivated user corp:alice\n  in force  yes, acknowledged after 12 ms\n\
              Signing in anew is possible. Nothing old came back to life.\n"
         );
     }
