@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use doorward_audit::event::OperatorCall;
 use doorward_audit::{Actor, Event};
 use doorward_model::UnixMillis;
+use doorward_model::limits::HEADER_BYTES_MAX;
 
 use crate::Console;
 use crate::problem::Problem;
@@ -91,7 +92,9 @@ pub(crate) async fn guard(State(console): State<Arc<Console>>, request: Request,
     let (mut parts, body) = request.into_parts();
     let call = call_of(&console, &parts);
     let needs = needs(parts.uri.path());
-    let mut response = if needs != Needs::Nothing && !console.ports.hosts.admit(&parts) {
+    let mut response = if header_bytes(&parts) > HEADER_BYTES_MAX {
+        too_large(&call).into_response()
+    } else if needs != Needs::Nothing && !console.ports.hosts.admit(&parts) {
         misdirected(&call).into_response()
     } else if needs == Needs::Token && !is_operator(&console, &parts.headers) {
         refuse(&console, &call).into_response()
@@ -131,6 +134,18 @@ fn is_operator(console: &Console, headers: &HeaderMap) -> bool {
         return false;
     }
     (console.ports.token)().is_some_and(|own| own.is(token))
+}
+
+/// The size of a header. The connection has a bound of its own, which it only sees after a read.
+fn header_bytes(parts: &Parts) -> usize {
+    let target = parts.uri.path_and_query().map_or(0, |p| p.as_str().len());
+    parts.headers.iter().fold(target, |sum, (name, value)| sum + name.as_str().len() + value.len())
+}
+
+fn too_large(call: &Call) -> Problem {
+    let detail = format!("a header has at most {HEADER_BYTES_MAX} bytes");
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    Problem::new(call, status, "header_too_large", "The request is too large", detail)
 }
 
 fn misdirected(call: &Call) -> Problem {

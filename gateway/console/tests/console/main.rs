@@ -1,0 +1,9 @@
+//! The console over a real listener: who gets in, what is answered, and what happens when the
+//! store or the audit log cannot take it.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod access;
+mod failing;
+mod fixture;
+mod hostile;
+mod ordinary;
