@@ -72,8 +72,8 @@ fn ports(wired: &Arc<Wired>, open: OpenConnections) -> Ports {
             })
         }),
         inflight: Arc::new(move |filter| running(&for_inflight, filter)),
-        aftermath: Arc::new(move |target, _entry| {
-            let (house, target) = (Arc::clone(&for_aftermath), target.clone());
+        aftermath: Arc::new(move |target| {
+            let house = Arc::clone(&for_aftermath);
             Box::pin(async move { aftermath(&house, &target).await })
         }),
         conditions: Arc::new(move || conditions(&for_conditions)),
