@@ -197,6 +197,13 @@ impl Gateway {
         place.run().await.unwrap_or_else(|e| panic!("{e}"))
     }
 
+    /// Starts the process that takes the listening sockets over (`doorward run --upgrade`). It waits
+    /// for them until this one is sent [`Signal::SIGQUIT`].
+    #[must_use]
+    pub fn successor(&self) -> Successor {
+        Successor { process: self.place.spawn(&["--upgrade"]) }
+    }
+
     /// Asks the operator listener, with the token.
     ///
     /// # Panics
@@ -263,6 +270,52 @@ impl Gateway {
         let mut all: Vec<&std::ffi::OsStr> = arguments.iter().map(std::ffi::OsStr::new).collect();
         all.extend([std::ffi::OsStr::new("--config"), config.as_os_str()]);
         command(&all).await
+    }
+}
+
+/// A second process on the folder of a gateway. Dropped, it is killed.
+pub struct Successor {
+    process: Process,
+}
+
+impl Successor {
+    /// What it wrote so far, on both channels.
+    ///
+    /// # Panics
+    /// Never, unless the reader panicked.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log.lock().unwrap().clone()
+    }
+
+    /// Waits until it wrote this.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn wait_log(&self, text: &str) {
+        until(&format!("`{text}` in the successor's log"), || self.log().contains(text).then_some(())).await;
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Sends a signal to this very process.
+    ///
+    /// # Panics
+    /// When it has ended and was waited for.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
+    }
+
+    /// Waits until it ends.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn wait_exit(&mut self) -> ExitStatus {
+        until("the successor to end", || self.process.child.try_wait().unwrap()).await
     }
 }
 
@@ -342,11 +395,10 @@ impl Place {
         std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    async fn run(self) -> Result<Gateway, NotStarted> {
-        self.write();
+    fn spawn(&self, more: &[&str]) -> Process {
         let mut command = Command::new(&self.binary);
         command.args(["--color", "never", "--log", self.config.log_filter(), "run", "--config"]);
-        command.arg(self.config_file());
+        command.arg(self.config_file()).args(more);
         command.env("NO_COLOR", "1").env("RUST_BACKTRACE", "1").current_dir(self.folder.path());
         for (name, value) in self.config.environment() {
             command.env(name, value);
@@ -356,7 +408,13 @@ impl Place {
         let log: Arc<Mutex<String>> = Arc::default();
         keep(child.stdout.take(), &log);
         keep(child.stderr.take(), &log);
-        let mut gateway = Gateway { place: self, process: Process { child, log } };
+        Process { child, log }
+    }
+
+    async fn run(self) -> Result<Gateway, NotStarted> {
+        self.write();
+        let process = self.spawn(&[]);
+        let mut gateway = Gateway { place: self, process };
         let begin = Instant::now();
         loop {
             if let Some(status) = gateway.process.child.try_wait().unwrap() {

@@ -130,7 +130,18 @@ impl RawUpstream {
     /// # Panics
     /// When no port can be had.
     pub async fn start(script: impl Fn(&Head) -> Answer + Send + Sync + 'static) -> Self {
-        Self::listen(None, Arc::new(script)).await
+        Self::listen(None, None, Arc::new(script)).await
+    }
+
+    /// Listens at an address, such as one where another upstream was stopped.
+    ///
+    /// # Panics
+    /// When the address cannot be had.
+    pub async fn start_at(
+        address: SocketAddr,
+        script: impl Fn(&Head) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(Some(address), None, Arc::new(script)).await
     }
 
     /// Listens with TLS.
@@ -141,7 +152,7 @@ impl RawUpstream {
         acceptor: TlsAcceptor,
         script: impl Fn(&Head) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        Self::listen(Some(acceptor), Arc::new(script)).await
+        Self::listen(None, Some(acceptor), Arc::new(script)).await
     }
 
     /// Listens and answers everything with 200 and `ok`.
@@ -149,8 +160,9 @@ impl RawUpstream {
         Self::start(|_| Answer::ok("ok")).await
     }
 
-    async fn listen(acceptor: Option<TlsAcceptor>, script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    async fn listen(at: Option<SocketAddr>, acceptor: Option<TlsAcceptor>, script: Script) -> Self {
+        let at = at.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let log: Arc<Mutex<Log>> = Arc::default();
         let shared = Arc::clone(&log);

@@ -143,6 +143,12 @@ impl Config {
         self
     }
 
+    /// How many apps there are so far.
+    #[must_use]
+    pub fn apps(&self) -> usize {
+        self.tables.get("app").and_then(Value::as_array).map_or(0, Vec::len)
+    }
+
     pub(super) fn listeners(&self) -> usize {
         self.tables.get("listen").and_then(Value::as_array).map_or(0, Vec::len)
     }
