@@ -109,3 +109,19 @@ fn every_metric_is_explained() {
     assert!(seen > 20, "the metrics were not found");
     none(&faults, "metrics that docs/reference/metrics.md does not explain");
 }
+
+#[test]
+fn the_tour_in_the_readme_is_the_tour() {
+    use doorward_demo::tour::{Scene, markdown, steps};
+    let (begin, end) = ("see tests/e2e/tour.rs -->\n", "<!-- /tour -->");
+    let tour = markdown(&steps(&Scene::usual("target/release/doorward")));
+    let file = top().join("README.md");
+    let readme = std::fs::read_to_string(&file).unwrap();
+    let (before, rest) = readme.split_once(begin).unwrap();
+    let (found, after) = rest.split_once(end).unwrap();
+    if std::env::var_os("DOORWARD_BLESS").is_some() {
+        std::fs::write(&file, format!("{before}{begin}\n{tour}{end}{after}")).unwrap();
+    } else {
+        assert!(found.trim() == tour.trim(), "README.md tells another tour: run this test with DOORWARD_BLESS=1");
+    }
+}
