@@ -1,0 +1,31 @@
+//! Traffic through the real binary, from every kind of client to every kind of app: what passes
+//! unharmed, what is refused and how, what an app is told, what is written down, and what happens
+//! to all of it while certificates, keys and processes are replaced.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "traffic/listen.rs"]
+mod listen;
+#[path = "traffic/tls.rs"]
+mod tls;
+#[path = "traffic/streams.rs"]
+mod streams;
+#[path = "traffic/bodies.rs"]
+mod bodies;
+#[path = "traffic/upstreams.rs"]
+mod upstreams;
+#[path = "traffic/limits.rs"]
+mod limits;
+#[path = "traffic/clients.rs"]
+mod clients;
+#[path = "traffic/told.rs"]
+mod told;
+#[path = "traffic/refusals.rs"]
+mod refusals;
+#[path = "traffic/records.rs"]
+mod records;
+#[path = "traffic/keys.rs"]
+mod keys;
+#[path = "traffic/drain.rs"]
+mod drain;
+#[path = "traffic/upgrade.rs"]
+mod upgrade;
