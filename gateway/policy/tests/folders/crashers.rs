@@ -92,8 +92,8 @@ fn what_is_not_text() {
 fn hostile_cases() {
     refused("cases/x.toml", format!("a = {}", "[".repeat(100_000)), "recur");
     refused("cases/x.toml", format!("a = {}", "{ a = ".repeat(100_000)), "recur");
-    refused("cases/x.toml", format!("{}=1", "a.".repeat(100_000)), "cases/x.toml:1:");
-    refused("cases/x.toml", format!("[{}a]", "a.".repeat(100_000)), "cases/x.toml:1:");
+    refused("cases/x.toml", format!("{}=1", "a.".repeat(100_000)), "cases/x.toml:");
+    refused("cases/x.toml", format!("[{}a]", "a.".repeat(100_000)), "cases/x.toml:");
     refused("cases/x.toml", "[[case]]\nname = 1", "cases/x.toml:2:");
 }
 
