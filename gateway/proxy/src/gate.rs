@@ -36,7 +36,7 @@ use tokio::io::AsyncReadExt;
 use crate::config::Limits;
 use crate::inflight::{Inflight, Protocol, Registration, Slot};
 use crate::pipeline::Door;
-use line::{Line, LineState};
+use line::{Line, LineState, discard_unsent};
 
 tokio::task_local! {
     static CONNECTION: Arc<Connection>;
@@ -208,7 +208,10 @@ impl HttpServerApp for Exchanges {
             (Protocol::WebSocket, Some(connection)) => {
                 let reason = slot.cause().map_or("ended", |c| c.code.title());
                 connection.line.say_goodbye(1008, reason);
-                let _ = tokio::time::timeout(farewell, &mut exchange).await;
+                // Who does not take the goodbye in time does not get what lies before it either.
+                if let (Err(_), Some(fd)) = (tokio::time::timeout(farewell, &mut exchange).await, fd) {
+                    discard_unsent(fd);
+                }
             }
             (Protocol::Grpc, _) => {
                 let _ = tokio::time::timeout(farewell, &mut exchange).await;
@@ -239,13 +242,6 @@ impl HttpServerApp for Exchanges {
     async fn http_cleanup(&self) {
         self.proxy.http_cleanup().await;
     }
-}
-
-/// Makes the close of a socket throw away what was not sent yet (`SO_LINGER` with 0 s), so that
-/// a download stops at what the client's own buffers hold.
-fn discard_unsent(fd: i32) {
-    let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
-    let _ = nix::sys::socket::setsockopt(fd, nix::sys::socket::sockopt::Linger, &linger);
 }
 
 /// How many connections there are, and from where.

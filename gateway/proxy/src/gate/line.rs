@@ -177,7 +177,13 @@ impl Line {
             match self.farewell {
                 Farewell::Waiting => {
                     let boundary = matches!(&self.out, Outgoing::Frames(f) if f.at_boundary());
-                    self.farewell = if boundary { Farewell::Writing(0) } else { Farewell::Over };
+                    self.farewell = if boundary {
+                        Farewell::Writing(0)
+                    } else {
+                        // Nothing honest can follow; what the kernel still holds is not for the client.
+                        discard_unsent(self.inner.id());
+                        Farewell::Over
+                    };
                 }
                 Farewell::Writing(done) => {
                     let left = self.state.farewell.get().and_then(|f| f.get(done..)).unwrap_or_default();
@@ -212,6 +218,14 @@ impl Line {
     }
 }
 
+/// Makes the close of a socket throw away what was not sent yet (`SO_LINGER` with 0 s), so that
+/// what comes after the end is what the client's own buffers hold. To be called by who knows that
+/// the descriptor is still the connection's.
+pub(super) fn discard_unsent(fd: i32) {
+    let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+    let _ = nix::sys::socket::setsockopt(fd, nix::sys::socket::sockopt::Linger, &linger);
+}
+
 fn over() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "ended by revocation")
 }
@@ -242,6 +256,9 @@ impl AsyncWrite for Line {
             }
             this.state.writer.register(cx.waker());
             if this.state.must_end() {
+                // The app was talking when the end came: whoever writes says goodbye, as nobody may
+                // be reading.
+                ready!(this.poll_farewell(cx));
                 return Poll::Ready(Err(over()));
             }
         }
@@ -395,7 +412,7 @@ mod tests {
     #[tokio::test]
     async fn a_websocket_gets_a_close_frame_after_the_frame_in_progress() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        for cut_mid_frame in [false, true] {
+        for (cut_mid_frame, writer_first) in [(false, false), (false, true), (true, false), (true, true)] {
             let (ours, mut client) = tokio::io::duplex(1 << 16);
             let state = Arc::new(LineState::default());
             let mut line = Line::new(Box::new(ours), Arc::clone(&state));
@@ -405,13 +422,16 @@ mod tests {
                 line.write_all(b"\x81\x05he").await.unwrap();
             }
             state.say_goodbye(1008, "access ended");
-            assert!(line.write_all(b"\x81\x01x").await.is_err(), "nothing of the app follows the goodbye");
             let reader = tokio::spawn(async move {
                 let mut all = Vec::new();
                 client.read_to_end(&mut all).await.unwrap();
                 all
             });
+            if writer_first {
+                assert!(line.write_all(b"\x81\x01x").await.is_err(), "nothing of the app follows");
+            }
             assert!(line.read_u8().await.is_err());
+            assert!(line.write_all(b"\x81\x01x").await.is_err(), "nothing of the app follows");
             drop(line);
             let all = reader.await.unwrap();
             let closed = all.ends_with(b"hi\x88\x0e\x03\xf0access ended");
