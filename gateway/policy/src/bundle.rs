@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cedar_policy::{Authorizer, Policy, PolicyId, PolicySet};
 use doorward_model::limits::{POLICY_SCENES_WEIGHT_MAX, POLICY_SLICES_WEIGHT_MAX};
+use doorward_model::principal::User;
 use doorward_model::{LifecycleStage, Principal, RouteFacts, UnixMillis};
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
@@ -200,8 +201,15 @@ impl Equivalent<SceneKey> for SceneRef<'_> {
 struct ByWeight;
 
 impl Weighter<SceneKey, Arc<Placed>> for ByWeight {
-    fn weight(&self, _: &SceneKey, placed: &Arc<Placed>) -> u64 {
-        placed.scene.weight()
+    fn weight(&self, key: &SceneKey, _: &Arc<Placed>) -> u64 {
+        let of = |user: &User| user.groups.len() + user.roles.len() + user.tags.len();
+        let holds = match &*key.principal {
+            Principal::User(user) => of(user),
+            Principal::ServiceAccount(account) => account.scopes.len(),
+            Principal::Agent(agent) => agent.scopes.len() + of(&agent.on_behalf_of),
+            Principal::Visitor(_) => 0,
+        };
+        (1 + holds + key.route.app_groups.len()) as u64
     }
 }
 

@@ -83,11 +83,6 @@ impl Scene {
         needed.retain(|n| !words.is_closed_list(n.type_name()));
         needed.into_iter().find(|n| self.entities.get(n).is_none())
     }
-
-    /// How much of the cache the scene takes: one for itself and one for each thing that it holds.
-    pub(crate) fn weight(&self) -> u64 {
-        (1 + self.principal_in.len() + self.resource_in.len()) as u64
-    }
 }
 
 /// The entities that a value names.
