@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use doorward_audit::event::GatewayStart;
-use doorward_audit::{Audit, AuditError, Event, Identity};
+use doorward_audit::{Actor, Audit, AuditError, Event, Identity};
 use doorward_context::Places;
 use doorward_identity::{ClientError, KeyClient, Verifier};
 use doorward_policy::{Known, LoadFailure, Policies};
@@ -127,6 +127,8 @@ pub fn run(config: Config, take_over: bool) -> Result<(), WireError> {
     })?;
     runtime.block_on(operator::start(&wired, ready.open_connections()))?;
     let _watching = reload::watch(&wired)?;
+    // A file may have changed between the first load and the watching.
+    reload::policies(&house, Actor::Gateway);
     let started = GatewayStart {
         revision: Some(house.policies.bundle().revision().to_string().into()),
         exceptions: wired.config.remarks.iter().map(|r| format!("{}: {}", r.at, r.message)).collect(),
@@ -156,7 +158,12 @@ fn open(config: Config) -> Result<(Arc<Wired>, Listeners), WireError> {
         Identity { node: config.gateway.node.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let (audit, report) = Audit::open(config.audit.clone(), identity, Arc::clone(&clock))?;
     for torn in &report.repaired {
-        tracing::warn!(segment = torn.segment, cut_bytes = torn.cut_bytes, aside = torn.aside, "a torn audit file was repaired");
+        tracing::warn!(
+            segment = torn.segment,
+            cut_bytes = torn.cut_bytes,
+            aside = torn.aside,
+            "a torn audit file was repaired"
+        );
     }
     let (revocations, report) = Revocations::open(&config.revocation, Arc::clone(&clock))?;
     tracing::info!(file = %report.file.display(), entries = report.entries, created = report.created, "revocations");
@@ -165,11 +172,8 @@ fn open(config: Config) -> Result<(Arc<Wired>, Listeners), WireError> {
         .map_err(|failure| WireError::Policies(Box::new(failure)))?;
     let signer = Signer::open(&config.gateway.data_dir.join("assertion.key"), &config.gateway.public_url)?;
     let verifier = Verifier::new(config.issuers.clone(), KeyClient::new()?);
-    let places = Places::new(
-        Arc::clone(&config.geoip.atlas),
-        config.network.named.clone(),
-        config.geoip.age_max,
-    );
+    let places =
+        Places::new(Arc::clone(&config.geoip.atlas), config.network.named.clone(), config.geoip.age_max);
     let mut listeners = Vec::new();
     for listen in &config.listen {
         let certificates = match listen.certificates.as_slice() {
@@ -231,11 +235,18 @@ fn ended(terminated: &Terminated) -> Ended {
 /// issuer or an app that does not answer holds nothing up for longer.
 async fn first_look(house: &House) {
     let keys = async {
-        while house.verifier.key_status((house.clock)()).iter().any(|k| k.fetched_at.is_none() && k.last_error.is_none()) {
+        while house
+            .verifier
+            .key_status((house.clock)())
+            .iter()
+            .any(|k| k.fetched_at.is_none() && k.last_error.is_none())
+        {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let _ = tokio::time::timeout(FIRST_LOOK_MAX, async { tokio::join!(keys, serve::resolve_upstreams(house)) }).await;
+    let _ =
+        tokio::time::timeout(FIRST_LOOK_MAX, async { tokio::join!(keys, serve::resolve_upstreams(house)) })
+            .await;
     for key in house.verifier.key_status((house.clock)()) {
         if key.keys == 0 {
             tracing::warn!(

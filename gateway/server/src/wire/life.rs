@@ -40,7 +40,11 @@ pub(super) async fn lead(wired: Arc<Wired>, stop: watch::Sender<Option<Stop>>, o
             Order::Drain => {
                 begin_drain(&wired.house, "signal").await;
                 let _ = stop.send(Some(Stop::Drain));
-                drained.set(Some(Box::pin(quiet(open.clone(), wired.house.limits.drain_max, Duration::ZERO))));
+                drained.set(Some(Box::pin(quiet(
+                    open.clone(),
+                    wired.house.limits.drain_max,
+                    Duration::ZERO,
+                ))));
             }
             Order::HandOver => {
                 begin_drain(&wired.house, "upgrade").await;

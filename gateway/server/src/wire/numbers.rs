@@ -61,12 +61,20 @@ pub(crate) struct Numbers {
 impl Numbers {
     /// Registers all of them.
     pub(crate) fn new(r: &mut Registry) -> Self {
-        fn gauge<M: prometheus_client::registry::Metric + Clone + Default>(r: &mut Registry, name: &str, help: &str) -> M {
+        fn gauge<M: prometheus_client::registry::Metric + Clone + Default>(
+            r: &mut Registry,
+            name: &str,
+            help: &str,
+        ) -> M {
             let metric = M::default();
             r.register(name, help, metric.clone());
             metric
         }
-        fn seconds<M: prometheus_client::registry::Metric + Clone + Default>(r: &mut Registry, name: &str, help: &str) -> M {
+        fn seconds<M: prometheus_client::registry::Metric + Clone + Default>(
+            r: &mut Registry,
+            name: &str,
+            help: &str,
+        ) -> M {
             let metric = M::default();
             r.register_with_unit(name, help, Unit::Seconds, metric.clone());
             metric
@@ -77,12 +85,20 @@ impl Numbers {
             upstreams: gauge(r, "doorward_upstream_instances", "Instances of an app by state"),
             store_writable: gauge(r, "doorward_revocation_store_writable", "1 when the last write succeeded"),
             store_entries: gauge(r, "doorward_revocation_entries", "Targets that are remembered"),
-            store_unsaved: gauge(r, "doorward_revocation_unsaved", "Changes in force that are not durable yet"),
+            store_unsaved: gauge(
+                r,
+                "doorward_revocation_unsaved",
+                "Changes in force that are not durable yet",
+            ),
             store_age: seconds(r, "doorward_revocation_staleness", "Age of what is known of revocations"),
             audit_state: gauge(r, "doorward_audit_state", "0 healthy, 1 failed, 2 closed"),
             audit_queued: gauge(r, "doorward_audit_queue_depth", "Events that wait to be written"),
             audit_dropped: gauge(r, "doorward_audit_events_dropped", "Events lost since the start"),
-            audit_written: gauge(r, "doorward_audit_events_written", "Events that are durable since the start"),
+            audit_written: gauge(
+                r,
+                "doorward_audit_events_written",
+                "Events that are durable since the start",
+            ),
             audit_disk_free: gauge(r, "doorward_audit_disk_free_bytes", "Free space where the log lies"),
             policy: gauge(r, "doorward_policy_in_force", "1 for the revision of the bundle in force"),
             policies: gauge(r, "doorward_policies", "Policies in force"),

@@ -24,8 +24,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Listens and serves, on the house runtime.
 pub(super) async fn start(wired: &Arc<Wired>, open: OpenConnections) -> Result<(), WireError> {
     let address = wired.config.operator.address;
-    let listener = listen(address)
-        .map_err(|cause| WireError::System { what: format!("the operator API cannot listen on {address}"), cause })?;
+    let listener = listen(address).map_err(|cause| WireError::System {
+        what: format!("the operator API cannot listen on {address}"),
+        cause,
+    })?;
     let router = doorward_console::router(ports(wired, open));
     // It ends with the process and not before: a drain needs health, metrics and the kill switch.
     tokio::spawn(doorward_console::serve(listener, router, std::future::pending()));
@@ -34,7 +36,8 @@ pub(super) async fn start(wired: &Arc<Wired>, open: OpenConnections) -> Result<(
 
 /// Two processes share the address while one takes over from the other.
 fn listen(address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
-    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+    let socket =
+        if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(true)?;
     socket.bind(address)?;
@@ -46,7 +49,9 @@ fn ports(wired: &Arc<Wired>, open: OpenConnections) -> Ports {
     let (for_token, for_metrics) = (Arc::clone(wired), Arc::clone(wired));
     let (for_reload, for_inflight, for_aftermath) = (Arc::clone(house), Arc::clone(house), Arc::clone(house));
     let (for_conditions, for_jwks) = (Arc::clone(house), Arc::clone(house));
-    let started_at = UnixMillis((house.clock)().0 - i64::try_from(wired.running.elapsed().as_millis()).unwrap_or(0));
+    let open_too = open.clone();
+    let started_at =
+        UnixMillis((house.clock)().0 - i64::try_from(wired.running.elapsed().as_millis()).unwrap_or(0));
     Ports {
         about: About {
             node: wired.config.gateway.node.clone(),
@@ -76,7 +81,7 @@ fn ports(wired: &Arc<Wired>, open: OpenConnections) -> Ports {
             let house = Arc::clone(&for_aftermath);
             Box::pin(async move { aftermath(&house, &target).await })
         }),
-        conditions: Arc::new(move || conditions(&for_conditions)),
+        conditions: Arc::new(move || conditions(&for_conditions, &open_too)),
         metrics: Arc::new(move || metrics(&for_metrics, &open)),
         jwks: Arc::new(move || for_jwks.signer.jwks().to_owned()),
     }
@@ -125,25 +130,44 @@ async fn aftermath(house: &House, target: &Target) -> Aftermath {
     Aftermath {
         remaining: u64::try_from(outcome.remaining).unwrap_or(u64::MAX),
         ended_at: over.then(|| (house.clock)()),
-        took_micros: over.then(|| {
-            u64::try_from(outcome.slowest.unwrap_or_default().as_micros()).unwrap_or(u64::MAX)
-        }),
+        took_micros: over
+            .then(|| u64::try_from(outcome.slowest.unwrap_or_default().as_micros()).unwrap_or(u64::MAX)),
     }
 }
 
-fn conditions(house: &House) -> Vec<Condition> {
+fn conditions(house: &House, open: &OpenConnections) -> Vec<Condition> {
     let now = (house.clock)();
-    let mut all = Vec::new();
+    let mut all = vec![if open.is_accepting() {
+        Condition {
+            name: "listeners",
+            state: ConditionState::Holds,
+            detail: "every address is listened on".to_owned(),
+        }
+    } else {
+        Condition {
+            name: "listeners",
+            state: ConditionState::Missing,
+            detail: "the gateway is starting".to_owned(),
+        }
+    }];
     for keys in house.verifier.key_status(now) {
         let state = match (keys.keys, keys.stale) {
             (0, _) => ConditionState::Missing,
             (_, true) => ConditionState::Degraded,
             (_, false) => ConditionState::Holds,
         };
-        all.push(Condition { name: "issuer_keys", state, detail: format!("{}: {} keys", keys.issuer, keys.keys) });
+        all.push(Condition {
+            name: "issuer_keys",
+            state,
+            detail: format!("{}: {} keys", keys.issuer, keys.keys),
+        });
     }
     for file in house.places.status(now) {
-        let state = if file.stale || file.refused.is_some() { ConditionState::Degraded } else { ConditionState::Holds };
+        let state = if file.stale || file.refused.is_some() {
+            ConditionState::Degraded
+        } else {
+            ConditionState::Holds
+        };
         let name = file.path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         let days = file.age.as_secs() / 86_400;
         all.push(Condition { name: "geoip", state, detail: format!("{name}: {days} days old") });

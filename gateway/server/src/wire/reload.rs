@@ -62,7 +62,8 @@ pub(super) fn watch(wired: &Arc<Wired>) -> Result<Watching, WireError> {
             changed: Box::new(move || certificates(&wired)),
         });
     }
-    watch::start(watched).map_err(|cause| WireError::System { what: "files cannot be watched".to_owned(), cause })
+    watch::start(watched)
+        .map_err(|cause| WireError::System { what: "files cannot be watched".to_owned(), cause })
 }
 
 /// Loads the policies again and records what came of it.
@@ -86,7 +87,11 @@ pub(super) fn policies(house: &House, actor: Actor) -> Outcome {
         Outcome::Rejected(failure) => {
             let in_force = house.policies.bundle().revision().to_string();
             let report = failure.plain();
-            tracing::error!(in_force, "the policies were rejected; the old ones stay in force\n{}", report.trim_end());
+            tracing::error!(
+                in_force,
+                "the policies were rejected; the old ones stay in force\n{}",
+                report.trim_end()
+            );
             let _ = house.audit.record(Event::PolicyRejected(Box::new(PolicyRejection {
                 actor,
                 in_force: Some(in_force.into()),
