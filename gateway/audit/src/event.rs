@@ -3,6 +3,7 @@
 //! The domain stands here; how an event is written stands in `wire` and the files beside it. The
 //! page `docs/reference/audit-events.md` is generated from the catalogue in `tests/catalogue.rs`.
 
+mod block;
 mod exchange;
 mod house;
 mod standing;
@@ -399,7 +400,7 @@ impl Event {
     }
 
     /// The event as one line of JSON, with its newline, as the log of this run of this node
-    /// would write it. For tests and tools; the log has its own path.
+    /// would write it.
     ///
     /// # Errors
     /// When it cannot be encoded.

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use doorward_model::{Compliance, LifecycleStage, Presence, Principal, User};
 
+use super::block::{DecisionOut, DeviceOut, EndingOut, PolicySet};
 use super::wire::{
-    Action, ActorOut, Authorization, AutonomousSystem, Class, DecisionOut, DeviceOut, EndingOut, Endpoint,
-    Head, Hex, HttpRequest, HttpResponse, Line, Location, Named, Policy, PolicySet, SessionOut, Severity,
-    Shown, Span, Status, Trace, Traffic, Url, UserOut,
+    Action, ActorOut, Authorization, AutonomousSystem, Class, Endpoint, Head, Hex, HttpRequest, HttpResponse,
+    Line, Location, Named, Policy, SessionOut, Severity, Shown, Span, Status, Trace, Traffic, Url, UserOut,
 };
 use crate::trail::{Ending, Method, Outcome, Ruling, Trail, cut};
 

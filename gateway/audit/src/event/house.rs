@@ -1,9 +1,10 @@
 //! What happens in the house: policies, databases, operators, the gateway, the log itself.
 
+use super::block::{BundleOut, GapOut, GatewayOut, GeoDatabase, GeoOut, LostOut, TornTailOut};
 use super::standing::{actor, source};
 use super::wire::{
-    Api, ApiResponse, BundleOut, Class, Endpoint, Entity, GapOut, GatewayOut, GeoDatabase, GeoOut, Head,
-    HttpRequest, HttpResponse, Iso, Line, LostOut, Named, Severity, Shown, Status, TornTailOut, Url,
+    Api, ApiResponse, Class, Endpoint, Entity, Head, HttpRequest, HttpResponse, Iso, Line, Named, Severity,
+    Shown, Status, Url,
 };
 use super::{
     Actor, Gap, GatewayDrain, GatewayStart, GatewayStop, GeoReload, OperatorCall, PolicyRejection,

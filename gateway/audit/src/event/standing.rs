@@ -5,12 +5,11 @@ use std::borrow::Cow;
 
 use doorward_model::{Target, UserId};
 
+use super::block::{DecisionOut, PolicySet, RevocationOut};
 use super::wire::{
-    Class, DecisionOut, Endpoint, Entity, Head, Iso, Line, Named, PolicySet, RevocationOut, Severity, Shown,
-    Status, UserOut,
+    ActorOut, Class, Endpoint, Entity, Head, Iso, Line, Named, Severity, Shown, Status, UserOut,
 };
 use super::{Actor, Revocation};
-use crate::event::wire::ActorOut;
 use crate::trail::cut;
 
 /// How much of a note or a name is recorded, in bytes.

@@ -68,7 +68,7 @@ fn what_is_lost_is_counted_to_the_number() {
 #[test]
 fn an_acknowledged_event_is_in_the_file() {
     let dir = tempfile::tempdir().unwrap();
-    let (audit, report) = open(small(dir.path()));
+    let (audit, report) = open(config(dir.path(), 64 << 20, 1000, 64 * 1024));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
     let tasks: Vec<_> = (0..64)
         .map(|i| {

@@ -1,0 +1,191 @@
+//! The product block: what OCSF has no place for, under `unmapped.doorward`. A change of its
+//! meaning needs a new [`LOG_VERSION`](super::LOG_VERSION).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use super::wire::{Iso, Shown};
+
+#[derive(Serialize)]
+pub(crate) struct Unmapped<'a> {
+    pub(crate) doorward: Block<'a>,
+}
+
+/// The product block.
+#[derive(Default, Serialize)]
+pub(crate) struct Block<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stage: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) route: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) decision: Option<DecisionOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) on_behalf_of: Option<Shown<&'a doorward_model::UserId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) device: Option<DeviceOut<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) networks: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) anonymizer: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) protocol: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) upstream: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ending: Option<EndingOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revocation: Option<RevocationOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bundle: Option<BundleOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) geoip: Option<GeoOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gateway: Option<GatewayOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gap: Option<GapOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) torn_tail: Option<TornTailOut<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct DecisionOut<'a> {
+    pub(crate) outcome: &'static str,
+    pub(crate) reason_code: &'a str,
+    pub(crate) determining: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) errors: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) latency_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policy_set: Option<PolicySet<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct PolicySet<'a> {
+    pub(crate) revision: &'a str,
+}
+
+#[derive(Serialize)]
+pub(crate) struct DeviceOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) managed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) compliance: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct EndingOut<'a> {
+    pub(crate) how: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revocation: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) after_us: Option<u64>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct RevocationOut<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) kind: &'static str,
+    pub(crate) target: String,
+    pub(crate) not_before: Iso,
+    pub(crate) version: u64,
+    pub(crate) disabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<&'a str>,
+    pub(crate) connections_closed: u64,
+    pub(crate) connections_by_protocol: BTreeMap<&'static str, u64>,
+    pub(crate) connections_remaining: u64,
+    pub(crate) received_at: Iso,
+    pub(crate) store_committed_at: Iso,
+    pub(crate) enforced_at: Iso,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_connection_closed_at: Option<Iso>,
+    pub(crate) time_to_enforce_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) time_to_revoke_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct BundleOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) in_force: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) previous: Option<&'a str>,
+    pub(crate) source: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policies: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cases: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mistakes: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mistakes_total: Option<usize>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct GeoOut<'a> {
+    pub(crate) databases: Vec<GeoDatabase<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kept_because: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct GeoDatabase<'a> {
+    pub(crate) name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) built_at: Option<Iso>,
+}
+
+#[derive(Default, Serialize)]
+pub(crate) struct GatewayOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revision: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exceptions: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) running: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cut_off: Option<u64>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct GapOut<'a> {
+    pub(crate) cause: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) first_sequence: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_sequence: Option<u64>,
+    pub(crate) lost: LostOut,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) segment: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct LostOut {
+    pub(crate) total: u64,
+    pub(crate) allowed: u64,
+    pub(crate) denied: u64,
+    pub(crate) ended: u64,
+    pub(crate) other: u64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct TornTailOut<'a> {
+    pub(crate) segment: &'a str,
+    pub(crate) kept_bytes: u64,
+    pub(crate) cut_bytes: u64,
+    pub(crate) aside: &'a str,
+}
