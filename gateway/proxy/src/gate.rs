@@ -248,15 +248,18 @@ impl HttpServerApp for Exchanges {
 pub(crate) struct Census {
     open: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
+    /// Addresses that are not listened on yet.
+    awaited: AtomicUsize,
     max: usize,
     per_address_max: usize,
 }
 
 impl Census {
-    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+    pub(crate) fn new(limits: &Limits, listeners: usize) -> Arc<Self> {
         Arc::new(Self {
             open: AtomicUsize::new(0),
             by_address: Mutex::default(),
+            awaited: AtomicUsize::new(listeners),
             max: limits.connections_max,
             per_address_max: limits.connections_per_address_max,
         })
@@ -265,6 +268,16 @@ impl Census {
     /// How many connections are open.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// One more address is listened on.
+    pub(crate) fn listens(&self) {
+        self.awaited.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether every address is listened on.
+    pub(crate) fn is_accepting(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed) == 0
     }
 
     fn enter(self: &Arc<Self>, from: Option<IpAddr>) -> Option<Counted> {

@@ -2,16 +2,21 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::server::configuration::{Opt, ServerConf};
-use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
+use pingora::server::{ListenFds, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora::services::Service;
 use tokio::sync::{Mutex, watch};
 
 use crate::config::Listen;
 use crate::gate::Census;
 use crate::listen::{self, Certificates};
 use crate::pipeline::House;
+
+/// How often a start looks whether an address is listened on.
+const LISTENING_LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// How the process is asked to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +68,51 @@ impl OpenConnections {
     pub fn count(&self) -> usize {
         self.0.open()
     }
+
+    /// Whether every address is listened on.
+    #[must_use]
+    pub fn is_accepting(&self) -> bool {
+        self.0.is_accepting()
+    }
+}
+
+/// A service that tells when it listens. Pingora sets up sockets on the service's own threads,
+/// after everything else of the process has begun.
+struct Announced<S> {
+    inner: S,
+    address: String,
+    census: Arc<Census>,
+}
+
+#[async_trait]
+impl<S: Service> Service for Announced<S> {
+    async fn start_service(
+        &mut self,
+        fds: Option<ListenFds>,
+        shutdown: ShutdownWatch,
+        listeners_per_fd: usize,
+    ) {
+        let (table, address, census) = (fds.clone(), self.address.clone(), Arc::clone(&self.census));
+        let told = async move {
+            while table.as_ref().is_some_and(|t| t.lock().get(&address).is_none()) {
+                tokio::time::sleep(LISTENING_LOOK_EVERY).await;
+            }
+            census.listens();
+        };
+        tokio::join!(self.inner.start_service(fds, shutdown, listeners_per_fd), told);
+    }
+
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.inner.threads()
+    }
+
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        self.inner.listen_addresses()
+    }
 }
 
 struct StopSignal(Mutex<watch::Receiver<Option<Stop>>>);
@@ -109,7 +159,7 @@ pub fn prepare(serve: Serve) -> Result<Ready, ServeError> {
     let opt = Opt { upgrade: serve.take_over, ..Opt::default() };
     let mut server = Server::new_with_opt_and_conf(Some(opt), conf);
     server.bootstrap();
-    let census = Census::new(&serve.house.limits);
+    let census = Census::new(&serve.house.limits, serve.listeners.len());
     for (address, certificates) in &serve.listeners {
         let service =
             listen::service(address, certificates.as_ref(), &serve.house, &census, &server.configuration)
@@ -117,7 +167,11 @@ pub fn prepare(serve: Serve) -> Result<Ready, ServeError> {
                     address: address.address.to_string(),
                     why: e.to_string(),
                 })?;
-        server.add_service(service);
+        server.add_service(Announced {
+            inner: service,
+            address: address.address.to_string(),
+            census: Arc::clone(&census),
+        });
     }
     Ok(Ready { server, stop: serve.stop, open: OpenConnections(census) })
 }
