@@ -3,29 +3,29 @@
 //! to all of it while certificates, keys and processes are replaced.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-#[path = "traffic/listen.rs"]
-mod listen;
-#[path = "traffic/tls.rs"]
-mod tls;
-#[path = "traffic/streams.rs"]
-mod streams;
 #[path = "traffic/bodies.rs"]
 mod bodies;
-#[path = "traffic/upstreams.rs"]
-mod upstreams;
-#[path = "traffic/limits.rs"]
-mod limits;
 #[path = "traffic/clients.rs"]
 mod clients;
-#[path = "traffic/told.rs"]
-mod told;
-#[path = "traffic/refusals.rs"]
-mod refusals;
-#[path = "traffic/records.rs"]
-mod records;
-#[path = "traffic/keys.rs"]
-mod keys;
 #[path = "traffic/drain.rs"]
 mod drain;
+#[path = "traffic/keys.rs"]
+mod keys;
+#[path = "traffic/limits.rs"]
+mod limits;
+#[path = "traffic/listen.rs"]
+mod listen;
+#[path = "traffic/records.rs"]
+mod records;
+#[path = "traffic/refusals.rs"]
+mod refusals;
+#[path = "traffic/streams.rs"]
+mod streams;
+#[path = "traffic/tls.rs"]
+mod tls;
+#[path = "traffic/told.rs"]
+mod told;
 #[path = "traffic/upgrade.rs"]
 mod upgrade;
+#[path = "traffic/upstreams.rs"]
+mod upstreams;

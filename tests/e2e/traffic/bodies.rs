@@ -171,8 +171,11 @@ async fn expect_100_continue_waits_for_the_door() {
     let (issuer, gateway) = Company::new(app.address()).await.start().await;
     let auth = bearer(&issuer.token("bob"));
     let expecting = |token: &str| {
-        let fields =
-            [("authorization", token.to_owned()), ("expect", "100-continue".into()), ("content-length", "10".into())];
+        let fields = [
+            ("authorization", token.to_owned()),
+            ("expect", "100-continue".into()),
+            ("content-length", "10".into()),
+        ];
         let fields: Vec<_> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
         request("POST", "build.test", "/upload", &fields, b"")
     };
@@ -203,7 +206,8 @@ async fn expect_100_continue_waits_for_the_door() {
 async fn a_refused_upload_is_not_taken_for_the_next_request() {
     let app = RawUpstream::ok().await;
     let (issuer, gateway) = Company::new(app.address()).await.start().await;
-    let smuggled = request("GET", "build.test", "/smuggled", &[("authorization", &bearer(&issuer.token("bob")))], b"");
+    let smuggled =
+        request("GET", "build.test", "/smuggled", &[("authorization", &bearer(&issuer.token("bob")))], b"");
     let alice = bearer(&issuer.token("alice"));
     let mut client = H1::connect(gateway.address()).await;
     client.send(request("POST", "build.test", "/upload", &[("authorization", &alice)], &smuggled)).await;

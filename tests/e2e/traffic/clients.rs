@@ -235,8 +235,18 @@ async fn countries_and_named_networks_reach_the_policies() {
         ("10.1.2.3", &alice, "payroll.test", Ok("ZZ")),
         ("2001:db8:100::1", &alice, "payroll.test", Ok("ZZ")),
         ("194.25.0.9", &alice, "payroll.test", Ok("DE")),
-        ("194.25.0.9", &abroad, "payroll.test", Err("Payroll may be used only from the country where you work.")),
-        ("194.25.0.9", &somewhere, "payroll.test", Err("Payroll may be used only from the country where you work.")),
+        (
+            "194.25.0.9",
+            &abroad,
+            "payroll.test",
+            Err("Payroll may be used only from the country where you work."),
+        ),
+        (
+            "194.25.0.9",
+            &somewhere,
+            "payroll.test",
+            Err("Payroll may be used only from the country where you work."),
+        ),
         ("194.25.134.1", &alice, "payroll.test", Err("Use the office network or the VPN.")),
         ("192.0.2.77", &alice, "payroll.test", Err("")),
     ] {

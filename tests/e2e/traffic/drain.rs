@@ -47,7 +47,11 @@ async fn a_download_comes_to_its_end_and_nothing_new_begins() {
     assert!(gateway.is_running(), "it waits for what runs");
     // The operator still reaches it: a revocation must bite to the very end.
     assert_eq!(gateway.api("GET", "/healthz", None).await.status, 200);
-    assert_eq!(idle.drain(Duration::from_secs(15)).await.1, Ending::Closed, "nobody waits for an idle connection");
+    assert_eq!(
+        idle.drain(Duration::from_secs(15)).await.1,
+        Ending::Closed,
+        "nobody waits for an idle connection"
+    );
 
     let mut reader = Reader::default();
     loop {
@@ -107,7 +111,8 @@ async fn a_second_signal_ends_at_once() {
     company.config.set("limits.drain_seconds_max", json!(600));
     let (issuer, mut gateway) = company.start().await;
     let auth = bearer(&issuer.token("bob"));
-    let mut ws = Ws::open(gateway.address(), "build.test", "/logs", &[("authorization", &auth)]).await.unwrap();
+    let mut ws =
+        Ws::open(gateway.address(), "build.test", "/logs", &[("authorization", &auth)]).await.unwrap();
     ws.until("line 1").await;
     gateway.signal(Signal::SIGTERM);
     gateway.wait_log("draining").await;

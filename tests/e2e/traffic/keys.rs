@@ -11,7 +11,9 @@ async fn a_new_key_is_taken_when_it_first_signs_and_the_old_one_goes_on() {
     let upstream = RawUpstream::ok().await;
     let (issuer, gateway) = Company::new(upstream.address()).await.start().await;
     let status = async |token: &str| {
-        h1::ask(gateway.address(), "GET", "build.test", "/", &[("authorization", &bearer(token))]).await.status()
+        h1::ask(gateway.address(), "GET", "build.test", "/", &[("authorization", &bearer(token))])
+            .await
+            .status()
     };
     let old = issuer.token("bob");
     assert_eq!(status(&old).await, 200);
@@ -48,7 +50,8 @@ async fn keys_that_nobody_has_cause_one_fetch_and_no_more() {
         assert_eq!((answer.status(), answer.json()["code"].as_str()), (401, Some("invalid_credential")));
     }
     assert_eq!(issuer.keys_fetched(), fetched + 1, "a stranger cannot make the gateway hammer the issuer");
-    let answer = h1::ask(gateway.address(), "GET", "build.test", "/", &[("authorization", &bearer(&good))]).await;
+    let answer =
+        h1::ask(gateway.address(), "GET", "build.test", "/", &[("authorization", &bearer(&good))]).await;
     assert_eq!(answer.status(), 200);
 }
 
@@ -57,7 +60,9 @@ async fn a_key_that_was_taken_back_signs_nothing_after_the_next_fetch() {
     let upstream = RawUpstream::ok().await;
     let (issuer, gateway) = Company::new(upstream.address()).await.start().await;
     let status = async |token: &str| {
-        h1::ask(gateway.address(), "GET", "build.test", "/", &[("authorization", &bearer(token))]).await.status()
+        h1::ask(gateway.address(), "GET", "build.test", "/", &[("authorization", &bearer(token))])
+            .await
+            .status()
     };
     let first = issuer.provider().signing_key().kid().to_owned();
     let old = issuer.token("bob");
@@ -93,7 +98,8 @@ async fn every_algorithm_that_is_pinned_verifies_and_no_other() {
         for (algorithm, key) in keys {
             let claims = issuer.claims_but("bob", &json!({})).to_string();
             let token = bearer(&key.sign(&key.header().to_string(), &claims));
-            let answer = h1::ask(gateway.address(), "GET", "build.test", "/", &[("authorization", &token)]).await;
+            let answer =
+                h1::ask(gateway.address(), "GET", "build.test", "/", &[("authorization", &token)]).await;
             let expected = if algorithms.contains(algorithm) { 200 } else { 401 };
             assert_eq!(answer.status(), expected, "{} {algorithm:?}: {}", issuer.id(), answer.text());
         }

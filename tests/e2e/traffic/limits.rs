@@ -34,9 +34,15 @@ async fn a_header_that_is_too_large_is_431() {
     let long = "v".repeat(40 * 1024);
     let long = [("authorization", auth.as_str()), ("x-long", long.as_str())];
     let target = format!("/{}", "p".repeat(9 * 1024));
-    for (what, target, fields) in [("many lines", "/", &many[..]), ("long", "/", &long), ("target", &target, &long[..1])] {
+    for (what, target, fields) in
+        [("many lines", "/", &many[..]), ("long", "/", &long), ("target", &target, &long[..1])]
+    {
         let answer = h1::ask(address, "GET", "build.test", target, fields).await;
-        assert_eq!((answer.status(), answer.json()["code"].as_str()), (431, Some("header_too_large")), "{what}");
+        assert_eq!(
+            (answer.status(), answer.json()["code"].as_str()),
+            (431, Some("header_too_large")),
+            "{what}"
+        );
         // HTTP/2 may refuse the stream before there is anybody to answer.
         let h2 = H2::connect(address).await;
         match h2.ask("GET", "build.test", target, fields, b"").await {
@@ -56,7 +62,8 @@ async fn a_header_that_is_too_large_is_431() {
     }
     assert!(upstream.requests().is_empty());
     // Up to the bound everything is fine.
-    let fits: Vec<(&str, &str)> = many[..90].iter().copied().chain([("authorization", auth.as_str())]).collect();
+    let fits: Vec<(&str, &str)> =
+        many[..90].iter().copied().chain([("authorization", auth.as_str())]).collect();
     assert_eq!(h1::ask(address, "GET", "build.test", "/", &fits).await.status(), 200);
 }
 
@@ -69,7 +76,11 @@ async fn who_says_nothing_or_too_slowly_is_closed() {
     let mut company = Company::new(upstream.address()).await;
     company.config.set("limits.header_seconds_max", json!(1)).listen_tls(&chain, &key);
     let (_issuer, gateway) = company.start().await;
-    for (what, first) in [("silence", ""), ("half a line", "GET / HT"), ("half a header", "GET / HTTP/1.1\r\nhost: build.test\r\n")] {
+    for (what, first) in [
+        ("silence", ""),
+        ("half a line", "GET / HT"),
+        ("half a header", "GET / HTTP/1.1\r\nhost: build.test\r\n"),
+    ] {
         let mut client = H1::connect(gateway.address()).await;
         client.send(first).await;
         let (seen, ending) = client.drain(QUIET).await;
@@ -81,7 +92,9 @@ async fn who_says_nothing_or_too_slowly_is_closed() {
     let dripped = within("a slow header to be cut off", async {
         drip.try_send("GET / HTTP/1.1\r\nhost: build.test\r\nx-slow: ").await;
         loop {
-            if !drip.try_send("a").await || drip.drain(Duration::from_millis(100)).await.1 != Ending::StillOpen {
+            if !drip.try_send("a").await
+                || drip.drain(Duration::from_millis(100)).await.1 != Ending::StillOpen
+            {
                 return;
             }
         }

@@ -95,13 +95,11 @@ async fn nothing_of_the_operators_is_on_a_clients_port() {
     let operator = bearer(gateway.token());
     for path in ["/healthz", "/readyz", "/metrics", "/.well-known/jwks.json", "/api/v1/status"] {
         // At an app's host the path is the app's; nobody else's answer comes.
-        let answer =
-            h1::ask(gateway.address(), "GET", "build.test", path, &[("authorization", &auth)]).await;
+        let answer = h1::ask(gateway.address(), "GET", "build.test", path, &[("authorization", &auth)]).await;
         assert_eq!((answer.status(), answer.text().as_str()), (200, "ok"), "{path}");
         let nowhere = gateway.operator().to_string();
         for host in ["unknown.test", &nowhere] {
-            let answer =
-                h1::ask(gateway.address(), "GET", host, path, &[("authorization", &operator)]).await;
+            let answer = h1::ask(gateway.address(), "GET", host, path, &[("authorization", &operator)]).await;
             assert_eq!((answer.status(), answer.json()["code"].as_str()), (404, Some("no_route")), "{path}");
         }
     }
@@ -116,10 +114,7 @@ async fn nothing_of_the_operators_is_on_a_clients_port() {
 async fn an_idle_connection_is_closed_in_its_time() {
     let upstream = RawUpstream::ok().await;
     let mut company = Company::new(upstream.address()).await;
-    company
-        .config
-        .set("limits.keepalive_seconds_max", json!(1))
-        .set("limits.h2_idle_seconds_max", json!(1));
+    company.config.set("limits.keepalive_seconds_max", json!(1)).set("limits.h2_idle_seconds_max", json!(1));
     let (issuer, gateway) = company.start().await;
     let auth = bearer(&issuer.token("bob"));
     let mut h1 = H1::connect(gateway.address()).await;

@@ -44,7 +44,14 @@ async fn an_allowance_and_a_denial_tell_who_what_where_and_why() {
     let (bob, alice) = (issuer.token("bob"), issuer.token("alice"));
     let ask = async |token: &str, path: &str| {
         let auth = bearer(token);
-        h1::ask(gateway.address(), "GET", "build.test", path, &[("authorization", &auth), ("user-agent", "curl/8")]).await
+        h1::ask(
+            gateway.address(),
+            "GET",
+            "build.test",
+            path,
+            &[("authorization", &auth), ("user-agent", "curl/8")],
+        )
+        .await
     };
     assert_eq!(ask(&bob, &format!("/allowed?{secret}")).await.status(), 200);
     let denial = ask(&alice, &format!("/denied?{secret}")).await;
@@ -90,7 +97,8 @@ async fn an_allowance_and_a_denial_tell_who_what_where_and_why() {
     for never in ["do-not-record-me", bob.as_str(), alice.as_str(), gateway.token()] {
         assert!(!all.contains(never), "`{never}` was recorded");
     }
-    let numbers: Vec<u64> = gateway.events().iter().filter_map(|e| e["metadata"]["sequence"].as_u64()).collect();
+    let numbers: Vec<u64> =
+        gateway.events().iter().filter_map(|e| e["metadata"]["sequence"].as_u64()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "a line missing would be seen");
     // The operator reads it with a command.
     let tail = gateway.command(&["audit", "tail", "--deny"]).await;
@@ -106,7 +114,8 @@ async fn a_stream_is_recorded_when_it_begins_and_when_it_ends() {
     let auth = bearer(&issuer.token("bob"));
     let open = async || {
         let fields = [("authorization", auth.as_str())];
-        let mut ws = Ws::open(gateway.address(), "build.test", "/logs?every_millis=0", &fields).await.unwrap();
+        let mut ws =
+            Ws::open(gateway.address(), "build.test", "/logs?every_millis=0", &fields).await.unwrap();
         ws.until("build log").await;
         ws
     };
@@ -140,7 +149,8 @@ async fn a_stream_is_recorded_when_it_begins_and_when_it_ends() {
 /// Trace id and span id of a `traceparent`, if it is one (W3C Trace Context §3.2).
 fn trace(value: &str) -> (String, String) {
     let parts: Vec<&str> = value.split('-').collect();
-    let hex = |text: &str, len| text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let hex =
+        |text: &str, len| text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     assert!(parts.len() == 4 && parts[0] == "00" && hex(parts[1], 32) && hex(parts[2], 16), "{value}");
     assert!(parts[1] != "0".repeat(32) && parts[2] != "0".repeat(16), "{value}");
     (parts[1].to_owned(), parts[2].to_owned())
@@ -213,8 +223,10 @@ async fn metrics_are_there_and_move() {
     }
     assert!(!text.contains("demo:bob") && !text.contains("127.0.0.1"), "no person and no address is a label");
 
-    let allowed = "doorward_authz_decisions_total{route=\"build/all\",decision=\"allow\",reason=\"permitted\"}";
-    let denied = "doorward_authz_decisions_total{route=\"build/all\",decision=\"deny\",reason=\"unauthenticated\"}";
+    let allowed =
+        "doorward_authz_decisions_total{route=\"build/all\",decision=\"allow\",reason=\"permitted\"}";
+    let denied =
+        "doorward_authz_decisions_total{route=\"build/all\",decision=\"deny\",reason=\"unauthenticated\"}";
     let served = "doorward_http_requests_total{route=\"build/all\",code_class=\"2xx\"}";
     for _ in 0..3 {
         assert_eq!(h1::ask(gateway.address(), "GET", "build.test", "/", &fields).await.status(), 200);

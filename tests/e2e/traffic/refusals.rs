@@ -11,18 +11,37 @@ use serde_json::json;
 async fn every_reader_gets_a_no_in_its_own_form() {
     let upstream = RawUpstream::ok().await;
     let (issuer, gateway) = Company::new(upstream.address()).await.start().await;
-    let (alice, weak) = (bearer(&issuer.token("alice")), bearer(&issuer.token_but("bob", &json!({"amr": ["pwd"]}))));
+    let (alice, weak) =
+        (bearer(&issuer.token("alice")), bearer(&issuer.token_but("bob", &json!({"amr": ["pwd"]}))));
     let expired = bearer(&issuer.token_but("bob", &json!({"iat": 1_600_000_000, "exp": 1_600_000_600})));
     let h2 = H2::connect(gateway.address()).await;
     // Who asks, for what, how: status, code, gRPC status, and what a person reads.
     let cases: &[(&str, &str, &str, &str, u16, &str, u16, &str)] = &[
         ("GET", "build.test", "/", "", 401, "unauthenticated", 16, "Please sign in"),
-        ("GET", "build.test", "/", "Bearer a.b.c", 401, "invalid_credential", 16, "Your sign-in is not valid"),
+        (
+            "GET",
+            "build.test",
+            "/",
+            "Bearer a.b.c",
+            401,
+            "invalid_credential",
+            16,
+            "Your sign-in is not valid",
+        ),
         ("GET", "build.test", "/", &expired, 401, "expired_credential", 16, "Your sign-in has expired"),
         ("GET", "build.test", "/", &alice, 403, "no_permit", 7, "You do not have access"),
         ("GET", "build.test", "/", &weak, 403, "policy_forbids", 7, "Sign in with a second factor."),
         ("GET", "nowhere.test", "/", &alice, 404, "no_route", 12, "There is nothing here"),
-        ("TRACE", "build.test", "/", &alice, 405, "method_not_allowed", 12, "This kind of request is not allowed"),
+        (
+            "TRACE",
+            "build.test",
+            "/",
+            &alice,
+            405,
+            "method_not_allowed",
+            12,
+            "This kind of request is not allowed",
+        ),
     ];
     for (method, host, path, auth, status, code, grpc_status, sentence) in cases {
         let own: Vec<(&str, &str)> = if auth.is_empty() { vec![] } else { vec![("authorization", auth)] };
@@ -51,9 +70,19 @@ async fn every_reader_gets_a_no_in_its_own_form() {
         for expected in [*sentence, &id, "<html", "</html>"] {
             assert!(page.text().contains(expected), "{code}: no `{expected}` in {}", page.text());
         }
-        for internal in ["127.0.0.1", "cedar", "guard.", "kid", "demo:", "panicked", "pingora", "alice", "bob"] {
-            assert!(!page.text().to_lowercase().contains(internal), "{code}: `{internal}` in {}", page.text());
-            assert!(!answer.text().to_lowercase().contains(internal), "{code}: `{internal}` in {}", answer.text());
+        for internal in
+            ["127.0.0.1", "cedar", "guard.", "kid", "demo:", "panicked", "pingora", "alice", "bob"]
+        {
+            assert!(
+                !page.text().to_lowercase().contains(internal),
+                "{code}: `{internal}` in {}",
+                page.text()
+            );
+            assert!(
+                !answer.text().to_lowercase().contains(internal),
+                "{code}: `{internal}` in {}",
+                answer.text()
+            );
         }
 
         let same = h2.ask(method, host, path, &with("application/json"), b"").await.unwrap();

@@ -142,8 +142,7 @@ async fn grpc_calls_of_every_kind_with_their_trailers() {
         assert_eq!(both.next().await, grpc::Next::Text("20".into()));
         assert_eq!(both.next().await, grpc::Next::Status(Some(0)));
         // Ours and theirs look alike: status in the head, no body.
-        let refused =
-            grpc::call(&h2, "build.test", "/doorward.demo.Build/Status", &[], "fix").await.unwrap();
+        let refused = grpc::call(&h2, "build.test", "/doorward.demo.Build/Status", &[], "fix").await.unwrap();
         assert_eq!((refused.http_status, refused.status, refused.texts.len()), (200, Some(16), 0));
     }
 }
@@ -163,7 +162,10 @@ async fn trailers_and_errors_of_a_grpc_app_arrive_as_sent() {
             .header("content-type", "application/grpc")
             .data(doorward_demo::apps::grpc::frame("half"))
             .reset(h2::Reason::INTERNAL_ERROR),
-        _ => h2_upstream::Answer::status(200).header("content-type", "application/grpc").await_body().trailers(&[("grpc-status", "0")]),
+        _ => h2_upstream::Answer::status(200)
+            .header("content-type", "application/grpc")
+            .await_body()
+            .trailers(&[("grpc-status", "0")]),
     })
     .await;
     let app = RawUpstream::ok().await;
@@ -189,6 +191,9 @@ async fn trailers_and_errors_of_a_grpc_app_arrive_as_sent() {
     let reply = stream.reply().await.unwrap();
     assert_eq!(reply.trailer("grpc-status").as_deref(), Some("0"));
     let last = upstream.requests().pop().unwrap();
-    assert_eq!((last.end, last.headers["te"].to_str().unwrap()), (h2_upstream::RequestEnd::Whole, "trailers"));
+    assert_eq!(
+        (last.end, last.headers["te"].to_str().unwrap()),
+        (h2_upstream::RequestEnd::Whole, "trailers")
+    );
     assert!(!last.headers.contains_key("authorization"));
 }

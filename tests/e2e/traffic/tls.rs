@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use doorward_demo::apps::{Pace, SampleApp};
 use doorward_tests::company::{Company, bearer, sample};
 use doorward_tests::gateway::Signal;
 use doorward_tests::h1::H1;
@@ -12,7 +13,6 @@ use doorward_tests::raw::RawUpstream;
 use doorward_tests::tls::{Authority, Hello};
 use doorward_tests::wire::{until, within};
 use doorward_tests::ws::{Next, Ws};
-use doorward_demo::apps::{Pace, SampleApp};
 use serde_json::json;
 
 /// Writes a pair and answers the table `[[listen.certificate]]`.

@@ -40,7 +40,9 @@ async fn the_assertion_names_its_app_lives_a_minute_and_verifies() {
     let (issuer, gateway) = company.start().await;
     let jwks = gateway.api("GET", "/.well-known/jwks.json", None).await;
     // Apps have no token of the operator's.
-    let open = h1::ask(gateway.operator(), "GET", &gateway.operator().to_string(), "/.well-known/jwks.json", &[]).await;
+    let open =
+        h1::ask(gateway.operator(), "GET", &gateway.operator().to_string(), "/.well-known/jwks.json", &[])
+            .await;
     assert_eq!((open.status(), open.text()), (200, jwks.text.clone()));
     let jwks: Value = serde_json::from_str(&jwks.text).unwrap();
     assert!(!jwks.to_string().contains("\"d\""), "only the public half");
@@ -48,7 +50,10 @@ async fn the_assertion_names_its_app_lives_a_minute_and_verifies() {
     let dana = bearer(&issuer.token("dana"));
     for (host, app) in [("build.test", "build"), ("other.test", "other"), ("wiki.test", "wiki")] {
         let now = wire::now().seconds();
-        assert_eq!(h1::ask(gateway.address(), "GET", host, "/", &[("authorization", &dana)]).await.status(), 200);
+        assert_eq!(
+            h1::ask(gateway.address(), "GET", host, "/", &[("authorization", &dana)]).await.status(),
+            200
+        );
         let seen = upstream.requests().pop().unwrap().head;
         let assertion = seen.value("x-doorward-assertion").unwrap();
         assert!(verifies(&assertion, &jwks), "{assertion}");
@@ -68,7 +73,8 @@ async fn the_assertion_names_its_app_lives_a_minute_and_verifies() {
     }
     // The key outlives a restart, so that apps need not fetch in a hurry.
     let gateway = gateway.restart(doorward_tests::gateway::Signal::SIGKILL).await;
-    let again: Value = serde_json::from_str(&gateway.api("GET", "/.well-known/jwks.json", None).await.text).unwrap();
+    let again: Value =
+        serde_json::from_str(&gateway.api("GET", "/.well-known/jwks.json", None).await.text).unwrap();
     assert_eq!(again, jwks);
 }
 
@@ -77,9 +83,11 @@ async fn an_app_is_told_who_asks_and_sees_no_credential() {
     let h1_app = RawUpstream::ok().await;
     let h2_app = H2Upstream::start(|_| h2_upstream::Answer::ok("ok")).await;
     let mut company = Company::new(h1_app.address()).await;
-    company
-        .engineering("h2", h2_app.address(), json!({"upstream": {"protocol": "h2"}}))
-        .engineering("passes", h1_app.address(), json!({"pass_token": true}));
+    company.engineering("h2", h2_app.address(), json!({"upstream": {"protocol": "h2"}})).engineering(
+        "passes",
+        h1_app.address(),
+        json!({"pass_token": true}),
+    );
     let (issuer, gateway) = company.start().await;
     let token = issuer.token_but("bob", &json!({"groups": ["eng-team", "a,b \"c\" é"]}));
     let auth = bearer(&token);
@@ -99,12 +107,15 @@ async fn an_app_is_told_who_asks_and_sees_no_credential() {
     let mut told: Vec<(String, Vec<(String, String)>)> = h1_app
         .requests()
         .iter()
-        .map(|r| (r.head.target(), r.head.fields().into_iter().map(|(n, v)| (n.to_ascii_lowercase(), v)).collect()))
+        .map(|r| {
+            (r.head.target(), r.head.fields().into_iter().map(|(n, v)| (n.to_ascii_lowercase(), v)).collect())
+        })
         .collect();
     told.extend(h2_app.requests().iter().map(|r| {
-        let fields = r.headers.iter().map(|(n, v)| {
-            (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned())
-        });
+        let fields = r
+            .headers
+            .iter()
+            .map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()));
         (r.uri.path_and_query().unwrap().to_string(), fields.collect())
     }));
     assert_eq!(told.len(), 4);
@@ -130,8 +141,10 @@ async fn an_app_is_told_who_asks_and_sees_no_credential() {
         assert!(fields.iter().all(|(_, v)| !v.contains("secret") && !v.contains(&token)));
     }
     // Every request has an id of its own, and the app's answer does not show it unless the app does.
-    let ids: BTreeSet<_> =
-        told.iter().map(|(_, f)| f.iter().find(|(n, _)| n == "x-doorward-request-id").unwrap().1.clone()).collect();
+    let ids: BTreeSet<_> = told
+        .iter()
+        .map(|(_, f)| f.iter().find(|(n, _)| n == "x-doorward-request-id").unwrap().1.clone())
+        .collect();
     assert_eq!(ids.len(), 4);
     // Where the configuration says so, the app sees the token.
     assert_eq!(h1::ask(gateway.address(), "GET", "passes.test", "/", &fields).await.status(), 200);
@@ -142,7 +155,8 @@ async fn an_app_is_told_who_asks_and_sees_no_credential() {
 async fn a_visitor_is_nobody_to_the_app() {
     let upstream = RawUpstream::ok().await;
     let (_issuer, gateway) = Company::new(upstream.address()).await.start().await;
-    let made_up = [("x-doorward-user", "demo:dana"), ("X_Doorward_Assertion", "x.y.z"), ("remote-user", "dana")];
+    let made_up =
+        [("x-doorward-user", "demo:dana"), ("X_Doorward_Assertion", "x.y.z"), ("remote-user", "dana")];
     let answer = h1::ask(gateway.address(), "GET", "wiki.test", "/welcome", &made_up).await;
     assert_eq!(answer.status(), 200, "{}", answer.text());
     let seen = upstream.requests().pop().unwrap().head;
@@ -167,7 +181,8 @@ async fn the_path_that_was_matched_is_the_path_that_is_sent_and_recorded() {
         ("/a/b/", "/a/b/"),
         ("/%c3%a9?q=%2e%2e/x", "/%C3%A9?q=%2e%2e/x"),
     ] {
-        let answer = h1::ask(gateway.address(), "GET", "build.test", asked, &[("authorization", &auth)]).await;
+        let answer =
+            h1::ask(gateway.address(), "GET", "build.test", asked, &[("authorization", &auth)]).await;
         let other = h2.get("build.test", asked, &[("authorization", &auth)]).await;
         assert_eq!(answer.status(), other.status, "{asked}: both protocols agree");
         if answer.status() != 200 {

@@ -35,7 +35,8 @@ async fn operator_of_the_new(gateway: &Gateway, after: i64) -> H1 {
 
 async fn revoke_on(client: &mut H1, gateway: &Gateway, user: &str) -> Value {
     let auth = bearer(gateway.token());
-    let body = json!({"target": {"kind": "user", "id": user}, "action": "revoke", "cause": "test"}).to_string();
+    let body =
+        json!({"target": {"kind": "user", "id": user}, "action": "revoke", "cause": "test"}).to_string();
     let fields = [("authorization", auth.as_str()), ("content-type", "application/json")];
     let host = gateway.operator().to_string();
     client.send(h1::request("POST", &host, "/api/v1/revocations", &fields, body.as_bytes())).await;
@@ -51,7 +52,8 @@ async fn a_hand_over_loses_no_request_and_revocations_reach_the_old_process() {
     company.config.set("limits.drain_seconds_max", json!(8));
     let (issuer, mut gateway) = company.start().await;
     let started_at = {
-        let status: Value = serde_json::from_str(&gateway.api("GET", "/api/v1/status", None).await.text).unwrap();
+        let status: Value =
+            serde_json::from_str(&gateway.api("GET", "/api/v1/status", None).await.text).unwrap();
         status["started_at"].as_i64().unwrap()
     };
     let open = async |person: &str| {
@@ -64,7 +66,11 @@ async fn a_hand_over_loses_no_request_and_revocations_reach_the_old_process() {
     let (mut bob, mut dana) = (open("bob").await, open("dana").await);
 
     // Somebody asks all the time, each time on a connection of its own.
-    let (done, good, bad) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), Arc::new(std::sync::Mutex::new(Vec::new())));
+    let (done, good, bad) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(std::sync::Mutex::new(Vec::new())),
+    );
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let auth = bearer(&issuer.token_of("asker"));
@@ -93,7 +99,10 @@ async fn a_hand_over_loses_no_request_and_revocations_reach_the_old_process() {
     let receipt = revoke_on(&mut operator, &gateway, "demo:bob").await;
     assert!(receipt["durable_at"].is_number(), "{receipt}");
     let ending = bob.ending().await;
-    assert!(matches!(ending, Next::Closed(1008, _)), "{ending:?}: revoked at the new process, run by the old one");
+    assert!(
+        matches!(ending, Next::Closed(1008, _)),
+        "{ending:?}: revoked at the new process, run by the old one"
+    );
     dana.until("line").await;
     assert!(gateway.is_running());
 
@@ -107,7 +116,12 @@ async fn a_hand_over_loses_no_request_and_revocations_reach_the_old_process() {
     }
     done.store(true, Ordering::SeqCst);
     while asking.join_next().await.is_some() {}
-    assert!(bad.lock().unwrap().is_empty(), "{:?} and {} good ones", bad.lock().unwrap(), good.load(Ordering::SeqCst));
+    assert!(
+        bad.lock().unwrap().is_empty(),
+        "{:?} and {} good ones",
+        bad.lock().unwrap(),
+        good.load(Ordering::SeqCst)
+    );
     assert!(good.load(Ordering::SeqCst) > 100);
 
     // What was revoked stays revoked at the new one.
@@ -119,7 +133,8 @@ async fn a_hand_over_loses_no_request_and_revocations_reach_the_old_process() {
 async fn ask(address: std::net::SocketAddr, auth: &str) -> Result<(), String> {
     let stream = tokio::net::TcpStream::connect(address).await.map_err(|e| format!("connect: {e}"))?;
     let mut client = H1::over(Box::new(stream));
-    let request = h1::request("GET", "build.test", "/", &[("authorization", auth), ("connection", "close")], b"");
+    let request =
+        h1::request("GET", "build.test", "/", &[("authorization", auth), ("connection", "close")], b"");
     if !client.try_send(request).await {
         return Err("the request could not be sent".to_owned());
     }

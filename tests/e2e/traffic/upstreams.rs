@@ -35,16 +35,15 @@ async fn tls_to_the_app_trusts_its_own_authority_and_name_only() {
     let h1_certificate = |a: &Authority, name: &str| a.certificate(&[name]).acceptor(&["http/1.1"]);
     let h2_certificate = |a: &Authority, name: &str| a.certificate(&[name]).acceptor(&["h2"]);
     let good = RawUpstream::start_tls(h1_certificate(&ours, "app.internal"), |_| Answer::ok("h1")).await;
-    let good_h2 = H2Upstream::start_tls(h2_certificate(&ours, "app.internal"), |_| {
-        h2_upstream::Answer::ok("h2")
-    })
-    .await;
-    let wrong_ca = RawUpstream::start_tls(h1_certificate(&theirs, "app.internal"), |_| Answer::ok("no")).await;
-    let wrong_name = RawUpstream::start_tls(h1_certificate(&ours, "other.internal"), |_| Answer::ok("no")).await;
-    let wrong_h2 = H2Upstream::start_tls(h2_certificate(&theirs, "app.internal"), |_| {
-        h2_upstream::Answer::ok("no")
-    })
-    .await;
+    let good_h2 =
+        H2Upstream::start_tls(h2_certificate(&ours, "app.internal"), |_| h2_upstream::Answer::ok("h2")).await;
+    let wrong_ca =
+        RawUpstream::start_tls(h1_certificate(&theirs, "app.internal"), |_| Answer::ok("no")).await;
+    let wrong_name =
+        RawUpstream::start_tls(h1_certificate(&ours, "other.internal"), |_| Answer::ok("no")).await;
+    let wrong_h2 =
+        H2Upstream::start_tls(h2_certificate(&theirs, "app.internal"), |_| h2_upstream::Answer::ok("no"))
+            .await;
     let plain = RawUpstream::ok().await;
     let mut company = Company::new(plain.address()).await;
     let tls = json!({"server_name": "app.internal", "ca_file": ca});
@@ -76,7 +75,11 @@ async fn tls_to_the_app_trusts_its_own_authority_and_name_only() {
     }
     for id in ["wrong-ca", "wrong-name", "wrong-h2", "no-tls", "system"] {
         let answer = h1::ask(gateway.address(), "GET", &format!("{id}.test"), "/", &fields).await;
-        assert_eq!((answer.status(), answer.json()["code"].as_str()), (502, Some("upstream_unavailable")), "{id}");
+        assert_eq!(
+            (answer.status(), answer.json()["code"].as_str()),
+            (502, Some("upstream_unavailable")),
+            "{id}"
+        );
         assert!(!answer.text().contains("ertificate"), "no internals: {}", answer.text());
     }
     assert!(wrong_ca.requests().is_empty() && wrong_name.requests().is_empty());
@@ -86,7 +89,8 @@ async fn tls_to_the_app_trusts_its_own_authority_and_name_only() {
 
 #[tokio::test]
 async fn a_dead_instance_is_passed_over_taken_out_and_taken_back() {
-    let (a, b) = (RawUpstream::start(|_| Answer::ok("a")).await, RawUpstream::start(|_| Answer::ok("b")).await);
+    let (a, b) =
+        (RawUpstream::start(|_| Answer::ok("a")).await, RawUpstream::start(|_| Answer::ok("b")).await);
     let b_address = b.address();
     let mut company = Company::new(a.address()).await;
     // A check that never comes: what saves a request is the second try.
@@ -173,9 +177,11 @@ async fn when_nobody_answers_the_client_is_told_in_its_own_words() {
     let alive = RawUpstream::ok().await;
     let mut company = Company::new(alive.address()).await;
     let addresses = json!([one.address().to_string(), two.address().to_string()]);
-    company
-        .engineering("dead", one.address(), json!({"upstream": {"addresses": addresses}}))
-        .engineering("dead-h2", one.address(), json!({"upstream": {"addresses": addresses, "protocol": "h2"}}));
+    company.engineering("dead", one.address(), json!({"upstream": {"addresses": addresses}})).engineering(
+        "dead-h2",
+        one.address(),
+        json!({"upstream": {"addresses": addresses, "protocol": "h2"}}),
+    );
     let (issuer, gateway) = company.start().await;
     let auth = bearer(&issuer.token("bob"));
     let fields = [("authorization", auth.as_str())];
@@ -185,7 +191,10 @@ async fn when_nobody_answers_the_client_is_told_in_its_own_words() {
     let answer = h1::ask(gateway.address(), "GET", "dead.test", "/", &html).await;
     assert_eq!(answer.status(), 502);
     assert!(answer.text().contains("The app is not available"), "{}", answer.text());
-    assert!(!answer.text().contains(&one.number().to_string()), "the address of the app is nobody's business");
+    assert!(
+        !answer.text().contains(&one.number().to_string()),
+        "the address of the app is nobody's business"
+    );
     let h2 = H2::connect(gateway.address()).await;
     let call = doorward_tests::grpc::call(&h2, "dead-h2.test", "/x.X/Y", &fields, "").await.unwrap();
     assert_eq!((call.http_status, call.status), (200, Some(14)));
