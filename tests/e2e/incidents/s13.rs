@@ -1,0 +1,188 @@
+//! S13, caches that confuse (CVE-2021-32701, CVE-2026-33496): what is remembered of a token is
+//! never more than the token says, for as long as it says it, under the keys and the rules of now;
+//! a decision is not remembered at all.
+
+use std::time::Duration;
+
+use doorward_tests::gateway::Signal;
+use doorward_tests::wire::now;
+use serde_json::json;
+
+use super::house::{BUILD, House, PAYROLL, WIKI};
+use super::talk::{Ask, BOTH};
+
+#[tokio::test]
+async fn s13_the_same_bytes_after_a_revocation() {
+    let house = House::open().await;
+    for (i, http) in BOTH.into_iter().enumerate() {
+        for (k, kind) in ["token", "session", "device", "user"].into_iter().enumerate() {
+            let name = format!("s13-{i}-{k}");
+            let claims = json!({"sub": name, "jti": format!("{name}-jti"), "sid": format!("{name}-sid"),
+                "device_id": format!("{name}-device")});
+            let token = house.issuer.token_but("bob", &claims);
+            let ask = Ask::get(WIKI, "/").token(&token);
+            let mut talk = house.talk(http);
+            for _ in 0..3 {
+                assert_eq!(talk.say(&ask).await.status, 200);
+            }
+            let id = match kind {
+                "token" => format!("demo:{name}-jti"),
+                "session" => format!("demo:{name}-sid"),
+                "device" => format!("{name}-device"),
+                _ => format!("demo:{name}"),
+            };
+            house.gateway.revoke(kind, &id).await;
+            let before = house.reached();
+            // On a connection of its own: the old one may be closed by the revocation.
+            let said = house.say(http, &ask).await;
+            assert_eq!(
+                (said.status, said.refusal(), house.reached()),
+                (401, Some("revoked"), before),
+                "{kind}"
+            );
+            house.recorded(&[(&said, "revoked")]).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn s13_the_same_bytes_after_their_time() {
+    let house = House::open().await;
+    for http in BOTH {
+        let exp = now().seconds() + 3;
+        let token = house.issuer.token_but("bob", &json!({"exp": exp}));
+        let ask = Ask::get(WIKI, "/").token(&token);
+        let mut talk = house.talk(http);
+        let (mut passed, mut said) = (0, talk.say(&ask).await);
+        while said.status == 200 {
+            passed += 1;
+            assert!(now().seconds() <= exp + 1, "a token lives on after its end");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            said = talk.say(&ask).await;
+        }
+        assert!(passed > 0 && now().seconds() >= exp, "{passed}: {said:?}");
+        house.recorded(&[(&said, "expired_credential")]).await;
+    }
+}
+
+#[tokio::test]
+async fn s13_what_one_token_may_another_of_the_same_person_may_not() {
+    let house = House::open().await;
+    let plain = house.issuer.token("bob");
+    let without_mfa = house.issuer.token_but("bob", &json!({"amr": ["pwd"]}));
+    let suspended = house.issuer.token_but("bob", &json!({"stage": "suspended"}));
+    let contractor = house.issuer.token_but("bob", &json!({"employment": "contractor"}));
+    let risky = house.issuer.token_but("bob", &json!({"risk": 99}));
+    for http in BOTH {
+        let mut talk = house.talk(http);
+        for _ in 0..3 {
+            assert_eq!(talk.say(&Ask::get(WIKI, "/").token(&plain)).await.status, 200);
+            for (token, code) in [
+                (&without_mfa, "policy_forbids"),
+                (&suspended, "policy_forbids"),
+                (&contractor, "no_permit"),
+                (&risky, "policy_forbids"),
+            ] {
+                let said = talk.say(&Ask::get(WIKI, "/").token(token)).await;
+                assert_eq!(said.refusal(), Some(code), "{said:?}");
+            }
+            // The same token at other doors is another question.
+            let said = talk.say(&Ask::get(PAYROLL, "/").token(&plain)).await;
+            assert_eq!(said.refusal(), Some("policy_forbids"));
+            let said = talk.say(&Ask::get(WIKI, "/admin").token(&plain)).await;
+            assert_eq!(said.refusal(), Some("policy_forbids"));
+            assert_eq!(talk.say(&Ask::get(BUILD, "/").token(&plain)).await.status, 200);
+            // One byte more or less is another token.
+            for bad in [format!("{plain}A"), plain[..plain.len() - 1].to_owned(), format!("{plain}=")] {
+                let said = talk.say(&Ask::get(WIKI, "/").token(&bad)).await;
+                assert_eq!(said.refusal(), Some("invalid_credential"));
+            }
+        }
+    }
+    assert_eq!(house.payroll.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn s13_no_decision_outlives_place_or_time() {
+    let house = House::with(|config| {
+        config.trust_local_proxy().set("network.named.corp", json!(["10.0.0.0/8"]));
+    })
+    .await;
+    let (bob, alice) = (house.issuer.token("bob"), house.issuer.token("alice"));
+    for http in BOTH {
+        let mut talk = house.talk(http);
+        for _ in 0..5 {
+            for (from, token, host, status) in [
+                ("10.0.0.1", &bob, WIKI, 200),
+                ("175.45.176.1", &bob, WIKI, 403),
+                ("10.0.0.1", &alice, PAYROLL, 200),
+                ("192.0.2.1", &alice, PAYROLL, 403),
+            ] {
+                let said = talk.say(&Ask::get(host, "/").token(token).field("x-forwarded-for", from)).await;
+                assert_eq!(said.status, status, "{from} {host}: {said:?}");
+            }
+        }
+        // A sign-in lasts twelve hours, whenever it was last asked for.
+        let end = now().seconds() + 3;
+        let token = house.issuer.token_but("bob", &json!({"auth_time": end - 12 * 3600}));
+        let ask = Ask::get(WIKI, "/").token(&token).field("x-forwarded-for", "10.0.0.1");
+        let (mut passed, mut said) = (0, talk.say(&ask).await);
+        while said.status == 200 {
+            passed += 1;
+            assert!(now().seconds() <= end + 2, "a sign-in lives on after its end");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            said = talk.say(&ask).await;
+        }
+        assert!(passed > 0, "{said:?}");
+        house.recorded(&[(&said, "policy_forbids")]).await;
+    }
+}
+
+#[tokio::test]
+async fn s13_nor_the_rules_and_the_issuer_of_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("policies");
+    let dir = folder.path().join("policies");
+    let copied = std::process::Command::new("cp").arg("-r").arg(&source).arg(&dir).status().unwrap();
+    assert!(copied.success());
+    let house = House::with(|config| {
+        config.set("policy.dir", json!(dir));
+    })
+    .await;
+    let ask = Ask::get(WIKI, "/").token(&house.issuer.token("bob"));
+    for http in BOTH {
+        assert_eq!(house.say(http, &ask).await.status, 200);
+    }
+    // Other rules: the very next question is asked of them.
+    let extra = dir.join("guardrails/extra.cedar");
+    let rule = "@id(\"extra.bob\")\n@title(\"Not Bob\")\n@owner(\"tests\")\n@severity(\"low\")\n\
+                @reason(\"Not you.\")\nforbid (principal == User::\"demo:bob\", action, resource);\n";
+    std::fs::write(&extra, rule).unwrap();
+    let reloaded = house.gateway.api("POST", "/api/v1/policies/reload", None).await;
+    assert!((200..300).contains(&reloaded.status), "{reloaded:?}");
+    for http in BOTH {
+        let said = house.say(http, &ask).await;
+        house.recorded(&[(&said, "policy_forbids")]).await;
+    }
+    std::fs::remove_file(&extra).unwrap();
+    let reloaded = house.gateway.api("POST", "/api/v1/policies/reload", None).await;
+    assert!((200..300).contains(&reloaded.status), "{reloaded:?}");
+    for http in BOTH {
+        assert_eq!(house.say(http, &ask).await.status, 200);
+    }
+    // Another audience, another name of the same issuer, another issuer: the token is none of theirs.
+    let House { gateway, issuer, wiki, payroll, build, grpc } = house;
+    let gateway = gateway
+        .restart_with(Signal::SIGKILL, |config| {
+            config.set("issuer.0.audiences", json!(["another"]));
+        })
+        .await;
+    let house = House { gateway, issuer, wiki, payroll, build, grpc };
+    for http in BOTH {
+        let said = house.say(http, &ask).await;
+        house.recorded(&[(&said, "invalid_credential")]).await;
+    }
+    let other = doorward_tests::issuer::Issuer::named("other").await;
+    let said = house.say(BOTH[0], &Ask::get(WIKI, "/").token(&other.token("bob"))).await;
+    house.recorded(&[(&said, "invalid_credential")]).await;
+}

@@ -1,0 +1,416 @@
+//! S17, a client that costs more than it pays (CVE-2026-105297, the HTTP/2 floods of 2019, rapid
+//! reset, CONTINUATION flood): memory stays bounded, and others are served meanwhile.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use doorward_tests::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE, header_block,
+};
+use doorward_tests::raw::{Answer, RawUpstream, Step};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::house::{House, WIKI};
+use super::talk::{Ask, BOTH, Http};
+
+/// By how much an attack may make the gateway grow, in KiB. Each would cost a gateway without
+/// bounds several times that.
+const GROWTH_KIB_MAX: u64 = 64 * 1024;
+/// How long an attack that nobody stops goes on.
+const ATTACK_SECONDS_MAX: u64 = 8;
+
+/// What a process holds in memory, in KiB.
+fn resident(house: &House) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", house.gateway.pid())).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// A connection on which bytes are sent for as long as the other side takes them.
+struct Flood {
+    stream: TcpStream,
+    sent: u64,
+    seen: Vec<u8>,
+    end: Instant,
+}
+
+impl Flood {
+    /// Over HTTP/2, with the settings that are given.
+    async fn http2(address: SocketAddr, settings: &[u8]) -> Self {
+        let mut flood = Self::plain(address).await;
+        flood.send(PREFACE).await;
+        flood.send(&Frame::new(SETTINGS, 0, 0, settings).encode()).await;
+        flood
+    }
+
+    async fn plain(address: SocketAddr) -> Self {
+        let stream = doorward_tests::wire::connect(address).await;
+        let end = Instant::now() + Duration::from_secs(ATTACK_SECONDS_MAX);
+        Self { stream, sent: 0, seen: Vec::new(), end }
+    }
+
+    /// Sends; false when the other side is gone or takes nothing more. What comes back is read and
+    /// its last part kept, so that the other side cannot say that it was not heard.
+    async fn send(&mut self, bytes: &[u8]) -> bool {
+        let mut left = bytes;
+        let mut piece = [0; 16 * 1024];
+        let (mut reader, mut writer) = self.stream.split();
+        while !left.is_empty() {
+            let step = async {
+                tokio::select! {
+                    biased;
+                    read = reader.read(&mut piece) => (Some(read), None),
+                    written = writer.write(left) => (None, Some(written)),
+                }
+            };
+            let remaining = self.end.saturating_duration_since(Instant::now());
+            match tokio::time::timeout(remaining, step).await {
+                Ok((Some(Ok(n)), _)) if n > 0 => {
+                    self.seen.extend_from_slice(&piece[..n]);
+                    if self.seen.len() > 1 << 20 {
+                        self.seen.drain(..1 << 19);
+                    }
+                }
+                Ok((_, Some(Ok(n)))) if n > 0 => {
+                    left = &left[n..];
+                    self.sent += n as u64;
+                }
+                Ok(_) | Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Sends without listening.
+    async fn send_deaf(&mut self, bytes: &[u8]) -> bool {
+        let remaining = self.end.saturating_duration_since(Instant::now());
+        let sent = tokio::time::timeout(remaining, self.stream.write_all(bytes)).await;
+        self.sent += bytes.len() as u64;
+        matches!(sent, Ok(Ok(())))
+    }
+
+    /// The other side said that this is too much.
+    fn was_ended(&self) -> bool {
+        let mut rest = self.seen.as_slice();
+        while rest.len() >= 9 {
+            let length = usize::from(rest[0]) << 16 | usize::from(rest[1]) << 8 | usize::from(rest[2]);
+            if rest[3] == GOAWAY {
+                return true;
+            }
+            rest = rest.get(9 + length..).unwrap_or_default();
+        }
+        false
+    }
+}
+
+/// Runs an attack on several connections at once while another client asks; says how much the
+/// gateway grew at the worst moment.
+async fn under<A, F>(house: &House, connections: usize, attack: A) -> u64
+where
+    A: Fn(SocketAddr) -> F,
+    F: Future<Output = Flood> + Send + 'static,
+{
+    let token = house.issuer.token("bob");
+    // Whatever the first requests need is there before.
+    for http in BOTH {
+        for _ in 0..20 {
+            assert_eq!(house.say(http, &Ask::get(WIKI, "/warm").token(&token)).await.status, 200);
+        }
+    }
+    let before = resident(house);
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..connections {
+        running.spawn(attack(house.gateway.address()));
+    }
+    let (mut worst, mut floods, mut served) = (before, Vec::new(), 0);
+    while floods.len() < connections {
+        tokio::select! {
+            flood = running.join_next() => floods.push(flood.unwrap().unwrap()),
+            () = tokio::time::sleep(Duration::from_millis(50)) => {}
+        }
+        worst = worst.max(resident(house));
+        let http = BOTH[served % 2];
+        let said = house.say(http, &Ask::get(WIKI, "/meanwhile").token(&token)).await;
+        assert_eq!((said.status, said.body.as_str()), (200, "ok"), "{http:?} under attack");
+        served += 1;
+    }
+    worst = worst.max(resident(house));
+    let sent: u64 = floods.iter().map(|f| f.sent).sum();
+    let ended = floods.iter().filter(|f| f.was_ended()).count();
+    eprintln!(
+        "{connections} connections sent {sent} bytes, {ended} were told to go; {served} others were served; \
+         the gateway went from {before} to {worst} KiB"
+    );
+    drop(floods);
+    for http in BOTH {
+        assert_eq!(house.say(http, &Ask::get(WIKI, "/after").token(&token)).await.status, 200);
+    }
+    worst - before
+}
+
+/// The fields of a request, as literals.
+fn request(path: &str, more: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let fields: [(&[u8], &[u8]); 4] =
+        [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", WIKI.as_bytes()), (b":path", path.as_bytes())];
+    header_block(&[&fields, more].concat())
+}
+
+#[tokio::test]
+async fn s17_a_header_of_one_byte_references() {
+    let house = House::open().await;
+    let growth = under(&house, 4, |address| async move {
+        let mut flood = Flood::http2(address, &[]).await;
+        // One entry of some 4000 bytes in the table (RFC 7541 §6.2.1), then one byte for each copy.
+        let mut first = request("/bomb", &[]);
+        first.extend([0x40, 1, b'x', 0x7f, 0x80 | (3900_usize - 127 & 0x7f) as u8, (3900_usize - 127 >> 7) as u8]);
+        first.extend(vec![b'a'; 3900]);
+        for i in 0..200_u32 {
+            let mut block = if i == 0 { first.clone() } else { request("/bomb", &[]) };
+            block.extend(vec![0xbe; 16_000 - block.len()]);
+            if !flood.send(&Frame::new(HEADERS, END_HEADERS | END_STREAM, 2 * i + 1, block).encode()).await {
+                break;
+            }
+        }
+        flood
+    })
+    .await;
+    assert!(growth < GROWTH_KIB_MAX, "{growth} KiB");
+    // 200 headers of 60 MB each would have been decoded; none became a request.
+    assert!(house.wiki.requests().iter().all(|r| r.head.target() != "/bomb"));
+}
+
+#[tokio::test]
+async fn s17_ten_thousand_streams_at_once() {
+    let wiki = RawUpstream::start(|head| match head.target().as_str() {
+        "/hang" => Answer::bytes("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n").then(Step::Hang),
+        _ => Answer::ok("ok"),
+    })
+    .await;
+    let house = House::before(wiki, |_| {}).await;
+    let bearer = format!("Bearer {}", house.issuer.token("bob"));
+    let growth = under(&house, 1, |address| {
+        let bearer = bearer.clone();
+        async move {
+            let mut flood = Flood::http2(address, &[]).await;
+            let block = request("/hang", &[(b"authorization", bearer.as_bytes())]);
+            for i in 0..10_000_u32 {
+                if !flood.send(&Frame::new(HEADERS, END_HEADERS | END_STREAM, 2 * i + 1, &*block).encode()).await {
+                    break;
+                }
+            }
+            flood
+        }
+    })
+    .await;
+    assert!(growth < GROWTH_KIB_MAX, "{growth} KiB");
+    let hanging = house.wiki.requests().iter().filter(|r| r.head.target() == "/hang").count();
+    assert!(hanging <= 100, "{hanging} streams of one connection ran at once");
+}
+
+#[tokio::test]
+async fn s17_rapid_reset() {
+    let house = House::open().await;
+    let bearer = format!("Bearer {}", house.issuer.token("bob"));
+    let growth = under(&house, 2, |address| {
+        let bearer = bearer.clone();
+        async move {
+            let mut flood = Flood::http2(address, &[]).await;
+            let block = request("/reset", &[(b"authorization", bearer.as_bytes())]);
+            for i in 0..20_000_u32 {
+                let stream = 2 * i + 1;
+                let open = Frame::new(HEADERS, END_HEADERS | END_STREAM, stream, &*block).encode();
+                let reset = Frame::new(RST_STREAM, 0, stream, [0, 0, 0, 8]).encode();
+                if !flood.send(&[open, reset].concat()).await {
+                    break;
+                }
+            }
+            flood
+        }
+    })
+    .await;
+    assert!(growth < GROWTH_KIB_MAX, "{growth} KiB");
+    let reached = house.wiki.requests().iter().filter(|r| r.head.target() == "/reset").count();
+    assert!(reached < 5_000, "{reached} of 40,000 requests were worked on: the connection was not ended");
+}
+
+#[tokio::test]
+async fn s17_continuation_without_end() {
+    let house = House::open().await;
+    let growth = under(&house, 4, |address| async move {
+        let mut flood = Flood::http2(address, &[]).await;
+        let mut open = flood.send(&Frame::new(HEADERS, END_STREAM, 1, request("/cont", &[])).encode()).await;
+        let more = header_block(&[(b"x", &[b'a'; 16_000])]);
+        let frame = Frame::new(CONTINUATION, 0, 1, more).encode();
+        for _ in 0..20_000 {
+            if !open {
+                break;
+            }
+            open = flood.send(&frame).await;
+        }
+        // Empty ones cost nothing to send.
+        let empty = Frame::new(CONTINUATION, 0, 1, []).encode().repeat(1000);
+        while open && flood.sent < 400 << 20 {
+            open = flood.send(&empty).await;
+        }
+        flood
+    })
+    .await;
+    assert!(growth < GROWTH_KIB_MAX, "{growth} KiB");
+    assert!(house.wiki.requests().iter().all(|r| r.head.target() != "/cont"));
+}
+
+#[tokio::test]
+async fn s17_a_client_that_does_not_read() {
+    // 100 MiB in all, of which the gateway may hold only what its buffers do.
+    const EACH: usize = 1 << 20;
+    let wiki = RawUpstream::start(|head| match head.target().as_str() {
+        "/large" => Answer::bytes(format!("HTTP/1.1 200 OK\r\ncontent-length: {EACH}\r\n\r\n")).send(vec![b'a'; EACH]),
+        _ => Answer::ok("ok"),
+    })
+    .await;
+    let house = House::before(wiki, |_| {}).await;
+    let bearer = format!("Bearer {}", house.issuer.token("bob"));
+    let growth = under(&house, 1, |address| {
+        let bearer = bearer.clone();
+        async move {
+            // SETTINGS_INITIAL_WINDOW_SIZE 1: each stream may send one byte.
+            let mut flood = Flood::http2(address, &[0, 4, 0, 0, 0, 1]).await;
+            let block = request("/large", &[(b"authorization", bearer.as_bytes())]);
+            for i in 0..100_u32 {
+                flood.send(&Frame::new(HEADERS, END_HEADERS | END_STREAM, 2 * i + 1, &*block).encode()).await;
+            }
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            flood
+        }
+    })
+    .await;
+    assert!(growth < GROWTH_KIB_MAX, "{growth} KiB");
+    assert_eq!(house.wiki.requests().iter().filter(|r| r.head.target() == "/large").count(), 100);
+}
+
+#[tokio::test]
+async fn s17_floods_of_small_frames() {
+    let house = House::open().await;
+    for (name, frame) in [
+        ("settings", Frame::new(SETTINGS, 0, 0, [0, 4, 0, 1, 0, 0])),
+        ("empty settings", Frame::new(SETTINGS, 0, 0, [])),
+        ("pings", Frame::new(PING, 0, 0, [0; 8])),
+        ("windows", Frame::new(WINDOW_UPDATE, 0, 0, [0, 0, 0, 1])),
+        ("priorities", Frame::new(2, 0, 1, [0, 0, 0, 0, 1])),
+        ("unknown frames", Frame::new(99, 0, 0, [0; 32])),
+    ] {
+        let many = frame.encode().repeat(500);
+        // One who listens to the answers, and one who does not.
+        for deaf in [false, true] {
+            let growth = under(&house, 2, |address| {
+                let many = many.clone();
+                async move {
+                    let mut flood = Flood::http2(address, &[]).await;
+                    flood.end = Instant::now() + Duration::from_secs(2);
+                    for _ in 0..1000 {
+                        let taken = if deaf { flood.send_deaf(&many).await } else { flood.send(&many).await };
+                        if !taken {
+                            break;
+                        }
+                    }
+                    flood
+                }
+            })
+            .await;
+            assert!(growth < GROWTH_KIB_MAX, "{name}, deaf {deaf}: {growth} KiB");
+        }
+    }
+}
+
+#[tokio::test]
+async fn s17_a_body_of_empty_frames() {
+    let house = House::open().await;
+    let bearer = format!("Bearer {}", house.issuer.token("bob"));
+    let growth = under(&house, 2, |address| {
+        let bearer = bearer.clone();
+        async move {
+            let mut flood = Flood::http2(address, &[]).await;
+            flood.end = Instant::now() + Duration::from_secs(3);
+            let block = request("/empty", &[(b"authorization", bearer.as_bytes())]);
+            let mut open = flood.send(&Frame::new(HEADERS, END_HEADERS, 1, block).encode()).await;
+            let many = Frame::new(DATA, 0, 1, []).encode().repeat(1000);
+            while open && flood.sent < 64 << 20 {
+                open = flood.send(&many).await;
+            }
+            flood
+        }
+    })
+    .await;
+    assert!(growth < GROWTH_KIB_MAX, "{growth} KiB");
+}
+
+#[tokio::test]
+async fn s17_headers_without_end_over_http1() {
+    let house = House::open().await;
+    let growth = under(&house, 128, |address| async move {
+        let mut flood = Flood::plain(address).await;
+        flood.end = Instant::now() + Duration::from_secs(4);
+        let mut open = flood.send(format!("GET /h HTTP/1.1\r\nhost: {WIKI}\r\n").as_bytes()).await;
+        let line = [b"x-a: ".as_slice(), &[b'a'; 1000], b"\r\n"].concat();
+        while open && flood.sent < 1 << 20 {
+            open = flood.send(&line).await;
+        }
+        // A megabyte each, and then nothing.
+        let mut rest = [0; 4096];
+        let wait = flood.end.saturating_duration_since(Instant::now());
+        let _ = tokio::time::timeout(wait, flood.stream.read(&mut rest)).await;
+        flood
+    })
+    .await;
+    assert!(growth < GROWTH_KIB_MAX, "{growth} KiB");
+    assert!(house.wiki.requests().iter().all(|r| r.head.target() != "/h"));
+}
+
+#[tokio::test]
+async fn s17_a_header_that_is_too_large_is_told_so() {
+    let house = House::open().await;
+    let token = house.issuer.token("bob");
+    let mut refused = Vec::new();
+    for http in BOTH {
+        // Below the bound of the library, above ours: many lines, or many bytes.
+        let mut many = Ask::get(WIKI, "/").token(&token);
+        for i in 0..120 {
+            many = many.field(format!("x-{i}"), "a");
+        }
+        let mut large = Ask::get(WIKI, "/").token(&token);
+        for i in 0..20 {
+            large = large.field(format!("x-{i}"), vec![b'a'; 1800]);
+        }
+        let long = Ask::get(WIKI, format!("/{}", "a".repeat(9000))).token(&token);
+        for ask in [many, large, long] {
+            let said = house.say(http, &ask).await;
+            assert_eq!(said.status, 431, "{http:?}: {said:?}");
+            // Over HTTP/2 the library may answer before a request exists.
+            if said.refusal().is_some() || http == Http::One {
+                refused.push(said);
+            }
+        }
+    }
+    assert_eq!(house.reached(), 0);
+    house.recorded(&refused.iter().map(|s| (s, "header_too_large")).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test]
+async fn s17_the_bounds_are_said_in_the_settings() {
+    let house = House::open().await;
+    let mut frames = Frames::connect(house.gateway.address()).await;
+    let settings = loop {
+        let frame = frames.next().await.unwrap();
+        if frame.kind == SETTINGS && frame.flags & END_STREAM == 0 {
+            break frame.payload;
+        }
+    };
+    let said = |id: u8| {
+        settings.chunks(6).find(|s| s[..2] == [0, id]).map(|s| u32::from_be_bytes(s[2..6].try_into().unwrap()))
+    };
+    assert_eq!(said(3), Some(100), "SETTINGS_MAX_CONCURRENT_STREAMS");
+    assert_eq!(said(6), Some(32 * 1024), "SETTINGS_MAX_HEADER_LIST_SIZE");
+    assert_eq!(said(8).unwrap_or(0), 0, "SETTINGS_ENABLE_CONNECT_PROTOCOL");
+}

@@ -1,0 +1,219 @@
+//! S22, a control plane that lets itself be told who asks (CVE-2025-49825): the operator API has an
+//! address of its own and answers nobody without its token, whatever else they show.
+
+use doorward_tests::h1::{H1, Response, request};
+use doorward_tests::h2::H2;
+use serde_json::json;
+
+use super::house::{House, WIKI};
+use super::talk::{Ask, BOTH};
+
+/// Everything that the API can do, and what it cannot.
+const CALLS: &[(&str, &str)] = &[
+    ("GET", "/api/v1/revocations"),
+    ("POST", "/api/v1/revocations"),
+    ("GET", "/api/v1/inflight"),
+    ("GET", "/api/v1/status"),
+    ("GET", "/api/v1/policies"),
+    ("POST", "/api/v1/policies/reload"),
+    ("DELETE", "/api/v1/revocations"),
+    ("PUT", "/api/v1/policies"),
+    ("OPTIONS", "/api/v1/status"),
+    ("HEAD", "/api/v1/status"),
+    ("TRACE", "/api/v1/status"),
+    ("GET", "/api/v1"),
+    ("GET", "/api/v1/"),
+    ("GET", "/api/v1/nothing"),
+    ("GET", "/api"),
+    ("GET", "/"),
+    ("GET", "/debug/pprof/"),
+    ("GET", "/healthz/../api/v1/status"),
+    ("GET", "/healthz/%2e%2e/api/v1/status"),
+    ("GET", "//api/v1/status"),
+    ("GET", "/API/v1/status"),
+    ("GET", "/api/v1/status/"),
+    ("GET", "/api/v1/status;x"),
+    ("GET", "/api/v1/status?token=x"),
+    ("GET", "/healthz/api/v1/status"),
+    ("GET", "/metrics/../api/v1/status"),
+];
+
+const REVOKE_BOB: &str = r#"{"target":{"kind":"user","id":"demo:bob"},"action":"disable","cause":"attack"}"#;
+
+async fn call(house: &House, method: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+    let host = house.gateway.operator().to_string();
+    let mut client = H1::connect(house.gateway.operator()).await;
+    let body = if method == "POST" { REVOKE_BOB.as_bytes() } else { b"" };
+    let fields = [&[("connection", "close"), ("content-type", "application/json")], fields].concat();
+    client.send(request(method, &host, path, &fields, body)).await;
+    client.response(method).await
+}
+
+#[tokio::test]
+async fn s22_without_the_token_nothing_answers() {
+    let house = House::open().await;
+    let token = house.gateway.token().to_owned();
+    let dana = house.issuer.token("dana");
+    let own = format!("Bearer {token}");
+    let basic = format!("Basic {}", doorward_demo::provider::encode(format!("operator:{token}")));
+    let shown: Vec<Vec<(&str, String)>> = vec![
+        vec![],
+        vec![("authorization", "Bearer".into())],
+        vec![("authorization", "Bearer ".into())],
+        vec![("authorization", String::new())],
+        vec![("authorization", format!("Bearer {}", &token[..token.len() - 1]))],
+        vec![("authorization", format!("Bearer {token}x"))],
+        vec![("authorization", format!("Bearer {}", token.to_uppercase()))],
+        vec![("authorization", format!("Bearer  {token}"))],
+        vec![("authorization", format!("Bearer {token}, Bearer {token}"))],
+        vec![("authorization", format!("Bearer \"{token}\""))],
+        vec![("authorization", format!("Token {token}"))],
+        vec![("authorization", basic)],
+        vec![("authorization", token.clone())],
+        vec![("authorization", own.clone()), ("authorization", own.clone())],
+        vec![("authorization", "Bearer x".into()), ("authorization", own.clone())],
+        // A user's token, an admin's even.
+        vec![("authorization", format!("Bearer {dana}"))],
+        // Where a token may stand elsewhere.
+        vec![("cookie", format!("token={token}"))],
+        vec![("x-api-key", token.clone())],
+        vec![("proxy-authorization", own.clone())],
+        vec![("x-doorward-token", token.clone())],
+        // Somebody else's word for who asks.
+        vec![("x-doorward-user", "demo:dana".into()), ("x-doorward-groups", "platform-team".into())],
+        vec![("x-doorward-assertion", dana.clone())],
+        vec![("x-forwarded-user", "operator".into()), ("x-forwarded-for", "127.0.0.1".into())],
+        vec![("x-remote-user", "operator".into()), ("remote-user", "operator".into())],
+        vec![("x-auth-request-user", "operator".into()), ("x-auth-request-email", "operator@corp.test".into())],
+        vec![("forwarded", "for=127.0.0.1;by=operator".into()), ("x-real-ip", "127.0.0.1".into())],
+        vec![("impersonate-user", "operator".into()), ("x-original-url", "/healthz".into())],
+        vec![("x-forwarded-client-cert", "Subject=\"CN=operator\"".into())],
+        vec![("origin", "http://localhost".into()), ("sec-fetch-site", "same-origin".into())],
+    ];
+    for (method, path) in CALLS {
+        for fields in &shown {
+            let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            let answer = call(&house, method, path, &fields).await;
+            // Not even whether a path exists.
+            assert_eq!(answer.status(), 401, "{method} {path} with {fields:?}: {answer:?}");
+            assert!(answer.head.values("access-control-allow-origin").is_empty(), "{answer:?}");
+            assert!(!answer.text().contains(&token), "{answer:?}");
+        }
+    }
+    // Nothing happened.
+    for http in BOTH {
+        let said = house.say(http, &Ask::get(WIKI, "/").token(&house.issuer.token("bob"))).await;
+        assert_eq!(said.status, 200, "{said:?}");
+    }
+    let listed = house.gateway.api("GET", "/api/v1/revocations", None).await;
+    assert_eq!(listed.status, 200, "{listed:?}");
+    assert!(!listed.text.contains("demo:bob"), "{listed:?}");
+    // It was seen: one event a second tells of all of them.
+    let refused = house
+        .gateway
+        .events()
+        .into_iter()
+        .filter(|e| e["api"]["operation"] == "operator.refused" && e["http_response"]["code"] == 401)
+        .count();
+    assert!(refused > 0, "no event tells of calls without the token");
+}
+
+#[tokio::test]
+async fn s22_the_token_opens_only_what_is_there() {
+    let house = House::open().await;
+    let own = format!("Bearer {}", house.gateway.token());
+    for (method, path) in CALLS.iter().filter(|(m, _)| *m != "POST") {
+        let answer = call(&house, method, path, &[("authorization", &own)]).await;
+        let known = matches!(
+            (*method, path.split('?').next().unwrap()),
+            ("GET" | "HEAD", "/api/v1/revocations" | "/api/v1/inflight" | "/api/v1/status" | "/api/v1/policies")
+        );
+        assert_eq!(answer.status() == 200, known, "{method} {path}: {answer:?}");
+        assert!(known || matches!(answer.status(), 400..=499), "{method} {path}: {answer:?}");
+    }
+    // The same over HTTP/2, if it is spoken there at all: the rules are those of the request.
+    let events = house.gateway.events();
+    assert!(events.iter().all(|e| e["actor"]["user"]["name"] != "demo:dana"));
+}
+
+#[tokio::test]
+async fn s22_a_page_of_another_site_cannot_use_a_browser() {
+    let house = House::open().await;
+    let own = format!("Bearer {}", house.gateway.token());
+    // A name that an attacker owns and points here (DNS rebinding).
+    for host in ["evil.test", "operator.evil.test", "localhost.evil.test", "127.0.0.1.evil.test", "wiki.test", ""] {
+        for path in ["/api/v1/status", "/metrics", "/readyz"] {
+            let mut client = H1::connect(house.gateway.operator()).await;
+            client.send(request("GET", host, path, &[("authorization", &own), ("connection", "close")], b"")).await;
+            let answer = client.response("GET").await;
+            assert!((400..500).contains(&answer.status()), "{host:?} {path}: {answer:?}");
+            assert!(!answer.text().contains("doorward_"), "{host:?} {path}");
+        }
+    }
+    let preflight = [
+        ("origin", "http://evil.test"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization"),
+    ];
+    let answer = call(&house, "OPTIONS", "/api/v1/revocations", &preflight).await;
+    assert!(answer.head.fields().iter().all(|(n, _)| !n.to_ascii_lowercase().starts_with("access-control")));
+}
+
+#[tokio::test]
+async fn s22_a_user_is_no_operator_and_an_operator_no_user() {
+    let house = House::open().await;
+    // The operator's token opens nothing at the clients' door.
+    let mut refused = Vec::new();
+    for http in BOTH {
+        let said = house.say(http, &Ask::get(WIKI, "/").token(house.gateway.token())).await;
+        refused.push((said, "invalid_credential"));
+        // Nor does a client reach the operator's paths through it, with any name.
+        for host in [house.gateway.operator().to_string(), "localhost".into()] {
+            let ask = Ask::get(&host, "/api/v1/revocations").method("POST").body(REVOKE_BOB);
+            refused.push((house.say(http, &ask.token(house.gateway.token())).await, "no_route"));
+        }
+    }
+    house.recorded(&refused.iter().map(|(said, code)| (said, *code)).collect::<Vec<_>>()).await;
+    // An app that forwards to the operator's address has no token to show: the gateway takes it off.
+    let operator = house.gateway.operator();
+    let House { gateway, issuer, wiki, payroll, build, grpc } = house;
+    let gateway = gateway
+        .restart_with(doorward_tests::gateway::Signal::SIGKILL, |config| {
+            config.set("app.0.upstream.addresses", json!([operator.to_string()]));
+        })
+        .await;
+    let house = House { gateway, issuer, wiki, payroll, build, grpc };
+    for http in BOTH {
+        for path in ["/api/v1/status", "/api/v1/revocations"] {
+            let said = house.say(http, &Ask::get(WIKI, path).token(&house.issuer.token("bob"))).await;
+            assert!(matches!(said.status, 401 | 421), "{said:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn s22_over_http2_the_rules_are_the_same() {
+    let house = House::open().await;
+    // The operator's listener may speak HTTP/1.1 alone; then there is nothing to ask.
+    let stream = doorward_tests::wire::connect(house.gateway.operator()).await;
+    let shaken = tokio::time::timeout(std::time::Duration::from_secs(3), async {
+        let (sender, connection) = h2::client::handshake(stream).await.ok()?;
+        tokio::spawn(connection);
+        let mut sender = sender.ready().await.ok()?;
+        let request = http::Request::get(format!("http://{}/api/v1/status", house.gateway.operator())).body(()).ok()?;
+        let (response, _) = sender.send_request(request, true).ok()?;
+        response.await.ok()
+    })
+    .await;
+    if let Ok(Some(response)) = shaken {
+        assert_eq!(response.status(), 401);
+        let h2 = H2::connect(house.gateway.operator()).await;
+        for (method, path) in CALLS {
+            let host = house.gateway.operator().to_string();
+            let reply = h2.ask(method, &host, path, &[("x-doorward-user", "operator")], b"").await.unwrap();
+            assert_eq!(reply.status, 401, "{method} {path}");
+        }
+    }
+    let said = house.gateway.api("GET", "/api/v1/status", None).await;
+    assert_eq!(said.status, 200);
+}
