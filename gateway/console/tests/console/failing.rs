@@ -83,6 +83,14 @@ fn without_the_store_a_revocation_is_in_force_and_the_answer_says_that_it_is_not
         assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("grants_refused")));
         assert_eq!(gateway.get("/api/v1/status").await.json()["revocations"]["writable"], false);
         assert_eq!(gateway.get("/api/v1/revocations").await.status, 503);
+        let missing = async || gateway.call("GET", "/readyz", &[], "").await.json()["missing"].clone();
+        for _ in 0..300 {
+            if missing().await != json!([]) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!(missing().await, json!(["revocations"]), "what is known grows stale");
 
         std::fs::rename(&away, &file).unwrap();
         for _ in 0..200 {
