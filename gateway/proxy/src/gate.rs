@@ -33,7 +33,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncReadExt;
 
-use crate::config::Limits;
+use crate::config::{Limits, Listen};
 use crate::inflight::{Inflight, Protocol, Registration, Slot};
 use crate::pipeline::Door;
 use line::{Line, LineState, discard_unsent};
@@ -98,6 +98,8 @@ pub(crate) struct Exchanges {
     inflight: Arc<Inflight>,
     clock: Clock,
     limits: Limits,
+    h1: bool,
+    h2: bool,
     server_options: HttpServerOptions,
 }
 
@@ -107,12 +109,13 @@ impl Exchanges {
         inflight: Arc<Inflight>,
         clock: Clock,
         limits: Limits,
-        h2c: bool,
+        listen: &Listen,
     ) -> Self {
         let mut server_options = HttpServerOptions::default();
-        server_options.h2c = h2c;
+        server_options.h2c = listen.h2 && listen.certificates.is_empty();
         server_options.h2_idle_timeout = Some(limits.h2_idle_max);
-        Self { proxy: Arc::new(proxy), inflight, clock, limits, server_options }
+        let (h1, h2) = (listen.h1, listen.h2);
+        Self { proxy: Arc::new(proxy), inflight, clock, limits, h1, h2, server_options }
     }
 
     fn running(&self, session: ServerSession) -> (ServerSession, Arc<Running>) {
@@ -166,6 +169,11 @@ impl HttpServerApp for Exchanges {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let h2 = session.is_http2();
+        // A client without ALPN, or on a plain listener, may begin with what is not spoken here.
+        if !(if h2 { self.h2 } else { self.h1 }) {
+            tracing::debug!(h2, "a protocol that the listener does not speak");
+            return None;
+        }
         let fd = session.stream().map(|s| s.id());
         let (session, running) = self.running(session);
         let slot = Arc::clone(&running.slot);

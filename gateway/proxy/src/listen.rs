@@ -210,14 +210,13 @@ pub(crate) fn service(
     census: &Arc<Census>,
     conf: &Arc<ServerConf>,
 ) -> pingora::Result<Service<Connections>> {
-    let plain = certificates.is_none();
     let proxy = http_proxy(conf, Door(Arc::clone(house)));
     let exchanges = Exchanges::new(
         proxy,
         Arc::clone(&house.inflight),
         Arc::clone(&house.clock),
         house.limits.clone(),
-        plain && listen.h2,
+        listen,
     );
     let proxies = listen.proxy_protocol.then(|| Arc::clone(&house.proxies));
     let app = Connections::new(exchanges, Arc::clone(census), house.limits.header_max, proxies.clone());

@@ -124,7 +124,8 @@ impl Door {
         }
         let end = written.body.is_empty();
         session.write_response_header(Box::new(written.head), end).await?;
-        if !end {
+        // A stream of HTTP/2 ends with a body, an empty one too; else it would end with a reset.
+        if !end || session.as_downstream().is_http2() {
             session.write_response_body(Some(Bytes::from(written.body)), true).await?;
         }
         Ok(())
@@ -159,7 +160,10 @@ impl ProxyHttp for Door {
             running.headers_arrived();
         }
         let limits = &self.0.limits;
-        session.set_keepalive(Some(limits.keepalive_max.as_secs()));
+        // What HTTP/1.0 and `Connection: close` want was read from the header already.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(limits.keepalive_max.as_secs()));
+        }
         session.set_read_timeout(Some(limits.body_idle_max));
         session.set_write_timeout(Some(limits.body_idle_max));
         session.set_total_drain_timeout(Some(Duration::from_secs(limits::REFUSED_BODY_SECONDS_MAX)));

@@ -15,6 +15,8 @@ use crate::gate::Census;
 use crate::listen::{self, Certificates};
 use crate::pipeline::House;
 
+/// How much longer than a drain may take Pingora waits before it ends by itself.
+const DRAIN_MARGIN_SECONDS: u64 = 30;
 /// How often a start looks whether an address is listened on.
 const LISTENING_LOOK_EVERY: Duration = Duration::from_millis(2);
 
@@ -148,7 +150,9 @@ pub fn prepare(serve: Serve) -> Result<Ready, ServeError> {
         // Faster, and it keeps a WebSocket from being lost after its 101: see
         // docs/decisions/0002-no-work-stealing.md.
         work_stealing: false,
-        grace_period_seconds: Some(serve.house.limits.drain_max.as_secs()),
+        // The bound on a drain is kept by whoever says `Stop`, who also writes the last events down;
+        // this one is for the case that nobody does.
+        grace_period_seconds: Some(serve.house.limits.drain_max.as_secs() + DRAIN_MARGIN_SECONDS),
         graceful_shutdown_timeout_seconds: Some(1),
         upgrade_sock: serve.handover_socket.display().to_string(),
         // A first attempt and the retries of `fail_to_connect`, and one for a pooled connection

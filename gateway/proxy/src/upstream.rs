@@ -170,6 +170,11 @@ impl Upstreams {
         }
     }
 
+    /// Whether HTTP/2 is spoken to them.
+    pub(crate) const fn speaks_h2(&self) -> bool {
+        self.config.h2
+    }
+
     /// How many instances are well, and how many there are.
     pub(crate) fn health(&self) -> (usize, usize) {
         let all = self.balancer.backends().get_backend();

@@ -80,6 +80,9 @@ impl Session for GrpcCall {
     }
 
     async fn write_response_header(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
+        // Pingora does not tell here that nothing follows. A status in the head is the last word,
+        // and clients take it for one only when the head ends the stream ("Trailers-Only").
+        let end = end || head.headers.contains_key("grpc-status");
         self.inner.write_response_header(head, end)
     }
 

@@ -7,6 +7,7 @@ use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use crate::answer::Reader;
 use crate::headers::{self, Told};
 use crate::pipeline::House;
 use crate::pipeline::authorize::Permit;
@@ -59,7 +60,13 @@ pub(crate) fn prepare(
         traceparent: &story.traceparent(),
         pass_token: permit.app().pass_token,
     };
-    headers::prepare(request, &told).map_err(|refusal| internal(&refusal.detail))
+    headers::prepare(request, &told).map_err(|refusal| internal(&refusal.detail))?;
+    // `TE` is hop by hop, so Pingora took the client's away. Servers of gRPC ask for it, to be sure
+    // that trailers pass (gRPC over HTTP/2, "Requests").
+    if permit.upstream().speaks_h2() && Reader::of(request) == Reader::Grpc {
+        request.insert_header(http::header::TE, "trailers")?;
+    }
+    Ok(())
 }
 
 fn internal(why: &str) -> Box<Error> {
