@@ -85,7 +85,6 @@ async fn the_proxy_protocol_tells_the_client_on_plain_and_tls_listeners() {
         (proxied([203, 0, 113, 7]), "203.0.113.7"),
         (proxied_v6("2001:db8::7"), "2001:db8::7"),
         (proxied_v6("::ffff:203.0.113.8"), "203.0.113.8"),
-        (local(), "127.0.0.1"),
     ] {
         let mut client = H1::over(Box::new(begun(proxy, plain, &header).await));
         for _ in 0..2 {
@@ -110,6 +109,15 @@ async fn the_proxy_protocol_tells_the_client_on_plain_and_tls_listeners() {
             assert_eq!(seen_as(), seen, "{protocol}");
         }
     }
+
+    // A proxy that speaks for itself is a trusted proxy that names no client: nothing is guessed.
+    let mut client = H1::over(Box::new(begun(proxy, plain, &local()).await));
+    let answer = client.ask("GET", "build.test", "/", &fields).await;
+    assert_eq!((answer.status(), answer.json()["code"].as_str()), (400, Some("client_address")));
+    let mut client = H1::over(Box::new(begun(proxy, plain, &local()).await));
+    let named = [fields[0], ("x-forwarded-for", "203.0.113.9")];
+    assert_eq!(client.ask("GET", "build.test", "/", &named).await.status(), 200);
+    assert_eq!(seen_as(), "203.0.113.9");
 
     // Whoever is no trusted proxy, and whoever says nothing or something else, is closed.
     let count = upstream.requests().len();
@@ -219,7 +227,7 @@ async fn countries_and_named_networks_reach_the_policies() {
     company
         .config
         .trust_local_proxy()
-        .set("network.named", json!({"corp": ["10.0.0.0/8", "2001:db8:100::/40"], "vpn": ["194.25.0.0/24"]}));
+        .set("network.named", json!({"corp": ["10.0.0.0/8", "fd00:100::/32"], "vpn": ["194.25.0.0/24"]}));
     let (issuer, gateway) = company.start().await;
     let (alice, bob) = (issuer.token("alice"), issuer.token("bob"));
     let abroad = issuer.token_but("alice", &json!({"country": "FR"}));
@@ -233,7 +241,7 @@ async fn countries_and_named_networks_reach_the_policies() {
         ("175.45.176.1", &bob, "build.test", Err("Access from this country is not allowed.")),
         // Payroll: the office, or the VPN in the country where the person works.
         ("10.1.2.3", &alice, "payroll.test", Ok("ZZ")),
-        ("2001:db8:100::1", &alice, "payroll.test", Ok("ZZ")),
+        ("fd00:100::1", &alice, "payroll.test", Ok("ZZ")),
         ("194.25.0.9", &alice, "payroll.test", Ok("DE")),
         (
             "194.25.0.9",

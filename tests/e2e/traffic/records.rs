@@ -200,6 +200,17 @@ async fn metrics_are_there_and_move() {
     let (issuer, gateway) = Company::new(app).await.start().await;
     let auth = bearer(&issuer.token("bob"));
     let fields = [("authorization", auth.as_str())];
+    let allowed =
+        "doorward_authz_decisions_total{route=\"build/all\",decision=\"allow\",reason=\"permitted\"}";
+    let denied =
+        "doorward_authz_decisions_total{route=\"build/all\",decision=\"deny\",reason=\"unauthenticated\"}";
+    let served = "doorward_http_requests_total{route=\"build/all\",code_class=\"2xx\"}";
+    for _ in 0..3 {
+        assert_eq!(h1::ask(gateway.address(), "GET", "build.test", "/", &fields).await.status(), 200);
+    }
+    assert_eq!(h1::ask(gateway.address(), "GET", "build.test", "/", &[]).await.status(), 401);
+    moved(&gateway, &[(allowed, 3.0), (denied, 1.0), (served, 3.0)]).await;
+
     let text = gateway.api("GET", "/metrics", None).await.text;
     assert!(text.ends_with("# EOF\n"), "OpenMetrics ends so");
     for name in [
@@ -222,17 +233,6 @@ async fn metrics_are_there_and_move() {
         assert!(text.contains(name), "no `{name}` in\n{text}");
     }
     assert!(!text.contains("demo:bob") && !text.contains("127.0.0.1"), "no person and no address is a label");
-
-    let allowed =
-        "doorward_authz_decisions_total{route=\"build/all\",decision=\"allow\",reason=\"permitted\"}";
-    let denied =
-        "doorward_authz_decisions_total{route=\"build/all\",decision=\"deny\",reason=\"unauthenticated\"}";
-    let served = "doorward_http_requests_total{route=\"build/all\",code_class=\"2xx\"}";
-    for _ in 0..3 {
-        assert_eq!(h1::ask(gateway.address(), "GET", "build.test", "/", &fields).await.status(), 200);
-    }
-    assert_eq!(h1::ask(gateway.address(), "GET", "build.test", "/", &[]).await.status(), 401);
-    moved(&gateway, &[(allowed, 3.0), (denied, 1.0), (served, 3.0)]).await;
 
     let mut ws = Ws::open(gateway.address(), "build.test", "/logs", &fields).await.unwrap();
     ws.until("line 1").await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use doorward_demo::apps::{Pace, SampleApp};
 use doorward_tests::company::{Company, bearer, sample};
+use doorward_tests::frames::{END_STREAM, Frame, Frames, HEADERS, ordinary};
 use doorward_tests::gateway::Gateway;
 use doorward_tests::grpc::{self, Call};
 use doorward_tests::h1::{H1, Piece, request};
@@ -144,6 +145,23 @@ async fn grpc_calls_of_every_kind_with_their_trailers() {
         // Ours and theirs look alike: status in the head, no body.
         let refused = grpc::call(&h2, "build.test", "/doorward.demo.Build/Status", &[], "fix").await.unwrap();
         assert_eq!((refused.http_status, refused.status, refused.texts.len()), (200, Some(16), 0));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_call_is_a_head_that_ends_the_stream() {
+    let s = start().await;
+    let mut frames = Frames::connect(s.gateway.address()).await;
+    let mut request = ordinary("POST", "build.test", "/doorward.demo.Build/Status");
+    request.extend([(&b"content-type"[..], &b"application/grpc"[..]), (b"te", b"trailers")]);
+    frames.send(&Frame::headers(1, false, &request)).await;
+    loop {
+        let frame = frames.next().await.unwrap();
+        if frame.kind == HEADERS && frame.stream == 1 {
+            // gRPC over HTTP/2: "Trailers-Only". A client takes a status for one only here.
+            assert_eq!(frame.flags & END_STREAM, END_STREAM, "{frame:?}");
+            return;
+        }
     }
 }
 

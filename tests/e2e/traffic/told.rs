@@ -60,7 +60,7 @@ async fn the_assertion_names_its_app_lives_a_minute_and_verifies() {
         assert_eq!(part(&assertion, 0)["alg"], "ES256");
         let claims = part(&assertion, 1);
         assert_eq!((&claims["aud"], &claims["iss"]), (&json!(app), &json!("http://gateway.test")));
-        assert_eq!((&claims["sub"], &claims["kind"]), (&json!("demo:dana"), &json!("user")));
+        assert_eq!((&claims["sub"], &claims["kind"]), (&json!("demo:dana"), &json!("User")));
         assert_eq!(claims["email"], "dana@demo.example");
         let set = |v: &Value| v.as_array().unwrap().iter().map(|g| g.as_str().unwrap().to_owned()).collect();
         let groups: BTreeSet<String> = set(&claims["groups"]);
