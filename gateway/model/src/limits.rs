@@ -27,6 +27,8 @@ pub const H2_RESET_STREAMS_MAX: usize = 20;
 pub const H2_SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// How long the rest of a refused request is read, so that the connection can be used again.
 pub const REFUSED_BODY_SECONDS_MAX: u64 = 5;
+/// What is read ahead from each connection of a client, in bytes.
+pub const CONNECTION_READ_BUFFER_BYTES: usize = 8 * 1024;
 /// The most connections at once.
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// The most connections at once from one address; behind a trusted proxy, from that proxy.

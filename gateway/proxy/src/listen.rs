@@ -8,9 +8,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use doorward_context::TrustedProxies;
+use doorward_model::limits;
 use pingora::listeners::tls::TlsSettings;
-use pingora::listeners::{PreTlsProcess, TlsAccept};
-use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::listeners::{ListenerConfig, PreTlsProcess, TlsAccept};
+use pingora::protocols::l4::stream::{L4BufferSettings, Stream as L4Stream};
 use pingora::protocols::tls::TlsRef;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
@@ -222,8 +223,10 @@ pub(crate) fn service(
     let app = Connections::new(exchanges, Arc::clone(census), house.limits.header_max, proxies.clone());
     let address = listen.address.to_string();
     let mut service = Service::new(format!("listen {address}"), app);
+    // Pingora's 64 KiB for each connection are wasted on streams that say little.
+    let buffers = L4BufferSettings { read: Some(limits::CONNECTION_READ_BUFFER_BYTES), write: None };
     match certificates {
-        None => service.add_tcp(&address),
+        None => service.add_listener(ListenerConfig::tcp(&address).l4_buffer(buffers)),
         Some(certificates) => {
             let mut tls = TlsSettings::with_callbacks(Box::new(NoteHandshake))?;
             tls.set_cert_resolver(Arc::clone(certificates) as Arc<dyn ResolvesServerCert>);
@@ -236,7 +239,7 @@ pub(crate) fn service(
                 let first = ProxyHeaderFirst { proxies, within: house.limits.header_max };
                 service.endpoints().set_pre_tls_callback(Arc::new(first));
             }
-            service.add_tls_with_settings(&address, None, tls);
+            service.add_listener(ListenerConfig::tcp(&address).tls(tls).l4_buffer(buffers));
         }
     }
     Ok(service)

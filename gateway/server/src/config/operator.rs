@@ -24,6 +24,8 @@ pub struct OperatorSection {
     pub address: Option<String>,
     /// The file that holds the token.
     pub token_file: Option<PathBuf>,
+    /// Names under which it may be called, besides its address.
+    pub hosts: Option<Vec<String>>,
 }
 
 /// Where operators connect.
@@ -35,6 +37,8 @@ pub struct Operator {
     pub token: Option<OperatorToken>,
     /// Where the token stands, for commands that talk to the gateway.
     pub token_file: Option<PathBuf>,
+    /// Names under which it may be called, besides its address (against DNS rebinding).
+    pub hosts: Vec<String>,
 }
 
 /// The secret that opens the operator API. Its `Debug` shows nothing of it.
@@ -154,7 +158,8 @@ impl Operator {
                 None
             }
         };
-        Some(Self { address: address?, token, token_file })
+        let hosts = section.hosts.clone().unwrap_or_default();
+        Some(Self { address: address?, token, token_file, hosts })
     }
 }
 
@@ -221,6 +226,7 @@ mod tests {
             address: ADDRESS,
             token: Some(OperatorToken("very-secret-very-secret-very-secret".to_owned())),
             token_file: None,
+            hosts: Vec::new(),
         };
         assert!(!format!("{operator:?}").contains("secret"));
     }

@@ -60,7 +60,7 @@ fn ports(wired: &Arc<Wired>, open: OpenConnections) -> Ports {
             issuers: house.verifier.issuer_ids().map(ToString::to_string).collect(),
         },
         clock: Arc::clone(&house.clock),
-        hosts: Hosts::new(wired.config.operator.address, Vec::new()),
+        hosts: Hosts::new(wired.config.operator.address, wired.config.operator.hosts.clone()),
         token: Arc::new(move || {
             let file = for_token.config.operator.token_file.as_deref()?;
             read_token(file).ok().and_then(|token| Token::new(token.expose()))
