@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use doorward_model::{AppId, limits};
+use doorward_policy::Action;
 use pingora::lb::discovery::ServiceDiscovery;
 use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
 use pingora::lb::selection::RoundRobin;
@@ -29,6 +30,9 @@ use crate::pipeline::authorize::Permit;
 const SELECT_MAX: usize = 256;
 /// How often names of instances are looked up anew.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+
+/// Connections to apps are used again within one group only.
+static GROUP: AtomicU64 = AtomicU64::new(1);
 
 /// The instances of one app.
 pub(crate) struct Upstreams {
@@ -59,7 +63,6 @@ impl Upstreams {
     /// # Errors
     /// When the file with the roots is not one.
     pub(crate) fn new(app: AppId, config: Upstream) -> Result<Self, UpstreamError> {
-        static GROUP: AtomicU64 = AtomicU64::new(1);
         let ca =
             match config.tls.as_ref().and_then(|t| t.ca_file.as_deref()) {
                 None => None,
@@ -80,15 +83,17 @@ impl Upstreams {
     /// The next instance, spoken to as the app wants it. Only who holds a permit gets one.
     ///
     /// None when no instance is well.
-    pub(crate) fn peer(
-        &self,
-        _permit: &Permit,
-        streaming: Streaming,
-        idle_max: Duration,
-    ) -> Option<HttpPeer> {
+    pub(crate) fn peer(&self, permit: &Permit, streaming: Streaming, idle_max: Duration) -> Option<HttpPeer> {
         let backend = self.balancer.select(b"", SELECT_MAX)?;
         let SocketAddr::Inet(address) = backend.addr else { return None };
         let mut peer = self.peer_at(address);
+        if permit.accepted().action() == Action::Upgrade {
+            // A connection of its own, never one that was used before: that one may have been made by
+            // another thread, whose events come while this one works, and then a WebSocket is lost
+            // after its 101 (docs/decisions/0002-no-work-stealing.md).
+            peer.group_key = GROUP.fetch_add(1, Ordering::Relaxed);
+            peer.options.idle_timeout = Some(Duration::ZERO);
+        }
         let o = &mut peer.options;
         o.read_timeout = Some(match streaming {
             Streaming::Yes => idle_max,
