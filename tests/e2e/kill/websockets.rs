@@ -1,8 +1,10 @@
 //! Thousands of WebSockets against an app that answers at once: none is lost after its 101
-//! (cloudflare/pingora#946, docs/decisions/0002-no-work-stealing.md).
+//! (cloudflare/pingora#946, docs/decisions/0002-no-work-stealing.md). Beside them, pages of the same
+//! app are asked for, so that there are connections to the app that could be used again, made by
+//! every thread of the gateway.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use doorward_tests::h1::H1;
@@ -19,6 +21,22 @@ const TLS_EVERY: usize = 8;
 const GREETING: &[u8] = b"\x81\x02hi";
 /// A masked text, as a client sends it; this app sends it back as it is.
 const SAID: &[u8] = b"\x81\x85\x01\x02\x03\x04igohn";
+
+/// So many clients ask for pages meanwhile.
+const READERS: usize = 6;
+
+/// Asks for pages until it is told to stop.
+async fn read_pages(site: Arc<Site>, token: String, stop: Arc<AtomicBool>) -> usize {
+    let bearer = format!("Bearer {token}");
+    let mut client = H1::over(site.wire(Via::Plain, BUILD, "http/1.1").await);
+    let mut pages = 0;
+    while !stop.load(Ordering::SeqCst) {
+        let page = client.ask("GET", BUILD, "/fast/page", &[("authorization", &bearer)]).await;
+        assert_eq!(page.status(), 200);
+        pages += 1;
+    }
+    pages
+}
 
 /// Opens one, and says something to prove that both ways work.
 async fn open(site: &Site, via: Via, token: &str) -> Result<(), String> {
@@ -56,7 +74,13 @@ async fn no_websocket_is_lost_after_its_101() {
     let head = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
                  sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
     let answer = Answer::bytes([head, GREETING].concat()).then(Step::Echo);
-    let upstream = RawUpstream::start(move |_| answer.clone()).await;
+    let upstream =
+        RawUpstream::start(
+            move |head| {
+                if head.target() == "/fast/page" { Answer::ok("a page") } else { answer.clone() }
+            },
+        )
+        .await;
     let site = Site::start(Duration::from_millis(10), |config| {
         let more = json!({"groups": ["engineering"], "path_prefix": "/fast"});
         config.app("fast", BUILD, upstream.address(), more).set("gateway.threads", json!(2));
@@ -64,7 +88,11 @@ async fn no_websocket_is_lost_after_its_101() {
     .await;
     let site = Arc::new(site);
     let token = site.issuer.token_of("opener");
-    let next = Arc::new(AtomicUsize::new(0));
+    let (next, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..READERS {
+        readers.spawn(read_pages(Arc::clone(&site), token.clone(), Arc::clone(&stop)));
+    }
     let mut openers = tokio::task::JoinSet::new();
     for _ in 0..AT_ONCE {
         let (site, token, next) = (Arc::clone(&site), token.clone(), Arc::clone(&next));
@@ -86,6 +114,12 @@ async fn no_websocket_is_lost_after_its_101() {
     while let Some(some) = openers.join_next().await {
         lost.extend(some.unwrap());
     }
+    stop.store(true, Ordering::SeqCst);
+    let mut pages = 0;
+    while let Some(read) = readers.join_next().await {
+        pages += read.unwrap();
+    }
+    assert!(pages > OPENS / 10, "only {pages} pages were read beside {OPENS} WebSockets");
     assert!(lost.is_empty(), "{} of {OPENS}: {lost:?}", lost.len());
     site.wait_inflight(None, 0).await;
 }
