@@ -91,6 +91,25 @@ impl Gateway {
         Place::new(config, binary()).run().await
     }
 
+    /// Starts a gateway and waits only until it lives: one that lacks something, such as the keys of
+    /// an issuer, is not ready, and refuses who needs it.
+    ///
+    /// # Panics
+    /// When it does not start; the message holds what it wrote.
+    pub async fn start_unready(config: Config) -> Self {
+        let mut gateway = Place::new(config, binary()).begin();
+        until("the gateway to live", || {
+            if let Some(status) = gateway.process.child.try_wait().unwrap() {
+                panic!("{}", NotStarted { status: Some(status), log: gateway.log() });
+            }
+            let listeners = gateway.place.listeners.iter().map(Port::address);
+            let mut all = listeners.chain([gateway.operator()]);
+            all.all(|a| std::net::TcpStream::connect(a).is_ok()).then_some(())
+        })
+        .await;
+        gateway
+    }
+
     /// The address of the first listener.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -395,6 +414,12 @@ impl Place {
         std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
+    fn begin(self) -> Gateway {
+        self.write();
+        let process = self.spawn(&[]);
+        Gateway { place: self, process }
+    }
+
     fn spawn(&self, more: &[&str]) -> Process {
         let mut command = Command::new(&self.binary);
         command.args(["--color", "never", "--log", self.config.log_filter(), "run", "--config"]);
@@ -412,9 +437,7 @@ impl Place {
     }
 
     async fn run(self) -> Result<Gateway, NotStarted> {
-        self.write();
-        let process = self.spawn(&[]);
-        let mut gateway = Gateway { place: self, process };
+        let mut gateway = self.begin();
         let begin = Instant::now();
         loop {
             if let Some(status) = gateway.process.child.try_wait().unwrap() {

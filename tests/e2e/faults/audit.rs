@@ -1,0 +1,89 @@
+//! The audit log cannot be written: a grant waits for audit, a revocation never does.
+
+use doorward_demo::apps::{Pace, SampleApp};
+use doorward_tests::company::{Company, bearer, sample};
+use doorward_tests::ws::{Next, Ws};
+use serde_json::{Value, json};
+
+use crate::disk::Disk;
+use crate::seen;
+
+#[tokio::test]
+async fn a_full_disk_under_the_audit_log_refuses_grants_and_revocations_bite() {
+    let Some(disk) = Disk::mount(12) else { return };
+    let log = disk.path().join("audit");
+    let app = sample(SampleApp::Build, Pace::default()).await;
+    let mut company = Company::new(app).await;
+    company.config.set("audit", json!({"dir": log, "reserve_bytes": 1 << 20, "flush_millis_max": 50}));
+    company.engineering("careless", app, json!({"audit": "best_effort"}));
+    let (issuer, gateway) = company.start().await;
+    let (bob, dana) = (issuer.token("bob"), issuer.token("dana"));
+    let auth = bearer(&dana);
+    let mut ws =
+        Ws::open(gateway.address(), "build.test", "/logs", &[("authorization", &auth)]).await.unwrap();
+    ws.until("line 1").await;
+    assert_eq!(seen::told(&gateway, "build.test", &bob).await.0, 200);
+
+    disk.fill();
+    // Requests go on until the log notices that it has no room.
+    seen::comes_to(&gateway, "build.test", &bob, (503, "audit_unavailable")).await;
+    let answer = seen::get(&gateway, "build.test", &bob).await;
+    assert_eq!(answer.json()["title"], "Access cannot be recorded right now");
+    assert_eq!(answer.head.value("retry-after").as_deref(), Some("5"));
+    assert!(!answer.text().contains("No space"), "no internals: {}", answer.text());
+    assert_eq!(seen::told(&gateway, "careless.test", &bob).await.0, 200, "an app that may go unrecorded");
+    let condition = seen::condition_comes_to(&gateway, "audit", 503, "missing").await;
+    assert!(condition["detail"].as_str().unwrap().contains("failed"), "{condition}");
+    seen::metric_comes_to(&gateway, "doorward_audit_state", 1.0).await;
+    assert!(
+        gateway.log().contains("the audit log cannot be written: grants are refused until it can"),
+        "{}",
+        gateway.log()
+    );
+    assert!(gateway.log().contains("No space left"), "the operator reads why: {}", gateway.log());
+    // What runs goes on, until somebody is revoked.
+    ws.until("line").await;
+
+    // A revocation bites at once. It finds room in what was set aside, so it is acknowledged.
+    let answer = gateway.change("revoke", "user", "demo:dana").await;
+    assert!(matches!(answer.status, 201 | 503), "{answer:?}");
+    let said: Value = serde_json::from_str(&answer.text).unwrap();
+    assert_eq!((&said["enforced"], &said["durable"]), (&json!(true), &json!(true)), "{said}");
+    assert_eq!(answer.status, 201, "the reserve is for this: {answer:?}");
+    assert!(matches!(ws.ending().await, Next::Closed(1008, _)));
+    assert_eq!(seen::told(&gateway, "careless.test", &dana).await, (401, "revoked".into()));
+    // Giving back is a grant: it waits.
+    gateway.change("disable", "user", "demo:gone").await;
+
+    disk.empty();
+    seen::comes_to(&gateway, "build.test", &bob, (200, "")).await;
+    seen::metric_comes_to(&gateway, "doorward_audit_state", 0.0).await;
+    seen::condition_comes_to(&gateway, "audit", 200, "holds").await;
+    assert!(gateway.log().contains("the audit log is written again"), "{}", gateway.log());
+    let gap = seen::event_in(&log, "audit.gap").await;
+    assert_eq!(gap["unmapped"]["doorward"]["gap"]["cause"], "write_failed", "{gap}");
+    let detail = gap["unmapped"]["doorward"]["gap"]["detail"].as_str().unwrap();
+    assert!(detail.contains("No space left"), "{gap}");
+    let revoked = seen::event_in(&log, "revocation.user").await;
+    assert!(revoked.to_string().contains("demo:"), "{revoked}");
+    let dana = seen::events_in(&log)
+        .into_iter()
+        .find(|e| e["unmapped"]["doorward"]["revocation"]["target"] == "demo:dana");
+    assert!(dana.is_some(), "the revocation of the bad hour is in the log");
+    // Nobody can remove lines unseen: the numbers go on, and what is missing is told by the gap.
+    let numbers: Vec<u64> =
+        seen::events_in(&log).iter().filter_map(|e| e["metadata"]["sequence"].as_u64()).collect();
+    assert!(numbers.windows(2).all(|w| w[0] < w[1]), "{numbers:?}");
+}
+
+#[tokio::test]
+async fn no_room_for_the_log_at_start_is_no_start() {
+    let Some(disk) = Disk::mount(1) else { return };
+    let app = sample(SampleApp::Build, Pace::default()).await;
+    let mut company = Company::new(app).await;
+    company.config.set("audit.dir", json!(disk.path().join("audit")));
+    let refused = doorward_tests::gateway::Gateway::try_start(company.config).await.err().unwrap();
+    assert_eq!(refused.status.and_then(|s| s.code()), Some(1), "{refused}");
+    assert!(refused.log.contains("cannot set aside 4194304 bytes"), "{refused}");
+    assert!(refused.log.contains("free some space, or lower `audit.reserve_bytes`"), "{refused}");
+}

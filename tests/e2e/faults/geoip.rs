@@ -1,0 +1,93 @@
+//! A GeoIP file that cannot be read or is damaged: no start, or the old one stays, loudly.
+
+use std::path::Path;
+
+use doorward_tests::company::Company;
+use doorward_tests::gateway::{Gateway, Signal};
+use doorward_tests::h1;
+use doorward_tests::raw::RawUpstream;
+use serde_json::json;
+
+use crate::seen;
+
+fn shipped() -> Vec<u8> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    std::fs::read(root.join("geoip/data/country.mmdb")).unwrap()
+}
+
+#[tokio::test]
+async fn no_start_without_a_database_that_is_named() {
+    let upstream = RawUpstream::ok().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("country.mmdb");
+    let mut cut = shipped();
+    cut.truncate(cut.len() / 2);
+    for (what, content, said) in [
+        ("absent", None, "cannot read the GeoIP database"),
+        ("garbage", Some(b"this is no database".to_vec()), "is damaged or not in the MaxMind DB format"),
+        ("empty", Some(Vec::new()), "is damaged or not in the MaxMind DB format"),
+        ("cut in half", Some(cut), "is damaged or not in the MaxMind DB format"),
+    ] {
+        match content {
+            Some(bytes) => std::fs::write(&file, bytes).unwrap(),
+            None => assert!(!file.exists()),
+        }
+        let mut company = Company::new(upstream.address()).await;
+        company.config.set("geoip.databases", json!([file]));
+        let refused =
+            Gateway::try_start(company.config).await.err().unwrap_or_else(|| panic!("{what}: it started"));
+        assert_eq!(refused.status.and_then(|s| s.code()), Some(2), "{what}: {refused}");
+        assert!(refused.log.contains(said), "{what}: {refused}");
+        assert!(
+            refused.log.contains("country.mmdb") && refused.log.contains("doorward.toml:"),
+            "{what}: {refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_update_leaves_the_old_database_in_use() {
+    let upstream = RawUpstream::ok().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("country.mmdb");
+    std::fs::write(&file, shipped()).unwrap();
+    let mut company = Company::new(upstream.address()).await;
+    company.config.set("geoip.databases", json!([file])).trust_local_proxy();
+    let (issuer, gateway) = company.start().await;
+    let auth = doorward_tests::company::bearer(&issuer.token("bob"));
+    let from = async |address: &str| {
+        let fields = [("authorization", auth.as_str()), ("x-forwarded-for", address)];
+        h1::ask(gateway.address(), "GET", "build.test", "/", &fields).await.status()
+    };
+    let rules_hold = async || {
+        assert_eq!(from("175.45.176.1").await, 403, "a sanctioned country");
+        assert_eq!(from("8.8.8.8").await, 200);
+    };
+    rules_hold().await;
+
+    let mut cut = shipped();
+    cut.truncate(cut.len() / 2);
+    for (times, content) in [b"garbage".to_vec(), cut].into_iter().enumerate() {
+        std::fs::write(&file, content).unwrap();
+        seen::condition_comes_to(&gateway, "geoip", 200, "degraded").await;
+        let kept = || gateway.log().matches("the GeoIP databases cannot be used; the old ones stay").count();
+        doorward_tests::wire::until("the log to tell", || (kept() > times).then_some(())).await;
+        assert!(gateway.log().contains("is damaged or not in the MaxMind DB format"), "{}", gateway.log());
+        rules_hold().await;
+    }
+    let event = seen::event(&gateway, "geoip.kept").await;
+    let block = &event["unmapped"]["doorward"]["geoip"];
+    assert!(block["kept_because"].as_str().unwrap().contains("damaged"), "{event}");
+    // Gone is no better.
+    std::fs::remove_file(&file).unwrap();
+    gateway.signal(Signal::SIGHUP);
+    gateway.wait_log("cannot read the GeoIP database").await;
+    rules_hold().await;
+
+    std::fs::write(&file, shipped()).unwrap();
+    gateway.signal(Signal::SIGHUP);
+    seen::condition_comes_to(&gateway, "geoip", 200, "holds").await;
+    rules_hold().await;
+    // Another database, without the sanctioned country in it, is really another one.
+    assert_eq!(from("192.0.2.1").await, 200);
+}
