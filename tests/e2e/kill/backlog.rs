@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use doorward_tests::gateway::Config;
-use doorward_tests::live::{BUILD, Site, Via};
+use doorward_tests::h2::Gone;
+use doorward_tests::h2_upstream::{self, H2Upstream};
+use doorward_tests::live::{BUILD, End, Kind, Site, Via};
 use doorward_tests::raw::{Answer, RawUpstream, Step};
 use doorward_tests::tls::Hello;
 use doorward_tests::wire::{self, Ending, Wire, within};
@@ -177,6 +179,63 @@ async fn a_websocket_in_the_middle_of_a_large_frame_just_ends() {
         let (late, ending) = wire::drain(&mut wire, Duration::from_secs(15)).await;
         assert_eq!(late, b"", "{via:?}: nothing may follow within the frame");
         assert_ne!(ending, Ending::StillOpen, "{via:?}");
+    }
+    site.wait_inflight(None, 0).await;
+}
+
+/// Over HTTP/2 the client's window holds the app back. The stream ends, others of the connection do
+/// not, and after the word of the protocol nothing comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_not_read_ends_too() {
+    const BODY_BYTES: usize = 4 << 20;
+    let body = vec![7; BODY_BYTES];
+    let plain = H2Upstream::start(move |request| {
+        let kind = if request.uri().path().starts_with("/calls") { "application/grpc" } else { "text/plain" };
+        h2_upstream::Answer::status(200).header("content-type", kind).data(&body).hang()
+    })
+    .await;
+    let site = Site::start(Duration::from_millis(5), |config| {
+        for id in ["calls", "bodies"] {
+            let more = json!({
+                "groups": ["engineering"], "path_prefix": format!("/{id}"), "upstream": {"protocol": "h2"},
+            });
+            config.app(id, BUILD, plain.address(), more);
+        }
+    })
+    .await;
+    for via in Via::ALL {
+        for (id, grpc) in [("calls", true), ("bodies", false)] {
+            let leaver = format!("{id}-{via:?}").to_lowercase();
+            let bearer = format!("Bearer {}", site.issuer.token_of(&leaver));
+            let h2 = site.h2(via, BUILD).await;
+            let stays = site.open_on(&h2, Kind::H2Sse, &site.issuer.token_of("stays")).await.unwrap();
+            let kind = if grpc { "application/grpc" } else { "text/plain" };
+            let fields = [("authorization", bearer.as_str()), ("content-type", kind)];
+            let method = if grpc { "POST" } else { "GET" };
+            let request = h2.request(method, BUILD, &format!("/{id}/x"), &fields);
+            let mut stream = h2.open(request, true).await.unwrap();
+            assert_eq!(stream.head().await.unwrap().0, 200);
+            // The others are served while nobody reads this one.
+            stays.wait_units(20).await;
+            site.gateway.revoke("user", &format!("demo:{leaver}")).await;
+            site.wait_inflight(Some(&format!("demo:{leaver}")), 0).await;
+            let mut seen = 0;
+            let end = loop {
+                match stream.data().await {
+                    Ok(Some(bytes)) => seen += bytes.len(),
+                    Ok(None) => break stream.trailers().await,
+                    Err(gone) => break Err(gone),
+                }
+            };
+            assert!(seen < BODY_BYTES, "{via:?} {id}: all of it came");
+            match (grpc, end) {
+                (true, Ok(Some(trailers))) => assert_eq!(trailers["grpc-status"], "16"),
+                (false, Err(Gone::Reset(::h2::Reason::CANCEL))) => {}
+                (_, other) => panic!("{via:?} {id} ended with {other:?} after {seen} bytes"),
+            }
+            stays.wait_units(stays.units() + 3).await;
+            assert_eq!(stays.finish().await.how, End::Whole);
+        }
     }
     site.wait_inflight(None, 0).await;
 }

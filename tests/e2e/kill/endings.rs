@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use doorward_tests::live::{End, Kind, Live, Site, Via};
+use doorward_tests::h1::H1;
+use doorward_tests::live::{BUILD, End, Kind, Live, Site, Via};
+use doorward_tests::wire::{Ending, until};
 
 /// Streams count so often.
 const TICK: Duration = Duration::from_millis(5);
@@ -55,6 +57,51 @@ async fn every_kind_of_stream_ends_with_the_word_of_its_protocol() {
     // Nothing leaks, neither here nor at the app.
     site.wait_inflight(None, 0).await;
     site.wait_open_at_app(0).await;
+    // The log says of each of them what ended it. A connection that waited was nothing that ran.
+    let listed = Via::ALL.len() * Kind::ALL.into_iter().filter(|k| k.is_listed()).count();
+    let terminated = until("an event for each stream that was cut off", || {
+        let mut events = site.gateway.events();
+        events.retain(|e| e["metadata"]["event_code"] == "access.exchange.terminated");
+        (events.len() >= listed).then_some(events)
+    })
+    .await;
+    assert_eq!(terminated.len(), listed);
+    for event in terminated {
+        let user = event["actor"]["user"]["uid"].as_str().unwrap();
+        let ending = &event["unmapped"]["doorward"]["ending"];
+        assert_eq!(ending["revocation"], format!("user {user}"), "{event}");
+        assert!(ending["after_us"].is_u64(), "{event}");
+    }
+}
+
+/// A client that takes the close frame and does not answer it is not waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_answer_a_goodbye_is_not_waited_for() {
+    let site = Site::start(TICK, |_| {}).await;
+    for via in Via::ALL {
+        let leaver = format!("silent-{via:?}").to_lowercase();
+        let token = site.issuer.token_of(&leaver);
+        let mut client = H1::over(site.wire(via, BUILD, "http/1.1").await);
+        client
+            .send(format!(
+                "GET /logs?every_millis=0 HTTP/1.1\r\nhost: {BUILD}\r\nauthorization: Bearer {token}\r\n\
+                 connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                 sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(client.head().await.unwrap().status(), Some(101));
+        site.wait_inflight(Some(&format!("demo:{leaver}")), 1).await;
+        let receipt = site.gateway.revoke("user", &format!("demo:{leaver}")).await;
+        assert_eq!(receipt["remaining"], 0, "{receipt}");
+        let (seen, ending) = client.drain(Duration::from_secs(15)).await;
+        assert_ne!(ending, Ending::StillOpen, "{via:?}");
+        // The greeting of the app, if it came in time, and the goodbye with its status and its reason.
+        let close = seen.windows(4).position(|w| w[0] == 0x88 && w[2..4] == 1008_u16.to_be_bytes());
+        let close = close.unwrap_or_else(|| panic!("{via:?}: {seen:?}"));
+        assert_eq!(seen.len(), close + 2 + usize::from(seen[close + 1]), "{via:?}: {seen:?}");
+        site.wait_inflight(None, 0).await;
+        site.wait_open_at_app(0).await;
+    }
 }
 
 /// The app and the client talk all the time, so the kill meets a WebSocket in every state.
