@@ -153,6 +153,49 @@ async fn a_client_that_does_not_read_gets_little_more() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
+/// The other way round: the app does not read, and everything between client and app is full. Nobody
+/// is polling the client's side then, so a goodbye is not owed; the end is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_whose_app_does_not_read_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let head =
+                b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+            // A health check is gone before.
+            let _ = stream.write_all(head).await;
+            kept.push(stream);
+        }
+    });
+    let site = Site::start(Duration::from_millis(5), |config| under(config, "deaf", app)).await;
+    let frame = [&[0x82, 0xfe, 0xff, 0xff, 0, 0, 0, 0][..], &[7; 0xffff]].concat();
+    for via in Via::ALL {
+        let leaver = format!("deaf-{via:?}").to_lowercase();
+        let id = format!("demo:{leaver}");
+        let mut wire = small_wire(&site, via).await;
+        wire.write_all(get("/deaf", &site.issuer.token_of(&leaver), WS_FIELDS).as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        within("a 101", async {
+            while !head.windows(4).any(|w| w == b"\r\n\r\n") {
+                assert_ne!(wire.read_buf(&mut head).await.unwrap(), 0);
+            }
+        })
+        .await;
+        within("a standstill", async {
+            while tokio::time::timeout(STANDSTILL, wire.write_all(&frame)).await.is_ok() {}
+        })
+        .await;
+        site.wait_inflight(Some(&id), 1).await;
+        let receipt = site.gateway.revoke("user", &id).await;
+        assert_eq!(receipt["remaining"], 0, "{receipt}");
+        let (_, ending) = wire::drain(&mut wire, Duration::from_secs(15)).await;
+        assert_ne!(ending, Ending::StillOpen, "{via:?}");
+        site.wait_inflight(None, 0).await;
+    }
+}
+
 /// There is no honest close frame inside of another frame: the connection ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_websocket_in_the_middle_of_a_large_frame_just_ends() {
