@@ -21,6 +21,8 @@ use crate::pipeline::record::Story;
 use crate::routes::{Resolved, Unresolved, host_name};
 use crate::upstream::Streaming;
 
+mod bytes;
+
 /// Proof that a request is well-formed and leads to one route.
 pub struct Accepted {
     resolved: Resolved,
@@ -134,6 +136,9 @@ pub(crate) fn accept(
     }
     let client = client_address(house, peer, &request.headers);
     check_target(request, &host)?;
+    if let Some(h1) = session.as_downstream().as_http1() {
+        bytes::check(&h1.get_headers_raw_bytes(), &host).map_err(bad)?;
+    }
     let resolved = resolved.unwrap_or(Err(Unresolved::NoHost)).map_err(|why| match why {
         Unresolved::NoHost => Refusal::new(RefusalCode::NoRoute, "no app has this host"),
         Unresolved::NoPath => Refusal::new(RefusalCode::NoRoute, "no app of this host has this path"),
@@ -345,10 +350,16 @@ fn check_origin(
         return Err(foreign());
     }
     let origin = origin.to_str().map_err(|_| foreign())?.to_ascii_lowercase();
-    let scheme = if tls { "https://" } else { "http://" };
-    // Behind a proxy that ends TLS the page's scheme is not ours: the host decides.
-    let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-    let own = authority.and_then(host_name) == Some(host) && (origin.starts_with(scheme) || !tls);
+    // Behind a proxy that ends TLS the page's scheme is not ours; then host and port decide.
+    let (authority, port) = match (origin.strip_prefix("https://"), origin.strip_prefix("http://")) {
+        (Some(authority), _) => (Some(authority), ":443"),
+        (None, authority) => (authority.filter(|_| !tls), ":80"),
+    };
+    let named = request.headers.get(header::HOST).and_then(|h| h.to_str().ok()).map(str::to_ascii_lowercase);
+    let own = authority.is_some_and(|authority| {
+        let bare = |text: &str| text.strip_suffix(port).unwrap_or(text).to_owned();
+        host_name(authority) == Some(host) && named.as_deref().map(bare) == Some(bare(authority))
+    });
     if own || app.websocket_origins.contains(&origin) { Ok(()) } else { Err(foreign()) }
 }
 
@@ -366,9 +377,6 @@ fn check_target(request: &RequestHeader, host: &str) -> Result<(), Refusal> {
         && !matches!(scheme, "http" | "https")
     {
         return Err(bad("the request target has a scheme that is not HTTP"));
-    }
-    if request.raw_path().contains(&b'#') {
-        return Err(bad("the request target has a fragment"));
     }
     Ok(())
 }
