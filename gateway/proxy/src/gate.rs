@@ -23,7 +23,6 @@ use async_trait::async_trait;
 use doorward_context::TrustedProxies;
 use doorward_context::proxy_protocol::{self, Origin, Progress};
 use doorward_model::limits;
-use doorward_model::time::Clock;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
@@ -34,8 +33,8 @@ use pingora::server::ShutdownWatch;
 use tokio::io::AsyncReadExt;
 
 use crate::config::{Limits, Listen};
-use crate::inflight::{Inflight, Protocol, Registration, Slot};
-use crate::pipeline::Door;
+use crate::inflight::{Protocol, Registration, Slot};
+use crate::pipeline::{Door, House, record};
 use line::{Line, LineState, discard_unsent};
 
 tokio::task_local! {
@@ -75,6 +74,9 @@ impl Running {
     /// The header of the request has arrived.
     pub(crate) fn headers_arrived(&self) {
         self.headers_seen.store(true, Ordering::Relaxed);
+        if let Some(connection) = &self.connection {
+            connection.line.header_arrived();
+        }
     }
 
     /// Keeps the exchange registered until it ends.
@@ -95,27 +97,22 @@ impl Running {
 /// Every exchange of one listener.
 pub(crate) struct Exchanges {
     proxy: Arc<HttpProxy<Door>>,
-    inflight: Arc<Inflight>,
-    clock: Clock,
-    limits: Limits,
+    house: Arc<House>,
     h1: bool,
     h2: bool,
     server_options: HttpServerOptions,
 }
 
 impl Exchanges {
-    pub(crate) fn new(
-        proxy: HttpProxy<Door>,
-        inflight: Arc<Inflight>,
-        clock: Clock,
-        limits: Limits,
-        listen: &Listen,
-    ) -> Self {
+    pub(crate) fn new(proxy: HttpProxy<Door>, house: Arc<House>, listen: &Listen) -> Self {
         let mut server_options = HttpServerOptions::default();
         server_options.h2c = listen.h2 && listen.certificates.is_empty();
-        server_options.h2_idle_timeout = Some(limits.h2_idle_max);
+        server_options.h2_idle_timeout = Some(house.limits.h2_idle_max);
+        // Not to be proxied: refused by the pipeline, like any method that is not forwarded, and
+        // recorded. Pingora would do it without a word to the log.
+        server_options.allow_connect_method_proxying = true;
         let (h1, h2) = (listen.h1, listen.h2);
-        Self { proxy: Arc::new(proxy), inflight, clock, limits, h1, h2, server_options }
+        Self { proxy: Arc::new(proxy), house, h1, h2, server_options }
     }
 
     fn running(&self, session: ServerSession) -> (ServerSession, Arc<Running>) {
@@ -126,7 +123,7 @@ impl Exchanges {
             (true, false) => Protocol::Http2,
             (false, false) => Protocol::Http1,
         };
-        let slot = Slot::new(self.inflight.next_id(), protocol, (self.clock)());
+        let slot = Slot::new(self.house.inflight.next_id(), protocol, (self.house.clock)());
         let session = match session {
             ServerSession::H2(inner) if grpc => {
                 ServerSession::new_custom(Box::new(grpc::GrpcCall::new(inner, Arc::clone(&slot))))
@@ -148,11 +145,18 @@ impl Exchanges {
     fn deadline(&self, running: &Running) -> Duration {
         match &running.connection {
             Some(c) if !c.first.swap(false, Ordering::Relaxed) => {
-                self.limits.keepalive_max + self.limits.header_max
+                self.house.limits.keepalive_max + self.house.limits.header_max
             }
-            _ => self.limits.header_max,
+            _ => self.house.limits.header_max,
         }
     }
+}
+
+/// What may be read before a header is whole. Pingora's buffer doubles as it fills, so up to the
+/// size of a header of what follows it comes along.
+fn header_room(limits: &Limits) -> u64 {
+    let header = limits.header_bytes_max.saturating_add(limits::TARGET_BYTES_MAX);
+    u64::try_from(header.saturating_mul(2)).unwrap_or(u64::MAX).saturating_add(8192)
 }
 
 fn is_grpc(session: &ServerSession) -> bool {
@@ -175,7 +179,11 @@ impl HttpServerApp for Exchanges {
             return None;
         }
         let fd = session.stream().map(|s| s.id());
+        let peer = session.client_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical());
         let (session, running) = self.running(session);
+        if let Some(connection) = &running.connection {
+            connection.line.header_begins(header_room(&self.house.limits));
+        }
         let slot = Arc::clone(&running.slot);
         let waiting = running
             .connection
@@ -196,6 +204,9 @@ impl HttpServerApp for Exchanges {
                     {
                         r.slot().rests();
                         *c.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(r);
+                    }
+                    if waits && let Some(code) = running.connection.as_ref().and_then(|c| c.line.header_refused()) {
+                        EXCHANGE.sync_scope(running, || record::unreadable(&self.house, peer, code));
                     }
                     return reused;
                 }
@@ -236,8 +247,8 @@ impl HttpServerApp for Exchanges {
 
     fn h2_options(&self) -> Option<H2Options> {
         let mut options = default_h2_options();
-        options.max_concurrent_streams(self.limits.h2_streams_max);
-        options.max_header_list_size(u32::try_from(self.limits.header_bytes_max).unwrap_or(u32::MAX));
+        options.max_concurrent_streams(self.house.limits.h2_streams_max);
+        options.max_header_list_size(u32::try_from(self.house.limits.header_bytes_max).unwrap_or(u32::MAX));
         options.max_concurrent_reset_streams(limits::H2_RESET_STREAMS_MAX);
         options.max_send_buffer_size(limits::H2_SEND_BUFFER_BYTES_MAX);
         Some(options)

@@ -212,13 +212,7 @@ pub(crate) fn service(
     conf: &Arc<ServerConf>,
 ) -> pingora::Result<Service<Connections>> {
     let proxy = http_proxy(conf, Door(Arc::clone(house)));
-    let exchanges = Exchanges::new(
-        proxy,
-        Arc::clone(&house.inflight),
-        Arc::clone(&house.clock),
-        house.limits.clone(),
-        listen,
-    );
+    let exchanges = Exchanges::new(proxy, Arc::clone(house), listen);
     let proxies = listen.proxy_protocol.then(|| Arc::clone(&house.proxies));
     let app = Connections::new(exchanges, Arc::clone(census), house.limits.header_max, proxies.clone());
     let address = listen.address.to_string();

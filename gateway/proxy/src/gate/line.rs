@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
+use doorward_model::RefusalCode;
 use futures_util::task::AtomicWaker;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::{SslDigest, TlsRef};
@@ -22,6 +23,10 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// What a client is told whose header does not end.
+const HEADER_TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\
+    x-doorward-refusal: header_too_large\r\ncache-control: no-store\r\nconnection: close\r\n\r\n";
+
 const HTTP: u8 = 0;
 const UPGRADING: u8 = 1;
 
@@ -29,6 +34,11 @@ const UPGRADING: u8 = 1;
 #[derive(Default)]
 pub(crate) struct LineState {
     bytes_in: AtomicU64,
+    /// How many bytes may still come before the header of a request is whole; 0 while none is read.
+    header_room: AtomicU64,
+    header_too_large: AtomicBool,
+    /// Something was said to the client before the header was whole.
+    answered_early: AtomicBool,
     mode: AtomicU8,
     farewell: OnceLock<Vec<u8>>,
     must_end: AtomicBool,
@@ -40,6 +50,40 @@ impl LineState {
     /// Bytes that the client sent so far, TLS removed.
     pub(crate) fn bytes_in(&self) -> u64 {
         self.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// The header of a request is read next; it may be so many bytes long, with what comes along.
+    pub(crate) fn header_begins(&self, room: u64) {
+        self.header_room.store(room.max(1), Ordering::Relaxed);
+    }
+
+    /// The header of a request is whole.
+    pub(crate) fn header_arrived(&self) {
+        self.header_room.store(0, Ordering::Relaxed);
+    }
+
+    /// Why there was no request, if the client was told so.
+    pub(crate) fn header_refused(&self) -> Option<RefusalCode> {
+        if self.header_too_large.load(Ordering::Relaxed) {
+            return Some(RefusalCode::HeaderTooLarge);
+        }
+        self.answered_early.load(Ordering::Relaxed).then_some(RefusalCode::BadRequest)
+    }
+
+    /// Counts bytes of a header; false when there is no room for them.
+    fn has_room(&self, n: u64) -> bool {
+        let room = self.header_room.load(Ordering::Relaxed);
+        if room == 0 {
+            return true;
+        }
+        self.header_room.store(room.saturating_sub(n).max(1), Ordering::Relaxed);
+        n < room
+    }
+
+    fn speaks(&self) {
+        if self.header_room.load(Ordering::Relaxed) != 0 {
+            self.answered_early.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The response that goes out next is a 101; what follows it are WebSocket frames.
@@ -242,7 +286,14 @@ impl AsyncRead for Line {
         let read = ready!(Pin::new(&mut this.inner).poll_read(cx, buf));
         let n = buf.filled().len().saturating_sub(before);
         this.state.bytes_in.fetch_add(n as u64, Ordering::Relaxed);
-        Poll::Ready(read)
+        if this.state.has_room(n as u64) {
+            return Poll::Ready(read);
+        }
+        // Pingora would read on to a megabyte. Whoever sends so much may not read the answer.
+        this.state.header_too_large.store(true, Ordering::Relaxed);
+        let _ = Pin::new(&mut this.inner).poll_write(cx, HEADER_TOO_LARGE);
+        let _ = Pin::new(&mut this.inner).poll_flush(cx);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the header is larger than the limit")))
     }
 }
 
@@ -262,6 +313,7 @@ impl AsyncWrite for Line {
                 return Poll::Ready(Err(over()));
             }
         }
+        this.state.speaks();
         let n = ready!(Pin::new(&mut this.inner).poll_write(cx, bytes))?;
         if upgraded {
             this.sent(bytes.get(..n).unwrap_or(bytes));
@@ -275,6 +327,7 @@ impl AsyncWrite for Line {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.state.mode.load(Ordering::Acquire) == HTTP {
+            self.state.speaks();
             return Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs);
         }
         let first = bufs.iter().find(|b| !b.is_empty()).map_or(&[][..], |b| b);

@@ -3,13 +3,13 @@
 //! A killed exchange never reaches Pingora's `logging`: its future is dropped. So the story is
 //! told when it is dropped, if nobody told it before.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_audit::trail::Arrival;
+use doorward_audit::trail::{Arrival, HttpVersion};
 use doorward_audit::{Ending, Event, Protocol, Ruling, Trail};
-use doorward_model::{Place, Refusal, RouteId, limits};
+use doorward_model::{Place, Refusal, RefusalCode, RouteId, limits};
 use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::gate::Running;
@@ -125,7 +125,9 @@ impl Story {
         self.status = status;
         if let Some(trail) = &mut self.trail {
             // An app that does not answer is no refusal of ours: the decision stands.
-            if self.ending.is_none() {
+            if !matches!(refusal.code, RefusalCode::UpstreamUnavailable | RefusalCode::UpstreamTimeout)
+                || self.ending.is_none()
+            {
                 trail.refused(refusal);
             }
             trail.answered(status);
@@ -214,4 +216,23 @@ impl Drop for Story {
     fn drop(&mut self) {
         self.tell();
     }
+}
+
+/// Records a request whose header could not be read: the client was told so, and no stage saw it.
+pub(crate) fn unreadable(house: &Arc<House>, peer: Option<IpAddr>, code: RefusalCode) {
+    let mut story = Story::begin(house);
+    let request_id = Arc::clone(story.request_id());
+    story.arrived(Arrival {
+        request_id: &request_id,
+        received_at: (house.clock)(),
+        method: "",
+        host: "",
+        path: "",
+        http_version: HttpVersion::Http11,
+        user_agent: None,
+        peer: peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        trace: None,
+    });
+    story.refused(&Refusal::new(code, "the header cannot be read"), code.status());
+    story.end(false, None);
 }
