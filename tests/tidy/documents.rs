@@ -122,6 +122,9 @@ fn the_tour_in_the_readme_is_the_tour() {
     if std::env::var_os("DOORWARD_BLESS").is_some() {
         std::fs::write(&file, format!("{before}{begin}\n{tour}{end}{after}")).unwrap();
     } else {
-        assert!(found.trim() == tour.trim(), "README.md tells another tour: run this test with DOORWARD_BLESS=1");
+        assert!(
+            found.trim() == tour.trim(),
+            "README.md tells another tour: run this test with DOORWARD_BLESS=1"
+        );
     }
 }
