@@ -98,6 +98,20 @@ pub(crate) fn answer(
     Ok(Answer { head, body: if head_only { Vec::new() } else { body.into_bytes() } })
 }
 
+/// The answer to what never became a request, as bytes of HTTP/1.1; the connection ends with it.
+pub(crate) fn early_answer(code: RefusalCode, request_id: &str) -> Option<Vec<u8>> {
+    let answer = answer(&Refusal::new(code, ""), Reader::Program, request_id, false).ok()?;
+    let status = answer.head.status;
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    for (name, value) in &answer.head.headers {
+        bytes.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    bytes.extend_from_slice(b"connection: close\r\n\r\n");
+    bytes.extend_from_slice(&answer.body);
+    Some(bytes)
+}
+
 /// RFC 6750 §3: no error code when nothing was presented.
 const fn challenge(code: RefusalCode) -> Option<&'static str> {
     match code {

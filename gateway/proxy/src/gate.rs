@@ -104,13 +104,14 @@ pub(crate) struct Exchanges {
 }
 
 impl Exchanges {
-    pub(crate) fn new(proxy: HttpProxy<Door>, house: Arc<House>, listen: &Listen) -> Self {
+    pub(crate) fn new(mut proxy: HttpProxy<Door>, house: Arc<House>, listen: &Listen) -> Self {
         let mut server_options = HttpServerOptions::default();
         server_options.h2c = listen.h2 && listen.certificates.is_empty();
         server_options.h2_idle_timeout = Some(house.limits.h2_idle_max);
         // Not to be proxied: refused by the pipeline, like any method that is not forwarded, and
         // recorded. Pingora would do it without a word to the log.
         server_options.allow_connect_method_proxying = true;
+        proxy.server_options = Some(server_options.clone());
         let (h1, h2) = (listen.h1, listen.h2);
         Self { proxy: Arc::new(proxy), house, h1, h2, server_options }
     }
@@ -182,7 +183,8 @@ impl HttpServerApp for Exchanges {
         let peer = session.client_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical());
         let (session, running) = self.running(session);
         if let Some(connection) = &running.connection {
-            connection.line.header_begins(header_room(&self.house.limits));
+            let request_id = Arc::clone(&running.request_id);
+            connection.line.header_begins(request_id, header_room(&self.house.limits));
         }
         let slot = Arc::clone(&running.slot);
         let waiting = running

@@ -118,8 +118,10 @@ impl Door {
         let head_only = session.req_header().method == http::Method::HEAD;
         let written = answer(refusal, reader, exchange.story.request_id(), head_only)?;
         exchange.story.refused(refusal, written.head.status.as_u16());
-        // What was not read of a refused request must not be taken for the next one.
-        if !session.is_body_empty() || closes_connection(refusal.code) {
+        // What was not read of a refused request must not be taken for the next one, nor what was
+        // meant for a tunnel.
+        let tunnel = session.req_header().method == http::Method::CONNECT;
+        if !session.is_body_empty() || tunnel || closes_connection(refusal.code) {
             session.set_keepalive(None);
         }
         let end = written.body.is_empty();

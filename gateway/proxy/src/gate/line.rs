@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
@@ -23,9 +23,7 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What a client is told whose header does not end.
-const HEADER_TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\
-    x-doorward-refusal: header_too_large\r\ncache-control: no-store\r\nconnection: close\r\n\r\n";
+use crate::answer::early_answer;
 
 const HTTP: u8 = 0;
 const UPGRADING: u8 = 1;
@@ -36,9 +34,10 @@ pub(crate) struct LineState {
     bytes_in: AtomicU64,
     /// How many bytes may still come before the header of a request is whole; 0 while none is read.
     header_room: AtomicU64,
-    header_too_large: AtomicBool,
-    /// Something was said to the client before the header was whole.
-    answered_early: AtomicBool,
+    /// The id of the request whose header it is.
+    header_of: Mutex<Option<Arc<str>>>,
+    /// Why there is no request, once the client was told so.
+    header_refused: OnceLock<RefusalCode>,
     mode: AtomicU8,
     farewell: OnceLock<Vec<u8>>,
     must_end: AtomicBool,
@@ -53,7 +52,8 @@ impl LineState {
     }
 
     /// The header of a request is read next; it may be so many bytes long, with what comes along.
-    pub(crate) fn header_begins(&self, room: u64) {
+    pub(crate) fn header_begins(&self, request_id: Arc<str>, room: u64) {
+        *self.header_of.lock().unwrap_or_else(PoisonError::into_inner) = Some(request_id);
         self.header_room.store(room.max(1), Ordering::Relaxed);
     }
 
@@ -62,12 +62,9 @@ impl LineState {
         self.header_room.store(0, Ordering::Relaxed);
     }
 
-    /// Why there was no request, if the client was told so.
+    /// Why there is no request, if the client was told so.
     pub(crate) fn header_refused(&self) -> Option<RefusalCode> {
-        if self.header_too_large.load(Ordering::Relaxed) {
-            return Some(RefusalCode::HeaderTooLarge);
-        }
-        self.answered_early.load(Ordering::Relaxed).then_some(RefusalCode::BadRequest)
+        self.header_refused.get().copied()
     }
 
     /// Counts bytes of a header; false when there is no room for them.
@@ -80,10 +77,15 @@ impl LineState {
         n < room
     }
 
-    fn speaks(&self) {
-        if self.header_room.load(Ordering::Relaxed) != 0 {
-            self.answered_early.store(true, Ordering::Relaxed);
-        }
+    fn in_header(&self) -> bool {
+        self.header_room.load(Ordering::Relaxed) != 0
+    }
+
+    /// The answer to a header that is none; only the first one.
+    fn refuse_header(&self, code: RefusalCode) -> Option<Vec<u8>> {
+        self.header_refused.set(code).ok()?;
+        let request_id = self.header_of.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        early_answer(code, &request_id)
     }
 
     /// The response that goes out next is a 101; what follows it are WebSocket frames.
@@ -196,6 +198,15 @@ impl Line {
         Self { inner, state, out: Outgoing::Http, farewell: Farewell::Waiting }
     }
 
+    /// Tells the client that its header is none. It is short and the first word on its way, so the
+    /// socket takes all of it; whoever sends faster than they read may not get it.
+    fn refuse_header(&mut self, cx: &mut Context<'_>, code: RefusalCode) {
+        if let Some(answer) = self.state.refuse_header(code) {
+            let _ = Pin::new(&mut self.inner).poll_write(cx, &answer);
+            let _ = Pin::new(&mut self.inner).poll_flush(cx);
+        }
+    }
+
     fn sent(&mut self, bytes: &[u8]) {
         match &mut self.out {
             Outgoing::Http => {}
@@ -289,10 +300,8 @@ impl AsyncRead for Line {
         if this.state.has_room(n as u64) {
             return Poll::Ready(read);
         }
-        // Pingora would read on to a megabyte. Whoever sends so much may not read the answer.
-        this.state.header_too_large.store(true, Ordering::Relaxed);
-        let _ = Pin::new(&mut this.inner).poll_write(cx, HEADER_TOO_LARGE);
-        let _ = Pin::new(&mut this.inner).poll_flush(cx);
+        // Pingora would read on to a megabyte.
+        this.refuse_header(cx, RefusalCode::HeaderTooLarge);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the header is larger than the limit")))
     }
 }
@@ -313,7 +322,11 @@ impl AsyncWrite for Line {
                 return Poll::Ready(Err(over()));
             }
         }
-        this.state.speaks();
+        if this.state.in_header() {
+            // Pingora answers what it could not read with a page of its own. One place answers.
+            this.refuse_header(cx, RefusalCode::BadRequest);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let n = ready!(Pin::new(&mut this.inner).poll_write(cx, bytes))?;
         if upgraded {
             this.sent(bytes.get(..n).unwrap_or(bytes));
@@ -326,8 +339,7 @@ impl AsyncWrite for Line {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.state.mode.load(Ordering::Acquire) == HTTP {
-            self.state.speaks();
+        if self.state.mode.load(Ordering::Acquire) == HTTP && !self.state.in_header() {
             return Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs);
         }
         let first = bufs.iter().find(|b| !b.is_empty()).map_or(&[][..], |b| b);
