@@ -14,6 +14,9 @@ use crate::shape::{self, Language, Statement};
 /// is two. The entities of a request are closed for as many steps.
 const LOOKS_MAX: u32 = 2;
 
+/// How many policies are given to the validator at once.
+const PORTION: usize = 64;
+
 /// How much of Cedar's help is shown.
 const HELP_CHARS_MAX: usize = 200;
 
@@ -206,12 +209,26 @@ pub(crate) fn unique(all: Vec<Compiled>, findings: &mut Vec<Finding>) -> Vec<Com
 
 /// Checks policies against the schema. What Cedar only warns about is a mistake here: a policy
 /// that can never apply is a forbid that does not forbid.
+///
+/// The validator looks at each policy for itself, so they are given to it in portions, and no more
+/// of them once there are more mistakes than anybody reads: each mistake comes up once for every
+/// kind of principal and action.
 pub(crate) fn validate(schema: &Schema, all: &[Compiled], findings: &mut Vec<Finding>) {
-    let set = match PolicySet::from_policies(all.iter().map(|c| c.policy.clone())) {
+    let validator = Validator::new(schema.clone());
+    for portion in all.chunks(PORTION) {
+        if findings.len() > 5 * POLICY_FINDINGS_MAX {
+            return;
+        }
+        validate_portion(&validator, portion, findings);
+    }
+}
+
+fn validate_portion(validator: &Validator, portion: &[Compiled], findings: &mut Vec<Finding>) {
+    let set = match PolicySet::from_policies(portion.iter().map(|c| c.policy.clone())) {
         Ok(set) => set,
         Err(e) => return findings.push(Finding::new(e.to_string())),
     };
-    let by_id: HashMap<&PolicyId, &Compiled> = all.iter().map(|c| (c.policy.id(), c)).collect();
+    let by_id: HashMap<&PolicyId, &Compiled> = portion.iter().map(|c| (c.policy.id(), c)).collect();
     let mut push = |id: &PolicyId, e: &dyn Diagnostic| {
         findings.push(match by_id.get(id) {
             Some(compiled) => {
@@ -225,7 +242,7 @@ pub(crate) fn validate(schema: &Schema, all: &[Compiled], findings: &mut Vec<Fin
             None => Finding::new(e.to_string()),
         });
     };
-    let result = Validator::new(schema.clone()).validate_with_level(&set, ValidationMode::Strict, LOOKS_MAX);
+    let result = validator.validate_with_level(&set, ValidationMode::Strict, LOOKS_MAX);
     let mut wrong: HashSet<&PolicyId> = HashSet::new();
     for e in result.validation_errors() {
         wrong.insert(e.policy_id());
