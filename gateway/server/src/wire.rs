@@ -126,6 +126,7 @@ pub fn run(config: Config, take_over: bool) -> Result<(), WireError> {
         stop: told,
     })?;
     runtime.block_on(operator::start(&wired, ready.open_connections()))?;
+    reload::tell_old_databases(&house);
     let _watching = reload::watch(&wired)?;
     // A file may have changed between the first load and the watching.
     reload::policies(&house, Actor::Gateway);

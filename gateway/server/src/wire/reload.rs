@@ -103,6 +103,14 @@ pub(super) fn policies(house: &House, actor: Actor) -> Outcome {
     outcome
 }
 
+/// Says of every GeoIP database that is older than allowed that it is: countries move.
+pub(super) fn tell_old_databases(house: &House) {
+    for file in house.places.status((house.clock)()).into_iter().filter(|file| file.stale) {
+        let days = file.age.as_secs() / 86_400;
+        tracing::warn!(file = %file.path.display(), days, "a GeoIP database is older than `geoip.age_days_max`: refresh it");
+    }
+}
+
 fn geoip(house: &House, actor: Actor) {
     let kept = match house.places.reload() {
         Reload::Unchanged => return,
@@ -124,6 +132,7 @@ fn geoip(house: &House, actor: Actor) {
         .collect();
     if kept.is_none() {
         tracing::info!("other GeoIP databases are in use");
+        tell_old_databases(house);
     }
     let _ = house.audit.record(Event::GeoReloaded(Box::new(GeoReload { actor, databases, kept })));
 }
