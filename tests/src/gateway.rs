@@ -39,6 +39,7 @@ pub struct Gateway {
 struct Process {
     child: Child,
     log: Arc<Mutex<String>>,
+    readers: [std::thread::JoinHandle<()>; 2],
 }
 
 /// What outlives a process: folder, configuration, ports.
@@ -185,7 +186,9 @@ impl Gateway {
     /// # Panics
     /// When it does not.
     pub async fn wait_exit(&mut self) -> ExitStatus {
-        until("the gateway to end", || self.process.child.try_wait().unwrap()).await
+        let status = until("the gateway to end", || self.process.child.try_wait().unwrap()).await;
+        self.process.whole_log().await;
+        status
     }
 
     /// Whether it runs.
@@ -376,6 +379,14 @@ fn files_under(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+impl Process {
+    /// Waits for the last lines of a process that has ended: they may still be on their way.
+    async fn whole_log(&self) {
+        let read = || self.readers.iter().all(std::thread::JoinHandle::is_finished).then_some(());
+        until("the last lines of a process", read).await;
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended already.
@@ -431,9 +442,8 @@ impl Place {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log: Arc<Mutex<String>> = Arc::default();
-        keep(child.stdout.take(), &log);
-        keep(child.stderr.take(), &log);
-        Process { child, log }
+        let readers = [keep(child.stdout.take(), &log), keep(child.stderr.take(), &log)];
+        Process { child, log, readers }
     }
 
     async fn run(self) -> Result<Gateway, NotStarted> {
@@ -441,8 +451,7 @@ impl Place {
         let begin = Instant::now();
         loop {
             if let Some(status) = gateway.process.child.try_wait().unwrap() {
-                // The last lines may still be on their way.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                gateway.process.whole_log().await;
                 return Err(NotStarted { status: Some(status), log: gateway.log() });
             }
             if gateway.is_ready().await {
@@ -471,7 +480,10 @@ impl Gateway {
 }
 
 /// Keeps what a child writes, line by line, for as long as it writes.
-fn keep(channel: Option<impl std::io::Read + Send + 'static>, log: &Arc<Mutex<String>>) {
+fn keep(
+    channel: Option<impl std::io::Read + Send + 'static>,
+    log: &Arc<Mutex<String>>,
+) -> std::thread::JoinHandle<()> {
     let (channel, log) = (channel.unwrap(), Arc::clone(log));
     std::thread::spawn(move || {
         let mut lines = BufReader::new(channel);
@@ -480,7 +492,7 @@ fn keep(channel: Option<impl std::io::Read + Send + 'static>, log: &Arc<Mutex<St
             log.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
             line.clear();
         }
-    });
+    })
 }
 
 impl std::fmt::Display for NotStarted {

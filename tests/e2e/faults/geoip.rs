@@ -52,7 +52,7 @@ async fn a_damaged_update_leaves_the_old_database_in_use() {
     let file = folder.path().join("country.mmdb");
     std::fs::write(&file, shipped()).unwrap();
     let mut company = Company::new(upstream.address()).await;
-    company.config.set("geoip.databases", json!([file])).trust_local_proxy();
+    company.config.set("geoip", json!({"databases": [file], "age_days_max": 3650})).trust_local_proxy();
     let (issuer, gateway) = company.start().await;
     let auth = doorward_tests::company::bearer(&issuer.token("bob"));
     let from = async |address: &str| {
@@ -64,6 +64,7 @@ async fn a_damaged_update_leaves_the_old_database_in_use() {
         assert_eq!(from("8.8.8.8").await, 200);
     };
     rules_hold().await;
+    seen::condition_comes_to(&gateway, "geoip", 200, "holds").await;
 
     let mut cut = shipped();
     cut.truncate(cut.len() / 2);
@@ -90,4 +91,20 @@ async fn a_damaged_update_leaves_the_old_database_in_use() {
     rules_hold().await;
     // Another database, without the sanctioned country in it, is really another one.
     assert_eq!(from("192.0.2.1").await, 200);
+}
+
+#[tokio::test]
+async fn an_old_database_is_loud_and_still_used() {
+    let upstream = RawUpstream::ok().await;
+    let mut company = Company::new(upstream.address()).await;
+    company.config.set("geoip.age_days_max", json!(1)).trust_local_proxy();
+    let (issuer, gateway) = company.start().await;
+    let condition = seen::condition_comes_to(&gateway, "geoip", 200, "degraded").await;
+    assert!(condition["detail"].as_str().unwrap().contains("days old"), "{condition}");
+    seen::metric_comes_to(&gateway, "doorward_geoip_stale{file=\"country.mmdb\"}", 1.0).await;
+    let auth = doorward_tests::company::bearer(&issuer.token("bob"));
+    let fields = [("authorization", auth.as_str()), ("x-forwarded-for", "175.45.176.1")];
+    let answer = h1::ask(gateway.address(), "GET", "build.test", "/", &fields).await;
+    assert_eq!(answer.status(), 403);
+    gateway.wait_log("a GeoIP database is older than `geoip.age_days_max`: refresh it").await;
 }

@@ -47,7 +47,7 @@ fn victim(issuer: &doorward_tests::issuer::Issuer, seed: u64, i: u64) -> Victim 
         2 => ("session", format!("demo:s-{name}"), "revoke"),
         3 => ("token", format!("demo:t-{name}"), "revoke"),
         4 => ("device", format!("d-{name}"), "revoke"),
-        _ => ("user_at_app", format!("demo:{name}@build"), "revoke"),
+        _ => ("user_at_app", format!("build@demo:{name}"), "revoke"),
     };
     Victim { kind, id, action, token: issuer.token_but("bob", &changes) }
 }

@@ -204,7 +204,9 @@ async fn no_policy_file_takes_the_process_down() {
     let file = live.policies.join("apps/hostile.cedar");
     for (what, content) in hostile() {
         std::fs::write(&file, content).unwrap();
+        let begin = tokio::time::Instant::now();
         rejected(&live, what, &before).await;
+        println!("{what}: {:?}", begin.elapsed());
     }
     std::fs::remove_file(&file).unwrap();
     // What is no file at all.

@@ -23,12 +23,16 @@ pub(crate) async fn told(gateway: &Gateway, host: &str, token: &str) -> (u16, St
 
 /// Waits until a request is answered so.
 pub(crate) async fn comes_to(gateway: &Gateway, host: &str, token: &str, expected: (u16, &str)) {
-    within(&format!("{expected:?} at {host}"), async {
-        while told(gateway, host, token).await != (expected.0, expected.1.to_owned()) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    let begin = tokio::time::Instant::now();
+    loop {
+        let seen = told(gateway, host, token).await;
+        if seen == (expected.0, expected.1.to_owned()) {
+            return;
         }
-    })
-    .await;
+        // The pauses between tries of the gateway grow: longer than a step of a test.
+        assert!(begin.elapsed() < Duration::from_secs(90), "{seen:?} at {host} and not {expected:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Waits for an event with this code in the log that lies in this folder.

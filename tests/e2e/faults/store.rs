@@ -87,7 +87,7 @@ async fn a_store_at_its_bound_refuses_to_forget() {
     let mut company = Company::new(app).await;
     company.config.set("revocation.store_bytes_max", json!(128 * 1024));
     let (issuer, gateway) = company.start().await;
-    let (unsaved, answer) = until_full(&gateway, &"x".repeat(400)).await;
+    let (unsaved, answer) = until_full(&gateway, &"x".repeat(200)).await;
     assert_eq!(answer.status, 503, "{unsaved}: {answer:?}");
     let old = bites_without_a_store(&gateway, &issuer).await;
 
@@ -99,7 +99,7 @@ async fn a_store_at_its_bound_refuses_to_forget() {
         .await;
     seen::metric_comes_to(&gateway, "doorward_revocation_store_writable", 1.0).await;
     let first = issuer
-        .token_but("bob", &json!({"sub": format!("filler-0-{}", "x".repeat(400)), "iat": 1, "auth_time": 1}));
+        .token_but("bob", &json!({"sub": format!("filler-0-{}", "x".repeat(200)), "iat": 1, "auth_time": 1}));
     assert_eq!(seen::told(&gateway, "build.test", &first).await, (401, "revoked".into()));
     gateway.revoke("user", "demo:victim").await;
     assert_eq!(seen::told(&gateway, "build.test", &old).await, (401, "revoked".into()));
