@@ -4,7 +4,13 @@
 //!
 //! Each class has tests named after it: `s1_…`, `s2_…`. A class holds when nothing reaches an app
 //! that should not, and when what was refused stands in the audit log with its code.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests own a clock, and what goes wrong in them must end them"
+)]
 
 mod incidents {
     mod house;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use doorward_tests::gateway::{Config, Gateway};
+use doorward_tests::gateway::{Config, Gateway, NotStarted};
 use doorward_tests::h2_upstream::{self, H2Upstream};
 use doorward_tests::issuer::Issuer;
 use doorward_tests::raw::RawUpstream;
@@ -40,6 +40,11 @@ impl House {
         Self::before(RawUpstream::ok().await, change).await
     }
 
+    /// The same, where it may not start.
+    pub(super) async fn try_with(change: impl FnOnce(&mut Config)) -> Result<Self, NotStarted> {
+        Self::try_of(Issuer::start().await, RawUpstream::ok().await, change).await
+    }
+
     /// In front of a wiki of the test's.
     pub(super) async fn before(wiki: RawUpstream, change: impl FnOnce(&mut Config)) -> Self {
         Self::of(Issuer::start().await, wiki, change).await
@@ -47,6 +52,14 @@ impl House {
 
     /// With an issuer and a wiki of the test's.
     pub(super) async fn of(issuer: Issuer, wiki: RawUpstream, change: impl FnOnce(&mut Config)) -> Self {
+        Self::try_of(issuer, wiki, change).await.unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    async fn try_of(
+        issuer: Issuer,
+        wiki: RawUpstream,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<Self, NotStarted> {
         let (payroll, build) = (RawUpstream::ok().await, RawUpstream::ok().await);
         let grpc = H2Upstream::start(|_| h2_upstream::Answer::ok("ok").await_body()).await;
         let mut config = Config::new();
@@ -60,8 +73,8 @@ impl House {
         let h2 = json!({"groups": ["engineering"], "upstream": {"protocol": "h2"}});
         config.app("grpc", GRPC, grpc.address(), h2);
         change(&mut config);
-        let gateway = Gateway::start(config).await;
-        Self { gateway, issuer, wiki, payroll, build, grpc }
+        let gateway = Gateway::try_start(config).await?;
+        Ok(Self { gateway, issuer, wiki, payroll, build, grpc })
     }
 
     /// A client.
@@ -96,6 +109,7 @@ impl House {
             }
             let missing: Vec<_> = of.iter().filter(|id| !found.contains_key(*id)).collect();
             if missing.is_empty() {
+                found.retain(|id, _| of.contains(id));
                 return found;
             }
             assert!(

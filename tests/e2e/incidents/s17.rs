@@ -152,8 +152,12 @@ where
 
 /// The fields of a request, as literals.
 fn request(path: &str, more: &[(&[u8], &[u8])]) -> Vec<u8> {
-    let fields: [(&[u8], &[u8]); 4] =
-        [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", WIKI.as_bytes()), (b":path", path.as_bytes())];
+    let fields: [(&[u8], &[u8]); 4] = [
+        (b":method", b"GET"),
+        (b":scheme", b"http"),
+        (b":authority", WIKI.as_bytes()),
+        (b":path", path.as_bytes()),
+    ];
     header_block(&[&fields, more].concat())
 }
 
@@ -164,7 +168,8 @@ async fn s17_a_header_of_one_byte_references() {
         let mut flood = Flood::http2(address, &[]).await;
         // One entry of some 4000 bytes in the table (RFC 7541 §6.2.1), then one byte for each copy.
         let mut first = request("/bomb", &[]);
-        first.extend([0x40, 1, b'x', 0x7f, 0x80 | (3900_usize - 127 & 0x7f) as u8, (3900_usize - 127 >> 7) as u8]);
+        // 3900 is 127 and 3773, which is 0x3d and 29 times 128.
+        first.extend([0x40, 1, b'x', 0x7f, 0xbd, 29]);
         first.extend(vec![b'a'; 3900]);
         for i in 0..200_u32 {
             let mut block = if i == 0 { first.clone() } else { request("/bomb", &[]) };
@@ -196,7 +201,10 @@ async fn s17_ten_thousand_streams_at_once() {
             let mut flood = Flood::http2(address, &[]).await;
             let block = request("/hang", &[(b"authorization", bearer.as_bytes())]);
             for i in 0..10_000_u32 {
-                if !flood.send(&Frame::new(HEADERS, END_HEADERS | END_STREAM, 2 * i + 1, &*block).encode()).await {
+                if !flood
+                    .send(&Frame::new(HEADERS, END_HEADERS | END_STREAM, 2 * i + 1, &*block).encode())
+                    .await
+                {
                     break;
                 }
             }
@@ -263,10 +271,12 @@ async fn s17_continuation_without_end() {
 
 #[tokio::test]
 async fn s17_a_client_that_does_not_read() {
-    // 100 MiB in all, of which the gateway may hold only what its buffers do.
-    const EACH: usize = 1 << 20;
+    // 200 MiB in all, of which the gateway may hold only what its buffers do.
+    const EACH: usize = 2 << 20;
     let wiki = RawUpstream::start(|head| match head.target().as_str() {
-        "/large" => Answer::bytes(format!("HTTP/1.1 200 OK\r\ncontent-length: {EACH}\r\n\r\n")).send(vec![b'a'; EACH]),
+        "/large" => {
+            Answer::bytes(format!("HTTP/1.1 200 OK\r\ncontent-length: {EACH}\r\n\r\n")).send(vec![b'a'; EACH])
+        }
         _ => Answer::ok("ok"),
     })
     .await;
@@ -286,7 +296,8 @@ async fn s17_a_client_that_does_not_read() {
         }
     })
     .await;
-    assert!(growth < GROWTH_KIB_MAX, "{growth} KiB");
+    // Each stream may hold what was sent to it and wait in three buffers on the way.
+    assert!(growth < 96 * 1024, "{growth} KiB");
     assert_eq!(house.wiki.requests().iter().filter(|r| r.head.target() == "/large").count(), 100);
 }
 
@@ -353,11 +364,11 @@ async fn s17_headers_without_end_over_http1() {
         let mut flood = Flood::plain(address).await;
         flood.end = Instant::now() + Duration::from_secs(4);
         let mut open = flood.send(format!("GET /h HTTP/1.1\r\nhost: {WIKI}\r\n").as_bytes()).await;
-        let line = [b"x-a: ".as_slice(), &[b'a'; 1000], b"\r\n"].concat();
-        while open && flood.sent < 1 << 20 {
-            open = flood.send(&line).await;
+        let lines = [b"x-a: ".as_slice(), &[b'a'; 32_000], b"\r\n"].concat();
+        while open && flood.sent < 1_000_000 {
+            open = flood.send(&lines).await;
         }
-        // A megabyte each, and then nothing.
+        // Just below the megabyte at which Pingora would stop reading, and then nothing.
         let mut rest = [0; 4096];
         let wait = flood.end.saturating_duration_since(Instant::now());
         let _ = tokio::time::timeout(wait, flood.stream.read(&mut rest)).await;
@@ -408,7 +419,10 @@ async fn s17_the_bounds_are_said_in_the_settings() {
         }
     };
     let said = |id: u8| {
-        settings.chunks(6).find(|s| s[..2] == [0, id]).map(|s| u32::from_be_bytes(s[2..6].try_into().unwrap()))
+        settings
+            .chunks(6)
+            .find(|s| s[..2] == [0, id])
+            .map(|s| u32::from_be_bytes(s[2..6].try_into().unwrap()))
     };
     assert_eq!(said(3), Some(100), "SETTINGS_MAX_CONCURRENT_STREAMS");
     assert_eq!(said(6), Some(32 * 1024), "SETTINGS_MAX_HEADER_LIST_SIZE");

@@ -32,9 +32,8 @@ pub(super) struct Ask {
 pub(super) struct Said {
     pub(super) status: u16,
     pub(super) fields: Vec<(String, String)>,
+    /// Without an answer, how it was refused.
     pub(super) body: String,
-    /// How it was refused, where it was without an answer.
-    pub(super) how: String,
 }
 
 /// A client that keeps its connection for as long as the other side does.
@@ -132,7 +131,7 @@ impl Ask {
 
 impl Said {
     fn nothing(how: String) -> Self {
-        Self { status: 0, fields: Vec::new(), body: String::new(), how }
+        Self { status: 0, fields: Vec::new(), body: how }
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
@@ -194,7 +193,7 @@ impl Talk {
             self.h1 = Some(client);
         }
         let status = response.status();
-        Said { status, fields: response.head.fields(), body: response.text(), how: String::new() }
+        Said { status, fields: response.head.fields(), body: response.text() }
     }
 
     async fn say_h2(&mut self, request: http::Request<()>, body: &[u8]) -> Said {
@@ -222,7 +221,6 @@ impl Talk {
                     .map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
                     .collect(),
                 body: reply.text(),
-                how: reply.gone.map(|g| format!("{g:?}")).unwrap_or_default(),
             },
             Err(gone @ Gone::Reset(_)) => Said::nothing(format!("{gone:?}")),
             Err(gone) => return Said::nothing(format!("{gone:?}")),
@@ -238,9 +236,7 @@ impl Talk {
             frames.send(&frame).await;
         }
         match frames.outcome(1, Duration::from_secs(10)).await {
-            Outcome::Status(status) => {
-                Said { status, fields: Vec::new(), body: String::new(), how: String::new() }
-            }
+            Outcome::Status(status) => Said { status, fields: Vec::new(), body: String::new() },
             other => Said::nothing(format!("{other:?}")),
         }
     }
