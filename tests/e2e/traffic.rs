@@ -1,7 +1,7 @@
 //! Traffic through the real binary, from every kind of client to every kind of app: what passes
 //! unharmed, what is refused and how, what an app is told, what is written down, and what happens
 //! to all of it while certificates, keys and processes are replaced.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "traffic/bodies.rs"]
 mod bodies;

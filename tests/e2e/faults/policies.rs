@@ -184,7 +184,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         ("ors", policy(&format!("{}true", "true || ".repeat(200_000)))),
         ("dots", policy(&format!("context{}", ".a".repeat(100_000)))),
         ("records", policy(&format!("{}true{} == 1", "{a: ".repeat(20_000), "}".repeat(20_000)))),
-        ("a string without end", b"permit (principal == User::\"".repeat(1)),
+        ("a string without end", b"permit (principal == User::\"".to_vec()),
         ("five megabytes", five_mb),
         ("NUL bytes", vec![0; 100_000]),
         ("a NUL in the middle", policy("context.http.path == \"\0\"")),

@@ -16,6 +16,7 @@ async fn every_reader_gets_a_no_in_its_own_form() {
     let expired = bearer(&issuer.token_but("bob", &json!({"iat": 1_600_000_000, "exp": 1_600_000_600})));
     let h2 = H2::connect(gateway.address()).await;
     // Who asks, for what, how: status, code, gRPC status, and what a person reads.
+    #[expect(clippy::type_complexity, reason = "a table: each column is named above it")]
     let cases: &[(&str, &str, &str, &str, u16, &str, u16, &str)] = &[
         ("GET", "build.test", "/", "", 401, "unauthenticated", 16, "Please sign in"),
         (
