@@ -12,6 +12,7 @@
 
 mod grpc;
 pub(crate) mod line;
+mod patience;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -33,9 +34,10 @@ use pingora::server::ShutdownWatch;
 use tokio::io::AsyncReadExt;
 
 use crate::config::{Limits, Listen};
-use crate::inflight::{Protocol, Registration, Slot};
+use crate::inflight::{HouseEnd, Protocol, Registration, Slot};
 use crate::pipeline::{Door, House, record};
 use line::{Line, LineState, discard_unsent};
+use patience::Patience;
 
 tokio::task_local! {
     static CONNECTION: Arc<Connection>;
@@ -55,6 +57,7 @@ pub(crate) struct Connection {
 pub(crate) struct Running {
     pub(crate) slot: Arc<Slot>,
     pub(crate) connection: Option<Arc<Connection>>,
+    pub(crate) patience: Patience,
     request_id: Arc<str>,
     headers_seen: AtomicBool,
     registration: Mutex<Option<Registration>>,
@@ -135,6 +138,7 @@ impl Exchanges {
             slot,
             request_id: uuid::Uuid::now_v7().to_string().into(),
             connection: if h2 { None } else { CONNECTION.try_with(Arc::clone).ok() },
+            patience: Patience::default(),
             headers_seen: AtomicBool::new(h2),
             registration: Mutex::new(None),
         };
@@ -195,6 +199,8 @@ impl HttpServerApp for Exchanges {
         tokio::pin!(exchange);
         let deadline = tokio::time::sleep(self.deadline(&running));
         tokio::pin!(deadline);
+        let patience = running.patience.runs_out(self.house.limits.body_idle_max);
+        tokio::pin!(patience);
         loop {
             let waits = !running.headers_seen.load(Ordering::Relaxed);
             tokio::select! {
@@ -208,7 +214,7 @@ impl HttpServerApp for Exchanges {
                         *c.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(r);
                     }
                     if waits && let Some(code) = running.connection.as_ref().and_then(|c| c.line.header_refused()) {
-                        EXCHANGE.sync_scope(running, || record::unreadable(&self.house, peer, code));
+                        EXCHANGE.sync_scope(Arc::clone(&running), || record::unreadable(&self.house, peer, code));
                     }
                     return reused;
                 }
@@ -221,14 +227,20 @@ impl HttpServerApp for Exchanges {
                     tracing::debug!("a request header did not arrive in time");
                     return None;
                 }
+                () = &mut patience, if !waits => {
+                    slot.end_by_house(HouseEnd::TimeUp);
+                    return None;
+                }
             }
         }
         // The exchange must end. Two protocols have a word for it.
         let farewell = Duration::from_millis(limits::FAREWELL_MILLIS_MAX);
         match (slot.protocol(), &running.connection) {
             (Protocol::WebSocket, Some(connection)) => {
-                let reason = slot.cause().map_or("ended", |c| c.code.title());
-                connection.line.say_goodbye(1008, reason);
+                match slot.cause() {
+                    Some(cause) => connection.line.say_goodbye(1008, cause.code.title()),
+                    None => connection.line.say_goodbye(1001, "the gateway is going away"),
+                }
                 // Who does not take the goodbye in time does not get what lies before it either.
                 if let (Err(_), Some(fd)) = (tokio::time::timeout(farewell, &mut exchange).await, fd) {
                     discard_unsent(fd);
@@ -239,7 +251,7 @@ impl HttpServerApp for Exchanges {
             }
             (Protocol::WebSocket | Protocol::EventStream | Protocol::Http1 | Protocol::Http2, _) => {
                 // The future still owns the descriptor here, so it cannot be another's.
-                if let (false, Some(fd)) = (h2, fd) {
+                if let (false, Some(fd), Some(_)) = (h2, fd, slot.cause()) {
                     discard_unsent(fd);
                 }
             }

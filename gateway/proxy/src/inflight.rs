@@ -52,6 +52,15 @@ pub struct Cause {
     pub ticks: Duration,
 }
 
+/// Why the house itself ended an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HouseEnd {
+    /// It stood still for too long.
+    TimeUp,
+    /// The time of the drain was over.
+    Drained,
+}
+
 /// One running exchange.
 pub struct Slot {
     id: u64,
@@ -60,6 +69,7 @@ pub struct Slot {
     started_at: UnixMillis,
     end: CancellationToken,
     cause: OnceLock<Cause>,
+    house_end: OnceLock<HouseEnd>,
     facts: OnceLock<Facts>,
 }
 
@@ -74,6 +84,7 @@ impl Slot {
             started_at,
             end: CancellationToken::new(),
             cause: OnceLock::new(),
+            house_end: OnceLock::new(),
             facts: OnceLock::new(),
         })
     }
@@ -134,6 +145,19 @@ impl Slot {
     /// Whether it must end.
     pub(crate) fn is_ended(&self) -> bool {
         self.end.is_cancelled()
+    }
+
+    /// Why the house ended it, if it did.
+    #[must_use]
+    pub fn house_end(&self) -> Option<HouseEnd> {
+        self.house_end.get().copied()
+    }
+
+    /// Tells it to end, not because of a revocation.
+    pub(crate) fn end_by_house(&self, why: HouseEnd) {
+        // Only the first reason counts.
+        let _ = self.house_end.set(why);
+        self.end.cancel();
     }
 
     /// Tells it to end. Only the first cause counts; says whether this was it.
@@ -351,6 +375,13 @@ impl Inflight {
         found.sort_by_key(|s| s.id);
         found.truncate(max);
         found
+    }
+
+    /// Tells everything that runs to end: the time of the drain is over. Says how much it was.
+    pub fn end_all(&self) -> usize {
+        let running = self.list(usize::MAX, |_| true);
+        running.iter().for_each(|slot| slot.end_by_house(HouseEnd::Drained));
+        running.len()
     }
 
     /// How many exchanges run, by protocol.

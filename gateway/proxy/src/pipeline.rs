@@ -178,6 +178,11 @@ impl ProxyHttp for Door {
                 if permit.streaming() == Streaming::Yes {
                     session.set_read_timeout(Some(self.0.limits.stream_idle_max));
                     session.set_write_timeout(Some(self.0.limits.stream_idle_max));
+                } else if let Some(running) = exchange.running.as_ref().filter(|_| !session.is_body_empty()) {
+                    // Over HTTP/1.1 Pingora itself bounds the wait for the body.
+                    if session.as_downstream().is_http2() || permit.upstream().answer_max().is_some() {
+                        running.patience.uploads();
+                    }
                 }
                 exchange.permit = Some(permit);
                 Ok(false)
@@ -189,12 +194,13 @@ impl ProxyHttp for Door {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        let uploads = !session.is_body_empty();
         let permit = exchange
             .permit
             .as_ref()
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "no permit, no upstream"))?;
-        forward::peer(&self.0, permit, &mut exchange.story)
+        forward::peer(&self.0, permit, uploads, &mut exchange.story)
     }
 
     async fn upstream_request_filter(
@@ -214,9 +220,15 @@ impl ProxyHttp for Door {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        if let (Some(running), Some(permit)) = (&exchange.running, &exchange.permit) {
+            running.patience.piece();
+            if end {
+                running.patience.uploaded(permit.upstream().answer_max());
+            }
+        }
         let received = exchange.story.received(body.as_ref().map_or(0, Bytes::len));
         let max = exchange.permit.as_ref().and_then(Permit::request_body_bytes_max);
         if max.is_some_and(|max| received > max) {
@@ -235,6 +247,7 @@ impl ProxyHttp for Door {
             return Ok(());
         }
         if let Some(running) = &exchange.running {
+            running.patience.answered();
             if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
                 running.slot.becomes(Protocol::WebSocket);
                 if let Some(connection) = &running.connection {

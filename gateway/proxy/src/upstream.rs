@@ -83,7 +83,16 @@ impl Upstreams {
     /// The next instance, spoken to as the app wants it. Only who holds a permit gets one.
     ///
     /// None when no instance is well.
-    pub(crate) fn peer(&self, permit: &Permit, streaming: Streaming, idle_max: Duration) -> Option<HttpPeer> {
+    ///
+    /// To an app that speaks HTTP/2 Pingora counts the time for the answer from the begin of an
+    /// upload: there [`Patience`](crate::gate) counts instead.
+    pub(crate) fn peer(
+        &self,
+        permit: &Permit,
+        streaming: Streaming,
+        uploads: bool,
+        idle_max: Duration,
+    ) -> Option<HttpPeer> {
         let backend = self.balancer.select(b"", SELECT_MAX)?;
         let SocketAddr::Inet(address) = backend.addr else { return None };
         let mut peer = self.peer_at(address);
@@ -97,6 +106,7 @@ impl Upstreams {
         let o = &mut peer.options;
         o.read_timeout = Some(match streaming {
             Streaming::Yes => idle_max,
+            Streaming::No if uploads && self.config.h2 => idle_max,
             Streaming::No => self.config.response_max,
         });
         o.write_timeout = Some(idle_max.min(self.config.response_max.max(Duration::from_secs(60))));
@@ -173,6 +183,11 @@ impl Upstreams {
         if let Err(e) = self.balancer.update().await {
             tracing::warn!(app = %self.app, error = %e, "the addresses of the app cannot be looked up");
         }
+    }
+
+    /// How long they may take to answer after an upload, where Pingora does not count.
+    pub(crate) fn answer_max(&self) -> Option<Duration> {
+        self.config.h2.then_some(self.config.response_max)
     }
 
     /// Whether HTTP/2 is spoken to them.

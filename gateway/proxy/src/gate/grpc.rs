@@ -23,6 +23,9 @@ use pingora::{Error, ErrorType, Result};
 
 use crate::inflight::Slot;
 
+/// `UNAVAILABLE`: a client may try again, elsewhere or later.
+const GRPC_UNAVAILABLE: u8 = 14;
+
 /// The HTTP/2 session of one gRPC call.
 pub(crate) struct GrpcCall {
     inner: HttpSession,
@@ -38,9 +41,11 @@ impl GrpcCall {
     /// Sends the last word, as trailers where a response is under way, as the whole response
     /// where none is.
     fn say_goodbye(&mut self) -> Box<Error> {
-        let code = self.slot.cause().map_or(doorward_model::RefusalCode::Revoked, |c| c.code);
-        let status = HeaderValue::from(u16::from(code.grpc_status()));
-        let message = HeaderValue::from_static(code.title());
+        let (status, message) = match self.slot.cause() {
+            Some(cause) => (cause.code.grpc_status(), cause.code.title()),
+            None => (GRPC_UNAVAILABLE, "The gateway is going away"),
+        };
+        let (status, message) = (HeaderValue::from(u16::from(status)), HeaderValue::from_static(message));
         if self.inner.response_written().is_some() {
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", status);
@@ -52,7 +57,7 @@ impl GrpcCall {
             let _ = head.insert_header("grpc-message", message);
             let _ = self.inner.write_response_header(Box::new(head), true);
         }
-        Error::explain(ErrorType::Custom("revoked"), "ended by revocation").into_down()
+        Error::explain(ErrorType::Custom("ended"), "ended from outside").into_down()
     }
 }
 

@@ -14,9 +14,14 @@ use crate::pipeline::authorize::Permit;
 use crate::pipeline::record::Story;
 
 /// The next instance of the permitted app.
-pub(crate) fn peer(house: &House, permit: &Permit, story: &mut Story) -> Result<Box<HttpPeer>> {
+pub(crate) fn peer(
+    house: &House,
+    permit: &Permit,
+    uploads: bool,
+    story: &mut Story,
+) -> Result<Box<HttpPeer>> {
     let idle_max = house.limits.stream_idle_max;
-    let Some(peer) = permit.upstream().peer(permit, permit.streaming(), idle_max) else {
+    let Some(peer) = permit.upstream().peer(permit, permit.streaming(), uploads, idle_max) else {
         return Err(Error::explain(ErrorType::ConnectNoRoute, "no instance of the app is well").into_up());
     };
     if let pingora::protocols::l4::socket::SocketAddr::Inet(address) = &peer._address {

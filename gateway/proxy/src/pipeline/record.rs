@@ -13,7 +13,7 @@ use doorward_model::{Place, Refusal, RefusalCode, RouteId, limits};
 use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::gate::Running;
-use crate::inflight::Slot;
+use crate::inflight::{HouseEnd, Slot};
 use crate::metrics::{Decided, Passed};
 use crate::pipeline::House;
 use crate::pipeline::identify::Identified;
@@ -188,7 +188,11 @@ impl Story {
         let protocol = slot.map_or(Protocol::Http1, Slot::protocol);
         let is_terminated = terminated.is_some();
         let after = slot.and_then(Slot::cause).map(|cause| now.saturating_sub(cause.ticks));
-        let ending = terminated.or(self.ending.take()).unwrap_or(Ending::ClientGone);
+        let by_house = slot.and_then(Slot::house_end).map(|why| match why {
+            HouseEnd::TimeUp => Ending::TimedOut,
+            HouseEnd::Drained => Ending::Drained,
+        });
+        let ending = terminated.or(by_house).or(self.ending.take()).unwrap_or(Ending::ClientGone);
         trail.speaks(protocol);
         trail.finished(ending, self.received, self.sent, took);
         let outcome = trail.outcome();

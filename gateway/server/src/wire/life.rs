@@ -17,6 +17,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long the listeners of a successor are waited for after a hand-over.
 const HAND_OVER_MIN: Duration = Duration::from_secs(6);
 
+/// How long goodbyes may take at the end of a drain, and how often it is looked for their end.
+const FAREWELL_MAX: Duration = Duration::from_millis(2 * doorward_model::limits::FAREWELL_MILLIS_MAX);
+const FAREWELL_LOOK_EVERY: Duration = Duration::from_millis(5);
+
 /// Follows the signals until the process is to end, and ends it.
 pub(super) async fn lead(wired: Arc<Wired>, stop: watch::Sender<Option<Stop>>, open: OpenConnections) {
     let mut signals = match Signals::listen() {
@@ -52,14 +56,27 @@ pub(super) async fn lead(wired: Arc<Wired>, stop: watch::Sender<Option<Stop>>, o
                 drained.set(Some(Box::pin(quiet(open.clone(), wired.house.limits.drain_max, HAND_OVER_MIN))));
             }
             Order::Stop => {
-                let cut_off = u64::try_from(wired.house.inflight.count().total()).unwrap_or(u64::MAX);
                 let house = Arc::clone(&wired.house);
+                let cut_off = end_what_runs(&house).await;
                 let _ = tokio::task::spawn_blocking(move || close(&house, "drained", cut_off)).await;
                 std::process::exit(0);
             }
             Order::Nothing => {}
         }
     }
+}
+
+/// Ends what still runs, each in its protocol's own way, and waits until all of that is in the
+/// log. Says how much it was.
+async fn end_what_runs(house: &House) -> u64 {
+    let cut_off = house.inflight.end_all();
+    let _ = tokio::time::timeout(FAREWELL_MAX, async {
+        while house.inflight.count().total() > 0 {
+            tokio::time::sleep(FAREWELL_LOOK_EVERY).await;
+        }
+    })
+    .await;
+    u64::try_from(cut_off).unwrap_or(u64::MAX)
 }
 
 async fn begin_drain(house: &House, cause: &str) {
