@@ -52,6 +52,7 @@ pub struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     steps: Vec<Step>,
+    mute: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -93,6 +94,13 @@ impl Answer {
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// No answer at all; the request is read.
+    #[must_use]
+    pub fn mute(mut self) -> Self {
+        self.mute = true;
         self
     }
 
@@ -313,6 +321,10 @@ async fn reply(
     mut respond: SendResponse<Bytes>,
     mut read: tokio::sync::watch::Receiver<bool>,
 ) {
+    if answer.mute {
+        let _ = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+        return;
+    }
     let mut head = Response::builder().status(answer.status);
     for (name, value) in &answer.headers {
         head = head.header(*name, value);

@@ -217,3 +217,38 @@ async fn a_refused_upload_is_not_taken_for_the_next_request() {
     assert_ne!(ending, Ending::StillOpen);
     assert!(app.requests().is_empty());
 }
+
+#[tokio::test]
+async fn a_slow_upload_is_not_a_slow_app() {
+    // The bound on the app's answer counts from the end of the upload, not from its begin.
+    let app = sample(SampleApp::Build, Pace::default()).await;
+    let mut company = Company::new(app).await;
+    company.engineering("patient", app, json!({"upstream": {"response_seconds_max": 1}})).engineering(
+        "patient-h2",
+        app,
+        json!({"upstream": {"response_seconds_max": 1, "protocol": "h2"}}),
+    );
+    let (issuer, gateway) = company.start().await;
+    let auth = bearer(&issuer.token("bob"));
+    for host in ["patient.test", "patient-h2.test"] {
+        let mut client = H1::connect(gateway.address()).await;
+        let fields = [("authorization", auth.as_str()), ("content-length", "80")];
+        client.send(request("POST", host, "/upload", &fields, b"")).await;
+        for i in 0..10 {
+            client.send(pattern(i * 8, 8)).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        let answer = client.response("POST").await;
+        assert_eq!(answer.status(), 200, "{host} by HTTP/1.1: {}", answer.text());
+        assert_eq!(received(&answer.json()), (Some(80), Some(true)), "{host}");
+        let h2 = H2::connect(gateway.address()).await;
+        let mut stream =
+            h2.open(h2.request("POST", host, "/upload", &[("authorization", &auth)]), false).await.unwrap();
+        for i in 0..10 {
+            stream.send_data(&pattern(i * 8, 8), i == 9).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        let answer = stream.reply().await.unwrap();
+        assert_eq!(answer.status, 200, "{host} by HTTP/2: {}", answer.text());
+    }
+}

@@ -1,11 +1,13 @@
 //! SIGTERM: what runs comes to its end, nothing new begins, and the exit code says that all is well.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use doorward_demo::apps::pattern::Reader;
 use doorward_demo::apps::{Pace, SampleApp};
 use doorward_tests::company::{Company, bearer, sample};
 use doorward_tests::gateway::Signal;
+use doorward_tests::grpc::{self, Call};
 use doorward_tests::h1::{H1, Piece, request};
 use doorward_tests::h2::H2;
 use doorward_tests::wire::{Ending, within};
@@ -81,27 +83,65 @@ async fn a_download_comes_to_its_end_and_nothing_new_begins() {
 async fn a_drain_has_an_end_and_a_revocation_bites_during_it() {
     let app = sample(SampleApp::Build, Pace::default()).await;
     let mut company = Company::new(app).await;
-    company.config.set("limits.drain_seconds_max", json!(4));
+    company.config.set("limits.drain_seconds_max", json!(4)).app(
+        "build-grpc",
+        "build.test",
+        app,
+        json!({
+            "groups": ["engineering"], "path_prefix": "/doorward.demo.Build",
+            "upstream": {"protocol": "h2"},
+        }),
+    );
     let (issuer, mut gateway) = company.start().await;
     let open = async |person: &str| {
         let auth = bearer(&issuer.token(person));
-        let mut ws =
-            Ws::open(gateway.address(), "build.test", "/logs", &[("authorization", &auth)]).await.unwrap();
+        let fields = [("authorization", auth.as_str())];
+        let mut ws = Ws::open(gateway.address(), "build.test", "/logs", &fields).await.unwrap();
         ws.until("line 1").await;
         ws
     };
     let (mut bob, mut dana) = (open("bob").await, open("dana").await);
+    let auth = bearer(&issuer.token("dana"));
+    let fields = [("authorization", auth.as_str())];
+    let h2 = H2::connect(gateway.address()).await;
+    let mut call =
+        Call::open(&h2, "build.test", "/doorward.demo.Build/Watch", &fields, "", true).await.unwrap();
+    assert_eq!(call.next().await, grpc::Next::Text("tick 1".into()));
+    let mut download = H1::connect(gateway.address()).await;
+    download.send(request("GET", "build.test", "/artifact?every_millis=20", &fields, b"")).await;
+    let mut download = download.streaming("GET").await;
+    assert!(matches!(download.next().await, Piece::Bytes(_)));
+
     gateway.signal(Signal::SIGTERM);
     gateway.wait_log("draining").await;
     gateway.revoke("user", "demo:bob").await;
     assert!(matches!(bob.ending().await, Next::Closed(1008, _)), "the right ending, drain or not");
     dana.until("line 5").await;
-    // Who does not end is ended when the time is up.
+    // Who does not end is ended when the time is up, in the protocol's own way: WebSocket 1001 "going
+    // away" (RFC 6455 §7.4.1), gRPC UNAVAILABLE, a body that is cut off.
+    assert!(matches!(dana.ending().await, Next::Closed(1001, _)), "a client may connect again elsewhere");
+    let ending = loop {
+        match call.next().await {
+            grpc::Next::Text(_) => {}
+            end => break end,
+        }
+    };
+    assert_eq!(ending, grpc::Next::Status(Some(14)));
+    let ending = loop {
+        match download.next().await {
+            Piece::Bytes(_) => {}
+            end => break end,
+        }
+    };
+    assert_eq!(ending, Piece::CutOff, "half a download must not look whole");
     let status = gateway.wait_exit().await;
     assert_eq!(status.code(), Some(0), "{}", gateway.log());
-    assert!(matches!(dana.ending().await, Next::Ended | Next::Closed(..)));
+    // All of it is in the log, and the log is whole.
     let all = gateway.events();
-    assert_eq!(all.last().unwrap()["unmapped"]["doorward"]["gateway"]["cut_off"], 1, "{:?}", all.last());
+    assert_eq!(all.last().unwrap()["unmapped"]["doorward"]["gateway"]["cut_off"], 3, "{:?}", all.last());
+    let drained = all.iter().filter(|e| e["unmapped"]["doorward"]["ending"]["how"] == "drained");
+    let paths: BTreeSet<&str> = drained.filter_map(|e| e["http_request"]["url"]["path"].as_str()).collect();
+    assert_eq!(paths, BTreeSet::from(["/artifact", "/doorward.demo.Build/Watch", "/logs"]));
 }
 
 #[tokio::test]

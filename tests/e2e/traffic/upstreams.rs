@@ -7,7 +7,7 @@ use std::time::Duration;
 use doorward_tests::company::{Company, bearer};
 use doorward_tests::gateway::Gateway;
 use doorward_tests::h1::{self, H1, request};
-use doorward_tests::h2::H2;
+use doorward_tests::h2::{Gone, H2};
 use doorward_tests::h2_upstream::{self, H2Upstream};
 use doorward_tests::ports::Port;
 use doorward_tests::raw::{Answer, RawUpstream, Step};
@@ -195,6 +195,10 @@ async fn when_nobody_answers_the_client_is_told_in_its_own_words() {
         "the address of the app is nobody's business"
     );
     let h2 = H2::connect(gateway.address()).await;
+    for method in ["HEAD", "GET"] {
+        let answer = h2.ask(method, "dead.test", "/", &fields, b"").await.unwrap();
+        assert_eq!((answer.status, answer.gone), (502, None), "{method}: an answer, and then a reset");
+    }
     let call = doorward_tests::grpc::call(&h2, "dead-h2.test", "/x.X/Y", &fields, "").await.unwrap();
     assert_eq!((call.http_status, call.status), (200, Some(14)), "{call:?}");
     let events = within("the events", async {
@@ -235,6 +239,12 @@ async fn an_app_that_misbehaves_does_no_harm_to_the_next_request() {
     .await;
     let mut company = Company::new(app.address()).await;
     company.engineering("bad", app.address(), json!({"upstream": {"response_seconds_max": 1}}));
+    let mute = H2Upstream::start(|_| h2_upstream::Answer::default().mute()).await;
+    company.engineering(
+        "mute",
+        mute.address(),
+        json!({"upstream": {"response_seconds_max": 1, "protocol": "h2"}}),
+    );
     let (issuer, gateway) = company.start().await;
     let auth = bearer(&issuer.token("bob"));
     let fields = [("authorization", auth.as_str())];
@@ -249,6 +259,13 @@ async fn an_app_that_misbehaves_does_no_harm_to_the_next_request() {
         assert_eq!((answer.status(), answer.json()["code"].as_str()), (status, Some(code)), "{path}");
         let answer = h2.ask("POST", "bad.test", path, &fields, b"").await.unwrap();
         assert_eq!((answer.status, answer.json()["code"].as_str()), (status, Some(code)), "{path}");
+    }
+    // An app that took a whole upload and then says nothing, over HTTP/2 to it.
+    for host in ["mute.test", "bad.test"] {
+        match h2.ask("POST", host, "/late", &fields, b"upload").await {
+            Ok(answer) => assert_eq!(answer.status, 504, "{host}"),
+            Err(gone) => assert!(matches!(gone, Gone::Reset(_)), "{host}: {gone:?}"),
+        }
     }
     // What breaks off in the middle must not look whole.
     for path in ["/short", "/chunk"] {
