@@ -11,6 +11,7 @@
 //! an HTTP/2 connection, and tears down the upstream side.
 
 mod grpc;
+pub(crate) mod handshake;
 pub(crate) mod line;
 mod patience;
 
@@ -379,11 +380,13 @@ const H2_OPENING_BYTES: u64 = 24 + 9;
 #[async_trait]
 impl ServerApp for Connections {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let from = peer_ip(&stream);
-        let Some(_counted) = self.census.enter(from) else {
+        let from = peer_ip(&*stream);
+        // What came by TLS was counted before its handshake.
+        let counted = if handshake::is_done(&stream) { None } else { Some(self.census.enter(from)) };
+        if matches!(counted, Some(None)) {
             tracing::warn!(from = ?from, "a connection was refused: too many are open");
             return None;
-        };
+        }
         if let Some(proxies) = &self.proxies
             && stream.get_ssl_digest().is_none()
             && let Err(why) = tokio::time::timeout(self.header_max, take_proxy_header(&mut *stream, proxies))
@@ -421,7 +424,7 @@ impl ServerApp for Connections {
     }
 }
 
-fn peer_ip(stream: &Stream) -> Option<IpAddr> {
+fn peer_ip<S: pingora::protocols::GetSocketDigest + ?Sized>(stream: &S) -> Option<IpAddr> {
     match stream.get_socket_digest()?.peer_addr()? {
         SocketAddr::Inet(a) => Some(a.ip().to_canonical()),
         SocketAddr::Unix(_) => None,

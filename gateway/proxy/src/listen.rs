@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use doorward_context::TrustedProxies;
 use doorward_model::limits;
 use pingora::listeners::tls::TlsSettings;
-use pingora::listeners::{ListenerConfig, PreTlsProcess, TlsAccept};
-use pingora::protocols::l4::stream::{L4BufferSettings, Stream as L4Stream};
+use pingora::listeners::{ListenerConfig, TlsAccept};
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::protocols::tls::TlsRef;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
@@ -23,7 +22,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::config::{CertificateFiles, Listen};
-use crate::gate::{Census, Connections, Exchanges, take_proxy_header};
+use crate::gate::handshake::BeforeTls;
+use crate::gate::{Census, Connections, Exchanges};
 use crate::pipeline::{Door, House};
 
 /// What the TLS handshake of a connection said.
@@ -180,26 +180,6 @@ impl TlsAccept for NoteHandshake {
     }
 }
 
-/// Reads the PROXY protocol header that stands before the TLS handshake.
-struct ProxyHeaderFirst {
-    proxies: Arc<TrustedProxies>,
-    within: std::time::Duration,
-}
-
-#[async_trait]
-impl PreTlsProcess for ProxyHeaderFirst {
-    async fn process(&self, stream: &mut L4Stream) -> pingora::Result<()> {
-        let read = tokio::time::timeout(self.within, take_proxy_header(stream, &self.proxies)).await;
-        let why = match read {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(why)) => why,
-            Err(_) => "it did not arrive in time".to_owned(),
-        };
-        tracing::warn!(why, "a connection without a valid PROXY protocol header was refused");
-        pingora::Error::e_explain(pingora::ErrorType::InvalidHTTPHeader, "no valid PROXY protocol header")
-    }
-}
-
 /// Builds the service of one address.
 ///
 /// # Errors
@@ -229,10 +209,8 @@ pub(crate) fn service(
                 (false, true) => tls.set_alpn(pingora::protocols::ALPN::H2),
                 (true | false, false) => tls.set_alpn(pingora::protocols::ALPN::H1),
             }
-            if let Some(proxies) = proxies {
-                let first = ProxyHeaderFirst { proxies, within: house.limits.header_max };
-                service.endpoints().set_pre_tls_callback(Arc::new(first));
-            }
+            let first = BeforeTls { census: Arc::clone(census), proxies, within: house.limits.header_max };
+            service.endpoints().set_pre_tls_callback(Arc::new(first));
             service.add_listener(ListenerConfig::tcp(&address).tls(tls).l4_buffer(buffers));
         }
     }
