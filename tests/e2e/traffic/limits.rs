@@ -9,9 +9,10 @@ use doorward_tests::h1::{self, H1, request};
 use doorward_tests::h2::{Gone, H2};
 use doorward_tests::issuer::Issuer;
 use doorward_tests::raw::RawUpstream;
-use doorward_tests::tls::Authority;
+use doorward_tests::tls::{Authority, Hello};
 use doorward_tests::wire::{self, Ending, within};
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 
 const QUIET: Duration = Duration::from_secs(15);
 
@@ -75,7 +76,7 @@ async fn who_says_nothing_or_too_slowly_is_closed() {
     let (chain, key) = authority.certificate(&["build.test"]).write(folder.path(), "c");
     let mut company = Company::new(upstream.address()).await;
     company.config.set("limits.header_seconds_max", json!(1)).listen_tls(&chain, &key);
-    let (_issuer, gateway) = company.start().await;
+    let (issuer, gateway) = company.start().await;
     for (what, first) in [
         ("silence", ""),
         ("half a line", "GET / HT"),
@@ -106,10 +107,68 @@ async fn who_says_nothing_or_too_slowly_is_closed() {
     frames.send(&Frame::new(doorward_tests::frames::HEADERS, 0, 1, block)).await;
     let outcome = frames.outcome(1, Duration::from_secs(2)).await;
     assert!(!matches!(outcome, Outcome::Status(_)), "{outcome:?}");
-    // TLS: nobody waits for a handshake that does not come.
+    // TLS: nobody waits for a handshake that does not come, or comes by the byte.
     let mut silent = wire::connect(gateway.listener(1)).await;
     assert_ne!(wire::drain(&mut silent, QUIET).await.1, Ending::StillOpen, "a silent TLS connection");
-    assert!(upstream.requests().is_empty());
+    let mut drip = wire::connect(gateway.listener(1)).await;
+    within("a slow handshake to be broken off", async {
+        // The head of a record that is said to be long (RFC 8446 §5.1).
+        let _ = drip.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]).await;
+        while drip.write_all(&[7]).await.is_ok() {
+            if wire::drain(&mut drip, Duration::from_millis(100)).await.1 != Ending::StillOpen {
+                return;
+            }
+        }
+    })
+    .await;
+    // Who speaks is not cut off by the deadline of the handshake.
+    let auth = bearer(&issuer.token("bob"));
+    let fields = [("authorization", auth.as_str())];
+    let mut h1 = H1::connect_tls(gateway.listener(1), &authority, "build.test").await;
+    for _ in 0..4 {
+        assert_eq!(h1.ask("GET", "build.test", "/", &fields).await.status(), 200);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(upstream.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn a_handshake_counts_as_a_connection() {
+    let upstream = RawUpstream::ok().await;
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let (chain, key) = authority.certificate(&["build.test"]).write(folder.path(), "c");
+    let mut company = Company::new(upstream.address()).await;
+    company
+        .config
+        .set("limits.connections_per_address_max", json!(3))
+        .set("limits.header_seconds_max", json!(3))
+        .listen_tls(&chain, &key);
+    let (_issuer, gateway) = company.start().await;
+    let address = gateway.listener(1);
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(wire::connect(address).await);
+    }
+    within("the fourth to be refused", async {
+        while authority.try_connect(address, &Hello::new("build.test", &["h2"])).await.is_ok() {}
+    })
+    .await;
+    gateway.wait_log("too many are open").await;
+    // When they are broken off there is room again, and the count is right.
+    within("room", async {
+        while authority.try_connect(address, &Hello::new("build.test", &["h2"])).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    drop(silent);
+    within("the count to come back to none", async {
+        while gateway.metrics().await["doorward_connections_open"] != 0.0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
