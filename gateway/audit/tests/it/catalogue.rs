@@ -138,6 +138,20 @@ fn what_nobody_decided_is_a_denial() {
     assert_eq!(number(&value, "/action_id"), 2);
 }
 
+/// The same value with the keys of its objects in order. Whether a parsed object keeps the order
+/// of its text depends on what else is built along, and the page must not.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let keys: std::collections::BTreeMap<_, _> =
+                map.iter().map(|(k, v)| (k.clone(), sorted(v))).collect();
+            Value::Object(keys.into_iter().collect())
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
 fn page() -> String {
     let mut page = include_str!("../schema/audit-events.head.md").to_owned();
     page.push_str("\n## The catalogue\n\n| event_code | what | OCSF class | activity |\n|---|---|---|---|\n");
@@ -160,7 +174,7 @@ fn page() -> String {
     }
     page.push_str("\n## One example of each\n");
     for (what, event, value) in &events {
-        let json = serde_json::to_string_pretty(value).unwrap();
+        let json = serde_json::to_string_pretty(&sorted(value)).unwrap();
         write!(page, "\n### `{}`\n\n{what}\n\n```json\n{json}\n```\n", event.code()).unwrap();
     }
     page
