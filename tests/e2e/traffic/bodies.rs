@@ -46,6 +46,14 @@ async fn bounded(gateway: &Gateway, what: &str, exchange: impl Future<Output = (
     assert!(most.saturating_sub(before) < GROWTH_KIB_MAX, "{what}: from {before} KiB to {most} KiB");
 }
 
+/// With huge pages a buffer that waits for its first byte holds all of its memory.
+#[tokio::test]
+async fn a_buffer_that_waits_holds_no_huge_page() {
+    let (_issuer, gateway) = start().await;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
+    assert!(status.contains("THP_enabled:\t0\n"), "{status}");
+}
+
 fn received(answer: &Value) -> (Option<u64>, Option<bool>) {
     (answer["bytes"].as_u64(), answer["is_pattern"].as_bool())
 }
