@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use doorward_model::UnixMillis;
+use doorward_model::{UnixMillis, Weekday};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -23,25 +23,6 @@ pub struct Moment {
     pub local_time: Duration,
     /// The day of the week there.
     pub weekday: Weekday,
-}
-
-/// A day of the week.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Weekday {
-    /// Monday.
-    Mon,
-    /// Tuesday.
-    Tue,
-    /// Wednesday.
-    Wed,
-    /// Thursday.
-    Thu,
-    /// Friday.
-    Fri,
-    /// Saturday.
-    Sat,
-    /// Sunday.
-    Sun,
 }
 
 /// A time zone that does not exist.
@@ -93,7 +74,7 @@ impl Calendar {
             u64::try_from(seconds).unwrap_or(0),
             u32::try_from(wall.subsec_nanosecond()).unwrap_or(0),
         );
-        Moment { now, local_time, weekday: wall.weekday().into() }
+        Moment { now, local_time, weekday: weekday(wall.weekday()) }
     }
 }
 
@@ -118,39 +99,16 @@ fn similar_zone(wrong: &str) -> Option<String> {
     best.filter(|(score, _)| *score > 0.85).map(|(_, name)| name)
 }
 
-// === impl Weekday ===
-
-impl Weekday {
-    /// Every day, in order.
-    pub const ALL: [Self; 7] = [Self::Mon, Self::Tue, Self::Wed, Self::Thu, Self::Fri, Self::Sat, Self::Sun];
-
-    /// The word for it in policies and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mon => "mon",
-            Self::Tue => "tue",
-            Self::Wed => "wed",
-            Self::Thu => "thu",
-            Self::Fri => "fri",
-            Self::Sat => "sat",
-            Self::Sun => "sun",
-        }
-    }
-}
-
-impl From<jiff::civil::Weekday> for Weekday {
-    fn from(day: jiff::civil::Weekday) -> Self {
-        use jiff::civil::Weekday as Day;
-        match day {
-            Day::Monday => Self::Mon,
-            Day::Tuesday => Self::Tue,
-            Day::Wednesday => Self::Wed,
-            Day::Thursday => Self::Thu,
-            Day::Friday => Self::Fri,
-            Day::Saturday => Self::Sat,
-            Day::Sunday => Self::Sun,
-        }
+const fn weekday(day: jiff::civil::Weekday) -> Weekday {
+    use jiff::civil::Weekday as Day;
+    match day {
+        Day::Monday => Weekday::Mon,
+        Day::Tuesday => Weekday::Tue,
+        Day::Wednesday => Weekday::Wed,
+        Day::Thursday => Weekday::Thu,
+        Day::Friday => Weekday::Fri,
+        Day::Saturday => Weekday::Sat,
+        Day::Sunday => Weekday::Sun,
     }
 }
 

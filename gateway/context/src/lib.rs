@@ -37,6 +37,6 @@ pub mod config;
 
 mod forwarded;
 
-pub use calendar::{Calendar, Moment, Weekday};
+pub use calendar::{Calendar, Moment};
 pub use network::{ClientAddressHeader, NamedNetworks, TrustedProxies};
 pub use place::Places;

@@ -43,4 +43,4 @@ pub use resource::{AppId, RouteFacts, RouteId, Tier};
 pub use revocation::{Entry, EntryKind, Presented, Standing, Target};
 pub use risk::Risk;
 pub use session::{AuthSession, SessionId, TokenId};
-pub use time::UnixMillis;
+pub use time::{UnixMillis, Weekday};

@@ -90,6 +90,10 @@ pub const POLICY_NESTING_MAX: usize = 64;
 pub const POLICY_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// The largest schema for policies, in bytes.
 pub const POLICY_SCHEMA_BYTES_MAX: u64 = 256 * 1024;
+/// The most entity types, named types and actions that a schema for policies may declare.
+pub const POLICY_SCHEMA_NAMES_MAX: usize = 256;
+/// How large a schema for policies may be once every named type stands for what it means, in words.
+pub const POLICY_SCHEMA_WORDS_MAX: usize = 16_384;
 /// All files of a policy folder together, in bytes.
 pub const POLICY_FOLDER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The most files of a policy folder.

@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 use doorward_model::principal::User;
 use doorward_model::{
     AppId, Assurance, Compliance, CountryCode, DeviceId, DevicePosture, Employment, LifecycleStage, Place,
-    Presence, Principal, Risk, RouteFacts, RouteId, Tier, UnixMillis,
+    Presence, Principal, Risk, RouteFacts, RouteId, Tier, UnixMillis, Weekday,
 };
-use doorward_policy::{Action, Policies, PolicyBundle, Question, Weekday};
+use doorward_policy::{Action, Policies, PolicyBundle, Question};
 
 const SCHEMA: &str = include_str!("../../../policies/schema.cedarschema");
 const ROLES: usize = 40;

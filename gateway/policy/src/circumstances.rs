@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use cedar_policy::{Context, RestrictedExpression};
 use doorward_model::limits::POLICY_CIRCUMSTANCES_MAX;
-use doorward_model::{Assurance, Compliance, DevicePosture, Place, Presence, UnixMillis};
+use doorward_model::{Assurance, Compliance, DevicePosture, Place, Presence, UnixMillis, Weekday};
 use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 
-use crate::question::{Question, Weekday};
+use crate::question::Question;
 use crate::vocabulary::{Closed, Kind, Vocabulary, whole};
 
 /// What stands for the age of what never was: longer than any rule allows.

@@ -61,5 +61,5 @@ pub use failure::{Finding, LoadFailure};
 pub use known::Known;
 pub use live::{Outcome, Policies};
 pub use load::{CheckReport, check};
-pub use question::{Action, Decision, Question, Verdict, Weekday};
+pub use question::{Action, Decision, Question, Verdict};
 pub use revision::Revision;

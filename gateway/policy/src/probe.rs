@@ -18,14 +18,14 @@ use cedar_policy::{
 use doorward_model::principal::{Agent, ServiceAccount, User, UserId, Visitor};
 use doorward_model::{
     AppId, Assurance, Compliance, CountryCode, DeviceId, DevicePosture, Employment, IssuerId, LifecycleStage,
-    Place, Presence, Principal, Risk, RouteFacts, RouteId, SubjectId, Tier, UnixMillis,
+    Place, Presence, Principal, Risk, RouteFacts, RouteId, SubjectId, Tier, UnixMillis, Weekday,
 };
 
 use crate::circumstances::Circumstances;
 use crate::compile::Compiled;
 use crate::entities::Scene;
 use crate::failure::Finding;
-use crate::question::{Action, Question, Weekday};
+use crate::question::{Action, Question};
 use crate::vocabulary::{Kind, Vocabulary, whole};
 
 /// A time that every calendar has: 2026-01-01.

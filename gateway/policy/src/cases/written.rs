@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use doorward_model::principal::UserId;
 use doorward_model::{
-    Compliance, CountryCode, DeviceId, Employment, LifecycleStage, Presence, Tier, UnixMillis,
+    Compliance, CountryCode, DeviceId, Employment, LifecycleStage, Presence, Tier, UnixMillis, Weekday,
 };
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use toml::Spanned;
 
-use crate::question::{Decision, Weekday};
+use crate::question::Decision;
 
 /// One file.
 #[derive(Debug, Default, Deserialize)]

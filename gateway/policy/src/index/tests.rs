@@ -7,14 +7,14 @@ use cedar_policy::{Authorizer, PolicyId, PolicySet, Response, Schema};
 use doorward_model::principal::{Agent, ServiceAccount, User, Visitor};
 use doorward_model::{
     AppId, Assurance, CountryCode, DevicePosture, Employment, LifecycleStage, Place, Presence, Principal,
-    Risk, RouteFacts, RouteId, Tier, UnixMillis,
+    Risk, RouteFacts, RouteId, Tier, UnixMillis, Weekday,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::*;
 use crate::bundle::PolicyBundle;
-use crate::question::{Decision, Question, Weekday};
+use crate::question::{Decision, Question};
 use crate::revision::Revision;
 
 const SCHEMA: &str = include_str!("../../../../policies/schema.cedarschema");

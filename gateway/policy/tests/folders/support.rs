@@ -7,9 +7,9 @@ use std::time::Duration;
 use doorward_model::principal::User;
 use doorward_model::{
     AppId, Assurance, Compliance, CountryCode, DevicePosture, Employment, LifecycleStage, Place, Presence,
-    Principal, Risk, RouteFacts, RouteId, Tier, UnixMillis,
+    Principal, Risk, RouteFacts, RouteId, Tier, UnixMillis, Weekday,
 };
-use doorward_policy::{Action, LoadFailure, Policies, PolicyBundle, Question, Verdict, Weekday};
+use doorward_policy::{Action, LoadFailure, Policies, PolicyBundle, Question, Verdict};
 
 /// The policies that come with Doorward.
 pub(crate) fn shipped() -> PathBuf {

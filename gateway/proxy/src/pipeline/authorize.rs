@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::{Outcome, Ruling};
-use doorward_context::calendar;
 use doorward_model::{LifecycleStage, Principal, Refusal, RefusalCode};
-use doorward_policy::{Question, Weekday};
+use doorward_policy::Question;
 
 use crate::config::{App, AuditNeed};
 use crate::pipeline::House;
@@ -69,7 +68,7 @@ pub(crate) fn authorize(house: &House, unrevoked: Unrevoked, story: &mut Story) 
         risk: identified.risk(),
         now: moment.now,
         local_time: moment.local_time,
-        weekday: weekday(moment.weekday),
+        weekday: moment.weekday,
         host: accepted.host(),
         path: accepted.resolved().path.as_str(),
         user_agent: accepted.user_agent(),
@@ -95,16 +94,4 @@ pub(crate) fn authorize(house: &House, unrevoked: Unrevoked, story: &mut Story) 
         return Err(Refusal::new(RefusalCode::AuditUnavailable, "the audit log cannot be written"));
     }
     Ok(Permit { unrevoked })
-}
-
-const fn weekday(day: calendar::Weekday) -> Weekday {
-    match day {
-        calendar::Weekday::Mon => Weekday::Mon,
-        calendar::Weekday::Tue => Weekday::Tue,
-        calendar::Weekday::Wed => Weekday::Wed,
-        calendar::Weekday::Thu => Weekday::Thu,
-        calendar::Weekday::Fri => Weekday::Fri,
-        calendar::Weekday::Sat => Weekday::Sat,
-        calendar::Weekday::Sun => Weekday::Sun,
-    }
 }
