@@ -14,10 +14,11 @@ use doorward_model::{Assurance, AuthSession, DevicePosture, IssuerId, Principal,
 use tokio::task::JoinSet;
 
 use crate::cache::{Fingerprint, Remembered, VerifiedTokens};
-use crate::config::Issuer;
-use crate::header;
-use crate::keys::{self, KeyClient, KeyRing, KeyStatus};
+use crate::config::{Issuer, Subjects};
+use crate::header::{self, Header, Opened};
+use crate::keys::{self, KeyClient, KeyRing, KeyStatus, Snapshot};
 use crate::mapping::{self, Facts};
+use crate::times::TokenTimes;
 use crate::words::{refuse, shown};
 
 /// Proof that a token was good when it was asked for, and what it says. Built in this file only.
@@ -30,6 +31,9 @@ pub struct Verified {
 pub struct Verifier {
     issuers: Vec<Trusted>,
     ids: BTreeSet<IssuerId>,
+    /// Those of them whose subjects are people.
+    people: BTreeSet<IssuerId>,
+    times: TokenTimes,
     remembered: VerifiedTokens,
 }
 
@@ -91,13 +95,16 @@ impl Verifier {
     /// A verifier without keys yet: [`keep_fresh`](Self::keep_fresh) fetches them, or the first
     /// token that needs them.
     #[must_use]
-    pub fn new(issuers: Vec<Issuer>, client: KeyClient) -> Self {
+    pub fn new(issuers: Vec<Issuer>, client: KeyClient, times: TokenTimes) -> Self {
         let ids = issuers.iter().map(|i| i.id.clone()).collect();
+        let of_people = |i: &&Issuer| matches!(i.subjects, Subjects::Users);
+        let people = issuers.iter().filter(of_people).map(|i| i.id.clone()).collect();
         let trust = |issuer: Issuer| {
             let ring = Arc::new(KeyRing::new(&issuer, client.clone()));
             Trusted { issuer, ring }
         };
-        Self { issuers: issuers.into_iter().map(trust).collect(), ids, remembered: VerifiedTokens::new() }
+        let issuers = issuers.into_iter().map(trust).collect();
+        Self { issuers, ids, people, times, remembered: VerifiedTokens::new() }
     }
 
     /// What is known of a token that was verified before and is still good at `now`. Never
@@ -117,9 +124,11 @@ impl Verifier {
     /// once a minute.
     ///
     /// # Errors
-    /// `InvalidCredential` when the token is not good, and only then;
-    /// `ExpiredCredential` when it was good before; `KeysUnavailable`
-    /// when nobody can tell.
+    /// `ExpiredCredential` when the token was good before. `KeysUnavailable` when we have no keys,
+    /// or looked for the key of this token and could not reach its issuer. `InvalidCredential`
+    /// otherwise; also for a key that appeared within the minute after we looked, because a
+    /// stranger could otherwise make us call any issuer unavailable, by naming keys that nobody
+    /// has. An issuer that publishes a key before it signs with it is never met by that.
     pub async fn verify(&self, token: &str, now: UnixMillis) -> Result<Arc<Verified>, Refusal> {
         let fingerprint = Fingerprint::of(token);
         if let Some(verified) = self.recall(&fingerprint, now) {
@@ -132,18 +141,27 @@ impl Verifier {
             return refuse(format!("the issuer `{}` is not configured", shown(says, 100)));
         };
         let header = opened.header_for(&trusted.issuer)?;
-        let keys = trusted.ring.snapshot_for(&header, now).await?;
-        let key = keys.key_for(&header)?;
-        if !key.signed(opened.signing_input, opened.signature, header.algorithm) {
-            return refuse(format!("the signature is not one of `{}`", trusted.issuer.id));
-        }
+        let epoch = trusted.epoch_that_signed(&opened, &header, now).await?;
         // From here on the claims are the issuer's own words.
-        let standard = opened.claims.standard(&trusted.issuer, now)?;
-        let facts = mapping::facts(&opened.claims, &standard, &trusted.issuer, &self.ids, now)?;
+        let standard = opened.claims.standard(&trusted.issuer, header.purpose, &self.times, now)?;
+        let facts =
+            mapping::facts(&opened.claims, &standard, &trusted.issuer, &self.people, &self.times, now)?;
         let verified = Arc::new(Verified { facts });
-        let remembered = Remembered::new(token, Arc::clone(&verified), index, keys.epoch(), &standard);
+        let remembered = Remembered::new(token, Arc::clone(&verified), index, epoch, &standard);
         self.remembered.put(fingerprint, remembered);
         Ok(verified)
+    }
+
+    /// Fetches the keys of all issuers now, or reads their files again, for an operator who knows
+    /// that a key was withdrawn. Returns when all have answered or were given up; what came of it
+    /// stands in [`key_status`](Self::key_status).
+    pub async fn refresh_all(&self, now: UnixMillis) {
+        let mut refreshes = JoinSet::new();
+        for trusted in &self.issuers {
+            let ring = Arc::clone(&trusted.ring);
+            refreshes.spawn(async move { ring.refresh(now).await });
+        }
+        let _all = refreshes.join_all().await;
     }
 
     /// Keeps the keys of all issuers fresh. Runs until it is dropped; no error ends it.
@@ -185,6 +203,35 @@ impl Verifier {
     #[must_use]
     pub fn remembered_tokens(&self) -> usize {
         self.remembered.len()
+    }
+}
+
+// === impl Trusted ===
+
+impl Trusted {
+    /// Checks the signature, and tells the epoch of the keys that it holds under. One that does
+    /// not hold makes us look again: the issuer may have put another key in the place of one
+    /// that it withdrew, under the same name.
+    async fn epoch_that_signed(
+        &self,
+        opened: &Opened<'_>,
+        header: &Header,
+        now: UnixMillis,
+    ) -> Result<u64, Refusal> {
+        let signed = |keys: &Snapshot| -> Result<bool, Refusal> {
+            let key = keys.key_for(header)?;
+            Ok(key.signed(opened.signing_input, opened.signature, header.algorithm))
+        };
+        let keys = self.ring.snapshot_for(header, now).await?;
+        if signed(&keys)? {
+            return Ok(keys.epoch());
+        }
+        if let Some(newer) = self.ring.newer_than(&keys, now).await
+            && signed(&newer)?
+        {
+            return Ok(newer.epoch());
+        }
+        refuse(format!("the signature is not one of `{}`", self.issuer.id))
     }
 }
 

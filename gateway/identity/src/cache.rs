@@ -8,11 +8,10 @@
 //! Whether the token was *revoked* is not asked here but of the crate `state`, at every request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use doorward_model::UnixMillis;
-use doorward_model::limits::{ISSUER_SKEW_MILLIS, TOKEN_CACHE_ENTRIES_MAX};
+use doorward_model::limits::TOKEN_CACHE_ENTRIES_MAX;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -102,12 +101,11 @@ impl Remembered {
         epoch: u64,
         standard: &Standard,
     ) -> Self {
-        let latest = standard.not_before.map_or(standard.issued_at, |t| t.max(standard.issued_at));
         Self {
             verified,
             issuer,
             epoch,
-            good_from: latest.minus(Duration::from_millis(ISSUER_SKEW_MILLIS)),
+            good_from: standard.good_from,
             expires_at: standard.expires_at,
             token_bytes: token.len(),
         }

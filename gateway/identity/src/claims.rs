@@ -4,13 +4,14 @@
 //! what a policy forbids.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use doorward_model::limits::{CLAIM_BYTES_MAX, GROUPS_MAX, ISSUER_SKEW_MILLIS};
+use doorward_model::limits::{CLAIM_BYTES_MAX, GROUPS_MAX};
 use doorward_model::{Refusal, RefusalCode, SubjectId, UnixMillis};
 use serde_json::{Map, Value};
 
 use crate::config::Issuer;
+use crate::header::Purpose;
+use crate::times::TokenTimes;
 use crate::words::{refuse, shown};
 
 /// The last second of the year 9999. A time beyond it is a mistake or an attack on arithmetic.
@@ -32,7 +33,8 @@ pub(crate) struct ClaimPath {
 pub(crate) struct Standard {
     pub(crate) subject: SubjectId,
     pub(crate) issued_at: UnixMillis,
-    pub(crate) not_before: Option<UnixMillis>,
+    /// Before this the token would lie in the future, our clock and the issuer's compared.
+    pub(crate) good_from: UnixMillis,
     pub(crate) expires_at: UnixMillis,
 }
 
@@ -63,12 +65,19 @@ impl Claims {
     }
 
     /// Checks what every token must have. To be asked only after the signature holds.
-    pub(crate) fn standard(&self, issuer: &Issuer, now: UnixMillis) -> Result<Standard, Refusal> {
+    pub(crate) fn standard(
+        &self,
+        issuer: &Issuer,
+        purpose: Purpose,
+        times: &TokenTimes,
+        now: UnixMillis,
+    ) -> Result<Standard, Refusal> {
         if self.issuer()? != issuer.url {
             return refuse("`iss` is not the issuer whose key signed");
         }
         self.audience(&issuer.audiences)?;
-        self.is_for_access()?;
+        self.is_for_access(purpose)?;
+        self.is_for_its_bearer()?;
         let subject = match self.0.get("sub") {
             Some(Value::String(subject)) => {
                 SubjectId::new(subject).or_else(|e| refuse(format!("`sub`: {e}")))?
@@ -80,7 +89,7 @@ impl Claims {
         // Without it nobody could tell whether a revocation came before or after.
         let Some(issued_at) = self.date("iat")? else { return refuse("the token has no `iat`") };
         let not_before = self.date("nbf")?;
-        let horizon = now.plus(Duration::from_millis(ISSUER_SKEW_MILLIS));
+        let horizon = now.plus(times.issuer_skew);
         if issued_at > horizon {
             return refuse("`iat` lies in the future");
         }
@@ -94,7 +103,9 @@ impl Claims {
                 format!("the token expired {ago} s ago"),
             ));
         }
-        Ok(Standard { subject, issued_at, not_before, expires_at })
+        times.may_live(issued_at, expires_at)?;
+        let latest = not_before.map_or(issued_at, |t| t.max(issued_at));
+        Ok(Standard { subject, issued_at, good_from: latest.minus(times.issuer_skew), expires_at })
     }
 
     fn audience(&self, ours: &[String]) -> Result<(), Refusal> {
@@ -115,7 +126,11 @@ impl Claims {
     /// Refuses what is plainly a token of another kind, where `typ` does not tell: messages
     /// between servers (`events`, RFC 8417), ID tokens (`at_hash`, `c_hash`, OpenID Connect Core
     /// §3.3.2.11), and the kinds that Keycloak (`typ`) and Cognito (`token_use`) name in claims.
-    fn is_for_access(&self) -> Result<(), Refusal> {
+    ///
+    /// An ID token of the code flow needs none of these. Where the header only says `JWT`, or
+    /// nothing, what an ID token answers a sign-in with (`nonce`, `s_hash`) refuses it too, unless
+    /// something else says that it is for access.
+    fn is_for_access(&self, purpose: Purpose) -> Result<(), Refusal> {
         for name in ["events", "at_hash", "c_hash"] {
             if self.0.contains_key(name) {
                 return refuse(format!("the token has `{name}`, so it is not one for access"));
@@ -132,6 +147,43 @@ impl Claims {
                 ));
             }
         }
+        match purpose {
+            Purpose::Access => {}
+            Purpose::NotSaid => {
+                let sign_in = ["nonce", "s_hash"].into_iter().find(|name| self.0.contains_key(*name));
+                if let Some(name) = sign_in
+                    && !self.says_access()
+                {
+                    return refuse(format!(
+                        "the token has `{name}` and nothing that says access, so it is an ID token; send the access token"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Something that access tokens have and ID tokens do not: scopes, or the word for it of
+    /// Keycloak (`typ`) or of Cognito (`token_use`).
+    fn says_access(&self) -> bool {
+        let says = |name: &str, kind: &str| {
+            self.0.get(name).and_then(Value::as_str).is_some_and(|v| v.eq_ignore_ascii_case(kind))
+        };
+        let has_words = |name: &str| match self.0.get(name) {
+            Some(Value::String(text)) => !text.trim().is_empty(),
+            Some(Value::Array(list)) => !list.is_empty(),
+            Some(_) | None => false,
+        };
+        has_words("scope") || has_words("scp") || says("typ", "Bearer") || says("token_use", "access")
+    }
+
+    /// Refuses a token that only the holder of a key may use (`cnf`, RFC 7800: DPoP of RFC 9449,
+    /// certificates of RFC 8705). As a plain bearer token it would be good for whoever stole it,
+    /// which is what its issuer wanted to prevent.
+    fn is_for_its_bearer(&self) -> Result<(), Refusal> {
+        if self.0.contains_key("cnf") {
+            return refuse("the token is bound to a key that this gateway cannot check yet (`cnf`)");
+        }
         Ok(())
     }
 
@@ -140,9 +192,18 @@ impl Claims {
         self.0.get(name).map(|value| date(name, value)).transpose()
     }
 
-    /// The claim itself. A name with dots is first looked for as it stands, because some issuers
-    /// name claims by URLs.
-    pub(crate) fn get(&self, path: &ClaimPath) -> Option<&Value> {
+    /// The claim itself. A claim that the issuer left out of the token, to be fetched elsewhere,
+    /// is not absent: it refuses the token.
+    pub(crate) fn get(&self, path: &ClaimPath) -> Result<Option<&Value>, Refusal> {
+        let here = self.find(path);
+        if here.is_none() {
+            self.is_not_elsewhere(path)?;
+        }
+        Ok(here)
+    }
+
+    /// A name with dots is first looked for as it stands, because some issuers name claims by URLs.
+    fn find(&self, path: &ClaimPath) -> Option<&Value> {
         if let Some(value) = self.0.get(&path.name) {
             return Some(value);
         }
@@ -156,9 +217,13 @@ impl Claims {
 
     /// A text; an empty one counts as absent.
     pub(crate) fn text(&self, path: &ClaimPath) -> Result<Option<&str>, Refusal> {
-        match self.get(path) {
+        Ok(self.word(path)?.filter(|text| !text.is_empty()))
+    }
+
+    /// A text that may be empty.
+    pub(crate) fn word(&self, path: &ClaimPath) -> Result<Option<&str>, Refusal> {
+        match self.get(path)? {
             None => Ok(None),
-            Some(Value::String(text)) if text.is_empty() => Ok(None),
             Some(Value::String(text)) => fit(path, text).map(Some),
             Some(_) => refuse(format!("the claim `{}` is not text", path.as_str())),
         }
@@ -166,7 +231,7 @@ impl Claims {
 
     /// `true` or `false`, and nothing that looks like it.
     pub(crate) fn flag(&self, path: &ClaimPath) -> Result<Option<bool>, Refusal> {
-        match self.get(path) {
+        match self.get(path)? {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
             Some(_) => refuse(format!("the claim `{}` is not true or false", path.as_str())),
@@ -175,18 +240,15 @@ impl Claims {
 
     /// A time in seconds since 1970.
     pub(crate) fn time(&self, path: &ClaimPath) -> Result<Option<UnixMillis>, Refusal> {
-        self.get(path).map(|value| date(path.as_str(), value)).transpose()
+        self.get(path)?.map(|value| date(path.as_str(), value)).transpose()
     }
 
     /// A list of texts. One text alone is refused too: nobody can tell whether `a,b` is one
     /// group or two. More than [`GROUPS_MAX`] are refused, because one that is dropped could be
     /// one that a policy forbids.
     pub(crate) fn list(&self, path: &ClaimPath) -> Result<BTreeSet<String>, Refusal> {
-        let list = match self.get(path) {
-            None => {
-                self.is_not_elsewhere(path)?;
-                return Ok(BTreeSet::new());
-            }
+        let list = match self.get(path)? {
+            None => return Ok(BTreeSet::new()),
             Some(Value::Array(list)) => list,
             Some(_) => return refuse(format!("the claim `{}` is not a list", path.as_str())),
         };
@@ -205,18 +267,23 @@ impl Claims {
             .collect()
     }
 
-    /// A list that is absent because it was too long for the token is not an empty list: the
-    /// issuer then says where to fetch it (OpenID Connect Core §5.6.2; Entra also says `hasgroups`).
+    /// A claim that stands elsewhere, or did not fit into the token, is not one that nobody made:
+    /// the issuer then says where to fetch it (OpenID Connect Core §5.6.2; Entra also says
+    /// `hasgroups`).
     fn is_not_elsewhere(&self, path: &ClaimPath) -> Result<(), Refusal> {
         let elsewhere = match self.0.get("_claim_names") {
             None => false,
-            Some(Value::Object(names)) => names.contains_key(path.as_str()),
+            Some(Value::Object(names)) => {
+                names.contains_key(path.as_str())
+                    || path.steps.first().is_some_and(|outer| names.contains_key(outer))
+            }
             Some(_) => true,
         };
         let overage = path.as_str() == "groups" && self.0.contains_key("hasgroups");
         if elsewhere || overage {
             return refuse(format!(
-                "the claim `{}` is too long for the token and was left out; let the issuer send fewer",
+                "the claim `{}` was left out of the token, to be fetched elsewhere; let the issuer put it in, \
+                 or send fewer groups",
                 path.as_str()
             ));
         }

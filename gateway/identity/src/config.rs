@@ -3,14 +3,14 @@
 //! [`IssuerSection`] is the table as written, [`Issuer`] the checked form, which only [`check`]
 //! builds. The table and its defaults stand in `deploy/doorward.example.toml`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use doorward_model::{Complaint, IssuerId, KeyPath};
 use reqwest::Url;
 use serde::Deserialize;
 
-use self::meaning::{assurance_words, claim_names, subjects};
+use self::meaning::{assurance_words, claim_names, of_people, subjects};
 use self::trust::{algorithms, key_source, token_types};
 use crate::algorithm::SigningAlgorithm;
 use crate::keys::{self, KeySource};
@@ -19,7 +19,7 @@ use crate::words::shown;
 mod meaning;
 mod trust;
 
-pub(crate) use self::meaning::{AssuranceWords, ClaimNames, Subjects};
+pub(crate) use self::meaning::{AssuranceWords, ClaimNames, OwnerClaim, Subjects};
 
 /// One `[[issuer]]` table as written.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -40,6 +40,8 @@ pub struct IssuerSection {
     pub jwks_file: Option<PathBuf>,
     /// `users` or `service_accounts`.
     pub subjects: Option<String>,
+    /// The issuer of the people whom `claims.owner` names without an issuer.
+    pub owner_issuer: Option<String>,
     /// Which claim holds what.
     #[serde(default)]
     pub claims: ClaimsSection,
@@ -63,7 +65,8 @@ pub struct ClaimsSection {
     pub department: Option<String>,
     pub contract_end: Option<String>,
     pub stage: Option<String>,
-    /// The stage of a token that does not tell one; not the name of a claim.
+    /// The stage of a token that does not tell one; not the name of a claim. Left out it is
+    /// `active`, and `unknown` where `stage` is written.
     pub stage_default: Option<String>,
     pub device_id: Option<String>,
     pub device_managed: Option<String>,
@@ -114,6 +117,8 @@ pub fn check(
 ) -> Vec<Issuer> {
     let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
     let mut urls: BTreeMap<&str, usize> = BTreeMap::new();
+    let people: BTreeSet<&str> =
+        sections.iter().filter(|s| of_people(s)).filter_map(|s| s.id.as_deref()).collect();
     let mut issuers = Vec::new();
     for (i, section) in sections.iter().enumerate() {
         let at = at.index(i);
@@ -129,7 +134,7 @@ pub fn check(
                 ));
             }
         }
-        if let Some(issuer) = check_one(section, &at, base_dir, &mut own)
+        if let Some(issuer) = check_one(section, &people, &at, base_dir, &mut own)
             && own.is_empty()
         {
             issuers.push(issuer);
@@ -141,6 +146,7 @@ pub fn check(
 
 fn check_one(
     section: &IssuerSection,
+    people: &BTreeSet<&str>,
     at: &KeyPath,
     base_dir: &Path,
     complaints: &mut Vec<Complaint>,
@@ -151,7 +157,7 @@ fn check_one(
     let algorithms = algorithms(section, at, complaints);
     let token_types = token_types(section, at, complaints);
     let keys = key_source(section, url, &algorithms, at, base_dir, complaints);
-    let subjects = subjects(section, at, complaints);
+    let subjects = subjects(section, people, at, complaints);
     let claims = claim_names(&section.claims, &at.key("claims"), complaints);
     let assurance = assurance_words(&section.assurance, &at.key("assurance"), complaints);
     Some(Issuer {

@@ -32,9 +32,20 @@ pub(crate) struct Opened<'a> {
     pub(crate) claims: Claims,
 }
 
+/// What the header says the token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Access: `at+jwt` (RFC 9068), or another type that is configured and says more than `JWT`.
+    Access,
+    /// `JWT` or nothing, as ID tokens have it too.
+    NotSaid,
+}
+
 /// What the header asks for, found to be within what the issuer is configured to use.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Header {
+    /// What the token is for.
+    pub(crate) purpose: Purpose,
     /// How it is signed.
     pub(crate) algorithm: SigningAlgorithm,
     /// The name of the key.
@@ -115,7 +126,11 @@ impl Opened<'_> {
         if key_id.is_some_and(|k| k.is_empty() || k.len() > KEY_ID_BYTES_MAX) {
             return refuse("the `kid` of the token is empty or too long");
         }
-        Ok(Header { algorithm, key_id: key_id.map(str::to_owned) })
+        let purpose = match typ.as_str() {
+            "" | "jwt" => Purpose::NotSaid,
+            _ => Purpose::Access,
+        };
+        Ok(Header { purpose, algorithm, key_id: key_id.map(str::to_owned) })
     }
 
     fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {

@@ -18,7 +18,7 @@ use reqwest::Url;
 pub(crate) use fetch::read_file;
 pub use fetch::{ClientError, KeyClient};
 pub use ring::KeyStatus;
-pub(crate) use ring::{KeyRing, keep_fresh};
+pub(crate) use ring::{KeyRing, Snapshot, keep_fresh};
 pub(crate) use set::KeySet;
 
 /// Where the keys of an issuer come from.
@@ -37,12 +37,19 @@ pub(crate) enum KeySource {
 
 /// Whether an address is on this machine, so that nobody can listen or meddle on the way.
 pub(crate) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or("").to_ascii_lowercase();
+    let host = url.host_str().unwrap_or("");
     let address = host.trim_start_matches('[').trim_end_matches(']');
     match address.parse::<IpAddr>() {
         Ok(ip) => ip.is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        Err(_) => is_local_name(host),
     }
+}
+
+/// `localhost` and the names under it (RFC 6761 §6.3). [`KeyClient`] never asks anybody where
+/// these are, so that they are this machine whatever a name server says.
+pub(crate) fn is_local_name(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
 }
 
 /// Whether keys may come from there: https, or http on this machine; nothing secret in it.

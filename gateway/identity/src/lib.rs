@@ -24,9 +24,13 @@
 //! * `iss` only chooses among the issuers that are configured. Everything after that, algorithm, key,
 //!   audience and the meaning of claims, is that issuer's alone.
 //! * No claim is believed before the signature holds, and none that could be read in two ways.
-//! * Absent proves nothing; of the wrong kind refuses. An e-mail address never says who someone is.
+//! * Absent proves nothing; of the wrong kind, or left out to be fetched elsewhere, refuses. An e-mail
+//!   address never says who someone is.
+//! * A token that its issuer bound to a key is never taken from whoever bears it.
+//! * No token outlives the memory of its revocation.
 //! * A key that its issuer took back stops verifying with the next fetch, remembered tokens included.
-//! * Strangers can make us fetch at most once a minute for each issuer, whatever they send.
+//! * Strangers can make us fetch at most once a minute for each issuer, whatever they send. A clock
+//!   that is set back makes keys due, never fresh for ever.
 //! * No refusal, log line or debug output holds a token.
 //!
 //! It never asks whether a token was revoked (that is `state`), never decides what someone may do
@@ -42,9 +46,11 @@ mod header;
 mod json;
 mod keys;
 mod mapping;
+mod times;
 mod words;
 
 pub use bearer::{Verified, Verifier};
 pub use config::{Issuer, IssuerSection};
 pub use credential::Credential;
 pub use keys::{ClientError, KeyClient, KeyStatus};
+pub use times::TokenTimes;

@@ -5,9 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use doorward_model::limits::{GROUPS_MAX, ISSUER_SKEW_MILLIS};
+use doorward_model::limits::GROUPS_MAX;
 use doorward_model::{
     Agent, Assurance, AuthSession, Compliance, CountryCode, DeviceId, DevicePosture, Employment, IssuerId,
     LifecycleStage, Principal, Refusal, Risk, ServiceAccount, SessionId, SubjectId, TokenId, UnixMillis,
@@ -16,7 +15,8 @@ use doorward_model::{
 use serde_json::Value;
 
 use crate::claims::{ClaimPath, Claims, Standard};
-use crate::config::{Issuer, Subjects};
+use crate::config::{Issuer, OwnerClaim, Subjects};
+use crate::times::TokenTimes;
 use crate::words::{refuse, shown};
 
 /// Everything that a token says, in our words.
@@ -30,20 +30,21 @@ pub(crate) struct Facts {
     pub(crate) scopes: BTreeSet<String>,
 }
 
-/// Reads the facts out of claims that a good signature covers. `known` are the issuers that an
+/// Reads the facts out of claims that a good signature covers. `people` are the issuers that an
 /// owner may come from.
 pub(crate) fn facts(
     claims: &Claims,
     standard: &Standard,
     issuer: &Issuer,
-    known: &BTreeSet<IssuerId>,
+    people: &BTreeSet<IssuerId>,
+    times: &TokenTimes,
     now: UnixMillis,
 ) -> Result<Facts, Refusal> {
     let scopes = scopes(claims, &issuer.claims.scopes)?;
     Ok(Facts {
-        principal: Arc::new(principal(claims, standard, issuer, known, &scopes)?),
+        principal: Arc::new(principal(claims, standard, issuer, people, &scopes)?),
         session: session(claims, standard, issuer)?,
-        assurance: assurance(claims, issuer, now)?,
+        assurance: assurance(claims, issuer, times, now)?,
         device: device(claims, issuer)?,
         risk: risk(claims, &issuer.claims.risk)?,
         scopes,
@@ -54,7 +55,7 @@ fn principal(
     claims: &Claims,
     standard: &Standard,
     issuer: &Issuer,
-    known: &BTreeSet<IssuerId>,
+    people: &BTreeSet<IssuerId>,
     scopes: &BTreeSet<String>,
 ) -> Result<Principal, Refusal> {
     let id = UserId::new(issuer.id.clone(), standard.subject.clone());
@@ -67,7 +68,7 @@ fn principal(
             scopes: scopes.clone(),
         })),
         (Subjects::ServiceAccounts { owner }, None) => Ok(Principal::ServiceAccount(ServiceAccount {
-            owner: owner_of(claims, owner, &id, known)?,
+            owner: owner_of(claims, owner, &id, people)?,
             id,
             scopes: scopes.clone(),
             stage: stage(claims, issuer)?,
@@ -126,14 +127,16 @@ fn email(claims: &Claims, path: &ClaimPath) -> Result<Option<String>, Refusal> {
     Ok(Some(email.to_owned()))
 }
 
+/// An empty text is a stage that nobody knows, not a stage that nobody told: the default may
+/// give access.
 fn stage(claims: &Claims, issuer: &Issuer) -> Result<LifecycleStage, Refusal> {
-    let told = claims.text(&issuer.claims.stage)?;
+    let told = claims.word(&issuer.claims.stage)?;
     Ok(told.map_or(issuer.claims.stage_default, LifecycleStage::parse))
 }
 
 /// Who acts now (RFC 8693 §4.1). Actors nested in it acted before and decide nothing.
 fn actor(claims: &Claims, issuer: &Issuer) -> Result<Option<UserId>, Refusal> {
-    let act = match claims.0.get("act") {
+    let act = match claims.get(&ClaimPath::new("act"))? {
         None => return Ok(None),
         Some(Value::Object(act)) => act,
         Some(_) => return refuse("`act` is not an object"),
@@ -150,33 +153,38 @@ fn actor(claims: &Claims, issuer: &Issuer) -> Result<Option<UserId>, Refusal> {
     }
 }
 
-/// The person who answers for a service account: `issuer:subject` of an issuer that is
-/// configured, or a subject without `:` of the same issuer. A name of an issuer that nobody
-/// knows is refused: such an owner could never leave.
+/// The person who answers for a service account: `issuer:subject` of an issuer of people, or a
+/// subject without `:` where `owner_issuer` says of which. Any other name is refused, that of
+/// another service account too: such an owner could never leave.
 fn owner_of(
     claims: &Claims,
-    path: &ClaimPath,
+    owner: &OwnerClaim,
     account: &UserId,
-    known: &BTreeSet<IssuerId>,
+    people: &BTreeSet<IssuerId>,
 ) -> Result<UserId, Refusal> {
+    let path = &owner.claim;
     let Some(text) = claims.text(path)? else {
-        return refuse(format!("the service account has no owner in `{}`", path.as_str()));
+        return refuse(format!("the service account `{account}` has no owner in `{}`", path.as_str()));
     };
-    let owner = if text.contains(':') {
-        match text.parse::<UserId>() {
-            Ok(owner) if known.contains(owner.issuer()) => owner,
-            Ok(_) | Err(_) => {
-                return refuse(format!("the owner `{}` is not of a configured issuer", shown(text, 40)));
-            }
+    let named = match &owner.issuer {
+        Some(issuer) if !text.contains(':') => {
+            let subject = SubjectId::new(text).or_else(|e| refuse(format!("the owner: {e}")))?;
+            UserId::new(issuer.clone(), subject)
         }
-    } else {
-        let subject = SubjectId::new(text).or_else(|e| refuse(format!("the owner: {e}")))?;
-        UserId::new(account.issuer().clone(), subject)
+        Some(_) | None => match text.parse::<UserId>() {
+            Ok(named) => named,
+            Err(_) => {
+                return refuse(format!(
+                    "the owner `{}` is not `issuer:subject`; write it so, or set `owner_issuer`",
+                    shown(text, 40)
+                ));
+            }
+        },
     };
-    if owner == *account {
-        return refuse("the service account is its own owner");
+    if !people.contains(named.issuer()) {
+        return refuse(format!("the owner `{}` is not of a configured issuer of people", shown(text, 40)));
     }
-    Ok(owner)
+    Ok(named)
 }
 
 fn session(claims: &Claims, standard: &Standard, issuer: &Issuer) -> Result<AuthSession, Refusal> {
@@ -199,11 +207,16 @@ fn session(claims: &Claims, standard: &Standard, issuer: &Issuer) -> Result<Auth
 
 /// What the sign-in proved, in the issuer's own words. `amr` names the methods of the sign-in
 /// at `auth_time` (OpenID Connect Core §2), so a second factor among them was used then.
-fn assurance(claims: &Claims, issuer: &Issuer, now: UnixMillis) -> Result<Assurance, Refusal> {
+fn assurance(
+    claims: &Claims,
+    issuer: &Issuer,
+    times: &TokenTimes,
+    now: UnixMillis,
+) -> Result<Assurance, Refusal> {
     let amr = claims.list(&ClaimPath::new("amr"))?;
     let acr = claims.text(&ClaimPath::new("acr"))?;
     let authenticated_at = claims.time(&ClaimPath::new("auth_time"))?;
-    if authenticated_at.is_some_and(|t| t > now.plus(Duration::from_millis(ISSUER_SKEW_MILLIS))) {
+    if authenticated_at.is_some_and(|t| t > now.plus(times.issuer_skew)) {
         return refuse("`auth_time` lies in the future");
     }
     let says = |amr_words: &[String], acr_words: &[String]| {
@@ -236,7 +249,7 @@ fn device(claims: &Claims, issuer: &Issuer) -> Result<DevicePosture, Refusal> {
 
 /// A number from 0 to 100; a fraction counts as the next whole number.
 fn risk(claims: &Claims, path: &ClaimPath) -> Result<Risk, Refusal> {
-    let score = match claims.get(path) {
+    let score = match claims.get(path)? {
         None => return Ok(Risk::UNKNOWN),
         Some(value) => value.as_f64().filter(|score| (0.0..=100.0).contains(score)),
     };
@@ -248,7 +261,7 @@ fn risk(claims: &Claims, path: &ClaimPath) -> Result<Risk, Refusal> {
 
 /// Scopes, as one text with spaces between them (RFC 8693 §4.2) or as a list of texts.
 fn scopes(claims: &Claims, path: &ClaimPath) -> Result<BTreeSet<String>, Refusal> {
-    let scopes: BTreeSet<String> = match claims.get(path) {
+    let scopes: BTreeSet<String> = match claims.get(path)? {
         None => return Ok(BTreeSet::new()),
         Some(Value::String(text)) => text.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
         Some(_) => claims.list(path)?,

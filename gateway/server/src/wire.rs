@@ -21,7 +21,7 @@ use std::time::Duration;
 use doorward_audit::event::GatewayStart;
 use doorward_audit::{Actor, Audit, AuditError, Event, Identity};
 use doorward_context::Places;
-use doorward_identity::{ClientError, KeyClient, Verifier};
+use doorward_identity::{ClientError, KeyClient, TokenTimes, Verifier};
 use doorward_policy::{Known, LoadFailure, Policies};
 use doorward_proxy::assertion::{Signer, SignerError};
 use doorward_proxy::inflight::{Protocol, Terminated};
@@ -172,7 +172,9 @@ fn open(config: Config) -> Result<(Arc<Wired>, Listeners), WireError> {
     let policies = Policies::open(&config.policy.dir, Some(Known::from_routes(facts)), clock())
         .map_err(|failure| WireError::Policies(Box::new(failure)))?;
     let signer = Signer::open(&config.gateway.data_dir.join("assertion.key"), &config.gateway.public_url)?;
-    let verifier = Verifier::new(config.issuers.clone(), KeyClient::new()?);
+    let times =
+        TokenTimes { issuer_skew: config.revocation.issuer_skew(), retention: config.revocation.retention() };
+    let verifier = Verifier::new(config.issuers.clone(), KeyClient::new()?, times);
     let places =
         Places::new(Arc::clone(&config.geoip.atlas), config.network.named.clone(), config.geoip.age_max);
     let mut listeners = Vec::new();

@@ -1,6 +1,8 @@
 //! What an issuer means by what it says: which claim holds what.
 
-use doorward_model::{Complaint, KeyPath, LifecycleStage};
+use std::collections::BTreeSet;
+
+use doorward_model::{Complaint, IssuerId, KeyPath, LifecycleStage};
 
 use super::{AssuranceSection, ClaimsSection, IssuerSection};
 use crate::claims::ClaimPath;
@@ -11,11 +13,20 @@ use crate::words::shown;
 pub(crate) enum Subjects {
     /// People.
     Users,
-    /// Programs, each with the claim that names its owner.
+    /// Programs.
     ServiceAccounts {
-        /// `issuer:subject`, or a subject of the same issuer.
-        owner: ClaimPath,
+        /// Who answers for them.
+        owner: OwnerClaim,
     },
+}
+
+/// How a service account names the person who answers for it.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnerClaim {
+    /// The claim, with `issuer:subject` in it.
+    pub(crate) claim: ClaimPath,
+    /// Whose people are meant where it says only the subject; none: that is refused.
+    pub(crate) issuer: Option<IssuerId>,
 }
 
 /// Which claim holds what.
@@ -50,12 +61,26 @@ pub(crate) struct AssuranceWords {
     pub(crate) phishing_resistant_acr: Vec<String>,
 }
 
+/// Whether the subjects of an issuer are people.
+pub(super) fn of_people(section: &IssuerSection) -> bool {
+    matches!(section.subjects.as_deref(), None | Some("users"))
+}
+
+/// `people` are the ids of the issuers of people.
 pub(super) fn subjects(
     section: &IssuerSection,
+    people: &BTreeSet<&str>,
     at: &KeyPath,
     complaints: &mut Vec<Complaint>,
 ) -> Option<Subjects> {
     let owner = section.claims.owner.as_deref();
+    if of_people(section) && section.owner_issuer.is_some() {
+        complaints.push(Complaint::new(
+            at.key("owner_issuer"),
+            "people have no owner",
+            "take `owner_issuer` out, or set `subjects = \"service_accounts\"`",
+        ));
+    }
     match (section.subjects.as_deref(), owner) {
         (None | Some("users"), None) => Some(Subjects::Users),
         (None | Some("users"), Some(_)) => {
@@ -67,8 +92,10 @@ pub(super) fn subjects(
             None
         }
         (Some("service_accounts"), Some(name)) => {
+            let issuer = owner_issuer(section, people, at, complaints);
             let at = at.key("claims").key("owner");
-            Some(Subjects::ServiceAccounts { owner: claim_path(name, &at, complaints) })
+            let claim = claim_path(name, &at, complaints);
+            Some(Subjects::ServiceAccounts { owner: OwnerClaim { claim, issuer } })
         }
         (Some("service_accounts"), None) => {
             complaints.push(Complaint::new(
@@ -83,6 +110,37 @@ pub(super) fn subjects(
                 at.key("subjects"),
                 format!("`{}` is not a kind of subject", shown(other, 40)),
                 "choose `users` or `service_accounts`",
+            ));
+            None
+        }
+    }
+}
+
+/// The issuer of the owners who are named without one. An owner must be able to leave, so it is
+/// an issuer of people; the service accounts of this issuer are not.
+fn owner_issuer(
+    section: &IssuerSection,
+    people: &BTreeSet<&str>,
+    at: &KeyPath,
+    complaints: &mut Vec<Complaint>,
+) -> Option<IssuerId> {
+    let known = people.iter().map(|p| format!("`{}`", shown(p, 40))).collect::<Vec<_>>().join(", ");
+    match section.owner_issuer.as_deref() {
+        _ if people.is_empty() => {
+            complaints.push(Complaint::new(
+                at.key("subjects"),
+                "there is no issuer of people, so no service account could have an owner",
+                "configure the issuer of the people who answer for these accounts, with `subjects = \"users\"`",
+            ));
+            None
+        }
+        None => None,
+        Some(named) if people.contains(named) => IssuerId::new(named).ok(),
+        Some(named) => {
+            complaints.push(Complaint::new(
+                at.key("owner_issuer"),
+                format!("`{}` is not the `id` of an issuer of people", shown(named, 40)),
+                format!("name the issuer whose subjects are the owners: {known}"),
             ));
             None
         }
@@ -110,7 +168,11 @@ pub(super) fn claim_names(
         department: name("department", s.department.as_deref(), "department"),
         contract_end: name("contract_end", s.contract_end.as_deref(), "contract_end"),
         stage: name("stage", s.stage.as_deref(), "stage"),
-        stage_default: LifecycleStage::Active,
+        // Whoever says where the stage stands has an issuer that tells it: left out is then not said.
+        stage_default: match s.stage {
+            Some(_) => LifecycleStage::Unknown,
+            None => LifecycleStage::Active,
+        },
         device_id: name("device_id", s.device_id.as_deref(), "device_id"),
         device_managed: name("device_managed", s.device_managed.as_deref(), "device_managed"),
         device_compliant: name("device_compliant", s.device_compliant.as_deref(), "device_compliant"),

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use doorward_model::KeyPath;
+use doorward_model::{IssuerId, KeyPath, LifecycleStage};
 
 use super::*;
 
@@ -49,7 +49,9 @@ fn the_example_configuration_is_good() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/doorward.example.toml");
     let (issuers, said) = read(&std::fs::read_to_string(path).unwrap());
     assert_eq!(said, Vec::<String>::new());
-    assert_eq!(issuers[0].assurance.mfa_amr, ["mfa", "otp", "hwk"]);
+    // RFC 8176: `otp` and `hwk` are one factor each, and a key in software can be copied.
+    assert_eq!(issuers[0].assurance.mfa_amr, ["mfa"]);
+    assert!(!issuers[0].assurance.phishing_resistant_amr.contains(&"swk".to_owned()));
 }
 
 #[test]
@@ -66,7 +68,6 @@ fn what_may_be_written_may_be_written() {
         "jwks_uri='https://elsewhere.example/keys?v=1'",
         "token_types=['','application/at+jwt']",
         "subjects='users'",
-        "subjects='service_accounts'\nclaims.owner='owner'",
         "claims.stage_default='unknown'",
     ] {
         let (issuers, said) = read(&changed(changes));
@@ -112,6 +113,12 @@ fn each_mistake_has_its_complaint() {
         ("subjects='people'", "issuer[0].subjects", "not a kind of subject"),
         ("subjects='service_accounts'", "issuer[0].subjects", "need `claims.owner`"),
         ("claims.owner='owner'", "issuer[0].claims.owner", "people have no owner"),
+        ("owner_issuer='corp'", "issuer[0].owner_issuer", "people have no owner"),
+        (
+            "subjects='service_accounts'\nclaims.owner='owner'",
+            "issuer[0].subjects",
+            "there is no issuer of people",
+        ),
         ("claims.groups=''", "issuer[0].claims.groups", "not the name of a claim"),
         ("claims.tags=['a','']", "issuer[0].claims.tags[1]", "not the name of a claim"),
         ("claims.stage_default='Active'", "issuer[0].claims.stage_default", "not a stage"),
@@ -120,6 +127,44 @@ fn each_mistake_has_its_complaint() {
         let (issuers, said) = read(&changed(changes));
         assert_eq!((issuers.len(), said.len()), (0, 1), "{changes}: {said:#?}");
         assert!(said[0].starts_with(&format!("{at}: ")) && said[0].contains(says), "{changes}: {}", said[0]);
+    }
+}
+
+#[test]
+fn service_accounts_are_owned_by_people() {
+    let people = changed("");
+    let robots = |more: &str| {
+        let changes =
+            "id='robots'\nissuer='https://robots.example'\nsubjects='service_accounts'\nclaims.owner='owner'";
+        changed(&format!("{changes}\n{more}"))
+    };
+    for (more, owners) in [("", None), ("owner_issuer='corp'", Some("corp"))] {
+        for toml in [format!("{people}{}", robots(more)), format!("{}{people}", robots(more))] {
+            let (issuers, said) = read(&toml);
+            assert_eq!((issuers.len(), said), (2, vec![]), "{more}");
+            let robots = issuers.iter().find(|i| i.id().as_str() == "robots").unwrap();
+            let Subjects::ServiceAccounts { owner } = &robots.subjects else { panic!("people") };
+            assert_eq!(owner.issuer.as_ref().map(IssuerId::as_str), owners);
+        }
+    }
+    for named in ["robots", "nobody", "", "Corp"] {
+        let (_, said) = read(&format!("{people}{}", robots(&format!("owner_issuer='{named}'"))));
+        assert_eq!(said.len(), 1, "{named}: {said:?}");
+        let expect = format!("issuer[1].owner_issuer: `{named}` is not the `id` of an issuer of people");
+        assert!(said[0].starts_with(&expect) && said[0].contains("`corp`"), "{}", said[0]);
+    }
+}
+
+#[test]
+fn a_stage_that_is_looked_for_and_not_there_is_unknown() {
+    for (changes, stage) in [
+        ("", LifecycleStage::Active),
+        ("claims.stage='stage'", LifecycleStage::Unknown),
+        ("claims.stage='hr.stage'", LifecycleStage::Unknown),
+        ("claims.stage='stage'\nclaims.stage_default='active'", LifecycleStage::Active),
+        ("claims.stage_default='leave'", LifecycleStage::Leave),
+    ] {
+        assert_eq!(read(&changed(changes)).0[0].claims.stage_default, stage, "{changes}");
     }
 }
 

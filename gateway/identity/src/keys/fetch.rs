@@ -2,18 +2,21 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_model::limits::{
     JWKS_BYTES_MAX, JWKS_CONNECT_SECONDS_MAX, JWKS_FETCH_SECONDS_MAX, JWKS_REFETCH_SECONDS_MIN,
     JWKS_TTL_SECONDS_MAX, JWKS_TTL_SECONDS_MIN,
 };
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CACHE_CONTROL};
 use reqwest::{Client, StatusCode, Url, redirect};
 use serde_json::Value;
 
-use super::{KeySource, is_loopback, may_be_fetched};
+use super::{KeySource, is_local_name, is_loopback, may_be_fetched};
 use crate::json;
 use crate::words::{shown, with_causes};
 
@@ -21,6 +24,9 @@ use crate::words::{shown, with_causes};
 /// other making cannot be passed.
 #[derive(Debug, Clone)]
 pub struct KeyClient(Client);
+
+/// Where names lead: those of this machine to this machine, all others where the system says.
+struct Names;
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +99,7 @@ impl KeyClient {
             Client::builder()
                 .redirect(redirect::Policy::none())
                 .no_proxy()
+                .dns_resolver(Arc::new(Names))
                 .referer(false)
                 .connect_timeout(Duration::from_secs(JWKS_CONNECT_SECONDS_MAX))
                 .timeout(Duration::from_secs(JWKS_FETCH_SECONDS_MAX))
@@ -135,6 +142,22 @@ impl KeyClient {
             body.extend_from_slice(&chunk);
         }
         Ok(Fetched { body, fresh_for })
+    }
+}
+
+// === impl Names ===
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Addrs = if is_local_name(name.as_str()) {
+                let here = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), (Ipv6Addr::LOCALHOST, 0).into()];
+                Box::new(here.into_iter())
+            } else {
+                Box::new(tokio::net::lookup_host((name.as_str(), 0)).await?.collect::<Vec<_>>().into_iter())
+            };
+            Ok(found)
+        })
     }
 }
 
@@ -216,6 +239,16 @@ fn fresh_for(cache_control: &str) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The system is not asked: it could lead plain http to another machine.
+    #[tokio::test]
+    async fn local_names_are_this_machine() {
+        for name in ["localhost", "LOCALHOST", "idp.localhost", "a.b.LocalHost"] {
+            let found: Vec<SocketAddr> = Names.resolve(name.parse().unwrap()).await.unwrap().collect();
+            assert_eq!(found.len(), 2, "{name}");
+            assert!(found.iter().all(|a| a.ip().is_loopback()), "{name}: {found:?}");
+        }
+    }
 
     #[test]
     fn freshness_stays_within_bounds() {

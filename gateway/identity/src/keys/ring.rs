@@ -2,10 +2,11 @@
 //!
 //! * A snapshot is swapped whole. Its epoch rises whenever a key appears, changes or goes, and
 //!   a remembered token counts only under the epoch that verified it.
-//! * Fetches of one issuer never overlap. A token with an unknown key may cause one, at most
-//!   once in [`JWKS_REFETCH_SECONDS_MIN`]; it runs on its own, so that a client who hangs up does
-//!   not stop it.
+//! * Fetches of one issuer never overlap. A token with an unknown key, or with a signature that
+//!   its key did not make, may cause one, at most once in [`JWKS_REFETCH_SECONDS_MIN`]; it runs on
+//!   its own, so that a client who hangs up does not stop it.
 //! * When a fetch fails, the old keys stay for [`JWKS_STALE_SECONDS_MAX`] beyond their time, loudly.
+//! * Keys from the future are due at once: the clock was set back, and nobody knows their age.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +67,7 @@ pub(crate) struct Snapshot {
 }
 
 /// What came of a try to fetch; the rest stands in the snapshot.
-enum Tried {
+pub(crate) enum Tried {
     Fetched,
     Failed,
 }
@@ -92,13 +93,14 @@ impl Snapshot {
     }
 
     fn is_fresh(&self, now: UnixMillis) -> bool {
-        self.fetched_at.is_some_and(|t| now.since(t) <= self.fresh_for)
+        let within = |t: UnixMillis| t <= now && now.since(t) <= self.fresh_for;
+        !self.fresh_for.is_zero() && self.fetched_at.is_some_and(within)
     }
 
     /// How long the keys may rest: four fifths of their time, so that one failed fetch does no harm.
     fn due_in(&self, now: UnixMillis) -> Duration {
         let rest = self.fresh_for - self.fresh_for / 5;
-        self.fetched_at.map_or(Duration::ZERO, |t| rest.saturating_sub(now.since(t)))
+        self.fetched_at.filter(|t| *t <= now).map_or(Duration::ZERO, |t| rest.saturating_sub(now.since(t)))
     }
 
     fn find(&self, header: &Header) -> Found<'_> {
@@ -182,6 +184,18 @@ impl KeyRing {
         }
     }
 
+    /// Other keys than those of a snapshot whose key did not make a signature, if there are; they
+    /// may be fetched for this.
+    pub(crate) async fn newer_than(
+        self: &Arc<Self>,
+        seen: &Snapshot,
+        now: UnixMillis,
+    ) -> Option<Arc<Snapshot>> {
+        self.fetch_for_request(seen.tries, now).await;
+        let got = self.snapshot.load_full();
+        (got.epoch != seen.epoch && got.is_usable(now)).then_some(got)
+    }
+
     fn unknown(&self, header: &Header) -> String {
         match &header.key_id {
             Some(id) => format!("`{}` has no key `{}`", self.issuer, shown(id, 40)),
@@ -193,7 +207,9 @@ impl KeyRing {
     /// ago or while we waited.
     async fn fetch_for_request(self: &Arc<Self>, tries_seen: u64, now: UnixMillis) {
         let mut requested = Arc::clone(&self.fetching).lock_owned().await;
-        let recently = |t: UnixMillis| now.since(t) < Duration::from_secs(JWKS_REFETCH_SECONDS_MIN);
+        // A time in the future is of before the clock was set back.
+        let recently =
+            |t: UnixMillis| t <= now && now.since(t) < Duration::from_secs(JWKS_REFETCH_SECONDS_MIN);
         if self.snapshot.load().tries != tries_seen || requested.at.is_some_and(recently) {
             return;
         }
@@ -208,8 +224,8 @@ impl KeyRing {
         let _ended = done.await;
     }
 
-    /// Fetches because it is time to.
-    async fn refresh(&self, now: UnixMillis) -> Tried {
+    /// Fetches because it is time to, or because an operator said so.
+    pub(crate) async fn refresh(&self, now: UnixMillis) -> Tried {
         let _alone = self.fetching.lock().await;
         self.fetch_alone(now).await
     }
@@ -233,12 +249,15 @@ impl KeyRing {
                 let error = e.to_string();
                 let keeps = old.is_usable(now);
                 tracing::warn!(issuer = %self.issuer, error, old_keys_stay = keeps, "keys cannot be fetched");
+                // Keys from the future are at least as old as this moment. Their patience is counted
+                // from here, or it would last until the clock has come to where it was.
+                let from_future = old.fetched_at.is_some_and(|t| t > now);
                 let next = Snapshot {
                     set: Arc::clone(&old.set),
                     epoch: old.epoch,
                     tries,
-                    fetched_at: old.fetched_at,
-                    fresh_for: old.fresh_for,
+                    fetched_at: old.fetched_at.map(|t| t.min(now)),
+                    fresh_for: if from_future { Duration::ZERO } else { old.fresh_for },
                     last_error: Some(error),
                 };
                 self.snapshot.store(Arc::new(next));

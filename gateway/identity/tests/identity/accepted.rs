@@ -1,7 +1,9 @@
 //! What good tokens say, in our words.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use doorward_identity::TokenTimes;
 use doorward_model::{
     Compliance, CountryCode, Employment, LifecycleStage, Principal, RefusalCode, Risk, UnixMillis,
 };
@@ -168,7 +170,10 @@ async fn a_service_account_has_an_owner_of_a_known_issuer() {
     let world = world();
     for (owner, expect) in [
         (json!("corp:bob"), Some("corp:bob")),
-        (json!("bob"), Some("machines:bob")),
+        // Of this issuer it would be a service account, which never leaves; of another we must be told.
+        (json!("bob"), None),
+        (json!("machines:bob"), None),
+        (json!("robots:bob"), None),
         (json!("corp:urn:x:bob"), Some("corp:urn:x:bob")),
         (json!("nobody:bob"), None),
         (json!("urn:x:bob"), None),
@@ -195,6 +200,71 @@ async fn a_service_account_has_an_owner_of_a_known_issuer() {
             (got, _) => panic!("{owner}: {got:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn an_owner_without_issuer_is_of_the_people_who_are_configured() {
+    let world = world();
+    for (owner, expect) in [
+        ("bob", Some("corp:bob")),
+        ("corp:bob", Some("corp:bob")),
+        ("lab:bob", Some("lab:bob")),
+        // The account itself has this subject; the person of that name is somebody else.
+        ("alice", Some("corp:alice")),
+        ("robots:alice", None),
+        ("robots:bob", None),
+        ("machines:bob", None),
+        ("nobody:bob", None),
+        (":bob", None),
+    ] {
+        let token = signed(&P256, "ES256", &claims_with(ROBOTS, json!({"owner": owner})));
+        match (world.verifier.verify(&token, NOW).await, expect) {
+            (Ok(verified), Some(expect)) => {
+                let Principal::ServiceAccount(account) = &**verified.principal() else {
+                    panic!("not an account")
+                };
+                assert_eq!(
+                    (account.id.to_string(), account.owner.to_string()),
+                    ("robots:alice".into(), expect.into())
+                );
+            }
+            (Err(refusal), None) => assert_eq!(refusal.code, RefusalCode::InvalidCredential, "{owner}"),
+            (got, _) => panic!("{owner}: {got:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_stage_is_no_default() {
+    let world = world();
+    for (says, stage) in
+        [(json!({}), LifecycleStage::Active), (json!({"stage": ""}), LifecycleStage::Unknown)]
+    {
+        let verified = world.verifier.verify(&corp(says.clone()), NOW).await.unwrap();
+        assert_eq!(verified.principal().stage(), stage, "{says}");
+    }
+}
+
+/// What an access token of type `JWT` may have in common with an ID token.
+#[tokio::test]
+async fn a_nonce_is_no_harm_beside_a_word_of_access() {
+    let world = world();
+    for says in [
+        json!({"scope": "openid payroll:read"}),
+        json!({"scope": ["payroll:read"]}),
+        json!({"scp": "payroll.read"}),
+        json!({"scp": ["payroll.read"]}),
+        json!({"typ": "Bearer", "azp": "portal"}),
+        json!({"token_use": "access", "client_id": "portal"}),
+    ] {
+        let mut claims = claims_with(CORP, says.clone());
+        claims["nonce"] = json!("n-1");
+        let header = json!({"alg": "RS256", "typ": "JWT", "kid": "k1"}).to_string();
+        let token = mint::token(&RSA, &header, &claims.to_string());
+        assert!(world.verifier.verify(&token, NOW).await.is_ok(), "{says}");
+    }
+    // `at+jwt` is such a word.
+    assert!(world.verifier.verify(&corp(json!({"nonce": "n-1"})), NOW).await.is_ok());
 }
 
 #[tokio::test]
@@ -231,6 +301,62 @@ async fn a_token_without_key_name_means_the_only_key() {
     let world = world();
     let header = json!({"alg": "ES256", "typ": "at+jwt"}).to_string();
     assert!(world.verifier.verify(&mint::token(&P256, &header, &claims(LAB).to_string()), NOW).await.is_ok());
+}
+
+/// One number for tokens and for revocations: a token from further in the future than its
+/// revocation reckons with would survive it (R5).
+#[tokio::test]
+async fn the_skew_is_the_configured_one_wherever_it_counts() {
+    for skew_seconds in [0_i64, 2, 30] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("keys"), json!({"keys": [P256.jwk("k1")]}).to_string()).unwrap();
+        let toml = format!(
+            "[[issuer]]\nid = 'lab'\nissuer = '{LAB}'\naudiences = ['doorward']\nalgorithms = ['ES256']\njwks_file = 'keys'"
+        );
+        let skew = Duration::from_secs(skew_seconds.unsigned_abs());
+        let verifier = verifier_at(&toml, folder.path(), TokenTimes { issuer_skew: skew, ..TIMES });
+        for name in ["iat", "nbf", "auth_time"] {
+            let at = |seconds: i64| {
+                signed(&P256, "ES256", &claims_with(LAB, json!({name: NOW_SECONDS + seconds})))
+            };
+            let (good, bad) = (at(skew_seconds), at(skew_seconds + 1));
+            assert!(verifier.verify(&good, NOW).await.is_ok(), "{name} within {skew_seconds} s");
+            assert!(verifier.cached(&good, NOW).is_some(), "{name} within {skew_seconds} s");
+            let refusal = verifier.verify(&bad, NOW).await.unwrap_err();
+            assert!(refusal.detail.contains("in the future"), "{name}: {}", refusal.detail);
+            if name != "auth_time" {
+                // What is remembered keeps to the same number when the clock goes back.
+                assert!(verifier.cached(&good, NOW.minus(Duration::from_millis(1))).is_none(), "{name}");
+            }
+        }
+    }
+}
+
+/// A revoked token is forgotten after the retention; it must be over by then.
+#[tokio::test]
+async fn no_token_outlives_the_memory_of_its_revocation() {
+    let world = world();
+    let day = 86_400;
+    for (says, good) in [
+        (json!({"iat": NOW_SECONDS - 60, "exp": NOW_SECONDS - 62 + 400 * day}), true),
+        (json!({"iat": NOW_SECONDS - 60, "exp": NOW_SECONDS - 61 + 400 * day}), false),
+        // Old, and nearly over: it lived too long all the same, and may have been revoked at first.
+        (json!({"iat": NOW_SECONDS - 500 * day, "exp": NOW_SECONDS + 60}), false),
+        (json!({"exp": 253_402_300_799_i64}), false),
+    ] {
+        match (world.verifier.verify(&corp(says.clone()), NOW).await, good) {
+            (Ok(_), true) => {}
+            (Err(refusal), false) => {
+                assert_eq!(refusal.code, RefusalCode::InvalidCredential);
+                assert!(
+                    refusal.detail.contains("forgotten after 400 (`revocation.retention_days`)"),
+                    "{}",
+                    refusal.detail
+                );
+            }
+            (got, _) => panic!("{says}: {got:?}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use aws_lc_rs::hmac;
 use doorward_model::RefusalCode::{self, ExpiredCredential, InvalidCredential};
 use serde_json::{Value, json};
 
-use crate::mint::{self, P256, P256_OTHER, P384, RSA, RSA_OTHER, b64, token};
+use crate::mint::{self, ED, P256, P256_OTHER, P384, RSA, RSA_OTHER, b64, token};
 use crate::world::*;
 
 struct Attack {
@@ -211,6 +211,43 @@ async fn tokens_for_another_purpose_or_by_another() {
     t.claims("J9 Keycloak", json!({"typ": "ID"}), "not one for access");
     t.claims("J9 Keycloak", json!({"typ": "Refresh"}), "not one for access");
     t.claims("J9 Cognito", json!({"token_use": "id"}), "not one for access");
+    // The code flow gives ID tokens without `at_hash`, of type `JWT`, with the client as audience.
+    let jwt = json!({"alg": "RS256", "typ": "JWT", "kid": "k1"}).to_string();
+    for says in [
+        json!({"nonce": "n"}),
+        json!({"s_hash": "h"}),
+        json!({"nonce": "n", "azp": "doorward"}),
+        json!({"nonce": "n", "client_id": "doorward"}),
+        json!({"nonce": "n", "scope": ""}),
+        json!({"nonce": "n", "scp": []}),
+        json!({"nonce": "n", "scope": 1}),
+        json!({"nonce": "n", "typ": "JWT", "token_use": "x"}),
+        json!({"nonce": ""}),
+    ] {
+        t.row(
+            format!("J9 ID token of type JWT {says}"),
+            token(&RSA, &jwt, &claims_with(CORP, says).to_string()),
+            "it is an ID token",
+        );
+    }
+    let bare = json!({"alg": "EdDSA", "kid": "k1"}).to_string();
+    let id_token = claims_with(ED_ISSUER, json!({"nonce": "n"})).to_string();
+    t.row("J9 ID token without type", token(&ED, &bare, &id_token), "it is an ID token");
+    // Whoever stole a token that is bound to a key has the token and not the key.
+    for cnf in [
+        json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
+        json!({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}),
+        json!({"jwk": {"kty": "EC"}}),
+        json!({"kid": "k"}),
+        json!({}),
+        json!("x"),
+    ] {
+        t.claims(
+            "sender-constrained",
+            json!({"cnf": cnf}),
+            "bound to a key that this gateway cannot check yet",
+        );
+    }
     t.claims(
         "J8 logout token",
         json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}),
@@ -438,13 +475,35 @@ async fn claims_of_the_wrong_kind_are_refused_and_not_ignored() {
     t.claims("list within", json!({"realm_access": {"roles": "admin"}}), "realm_access.roles");
     let many: Vec<String> = (0..1001).map(|n| n.to_string()).collect();
     t.claims("too many groups", json!({"groups": many}), "more than 1000");
-    t.claims(
-        "groups that did not fit",
-        json!({"_claim_names": {"groups": "src1"}}),
-        "too long for the token",
-    );
-    t.claims("groups that did not fit", json!({"_claim_names": "x"}), "too long for the token");
-    t.claims("groups that did not fit", json!({"hasgroups": true}), "too long for the token");
+    // What is to be fetched elsewhere is not absent: a claim that a policy forbids, or a default.
+    for name in [
+        "groups",
+        "realm_access",
+        "realm_access.roles",
+        "name",
+        "email",
+        "sid",
+        "scope",
+        "employment",
+        "country",
+        "department",
+        "contract_end",
+        "stage",
+        "device_id",
+        "device_managed",
+        "device_compliant",
+        "device_platform",
+        "risk",
+        "cost_center",
+        "act",
+        "amr",
+        "acr",
+        "auth_time",
+    ] {
+        t.claims("elsewhere", json!({"_claim_names": {name: "src1"}}), "was left out of the token");
+    }
+    t.claims("groups that did not fit", json!({"_claim_names": "x"}), "was left out of the token");
+    t.claims("groups that did not fit", json!({"hasgroups": true}), "was left out of the token");
     for name in ["device_managed", "device_compliant"] {
         for value in [json!("true"), json!(1), json!([true]), json!({})] {
             t.claims("flag", json!({name: value}), name);

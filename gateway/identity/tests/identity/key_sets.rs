@@ -24,7 +24,7 @@ async fn outcome(algorithm: &str, body: &str, key: &Key) -> Result<(), String> {
     if let Some(complaint) = complaints.first() {
         return Err(format!("{} {}", complaint.message, complaint.help.as_deref().unwrap_or("")));
     }
-    let verifier = doorward_identity::Verifier::new(issuers, client());
+    let verifier = doorward_identity::Verifier::new(issuers, client(), TIMES);
     match verifier.verify(&signed(key, algorithm, &claims(CORP)), NOW).await {
         Ok(_) => Ok(()),
         Err(refusal) => {

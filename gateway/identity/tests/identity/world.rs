@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::sync::Once;
+use std::time::Duration;
 
 use doorward_identity::config::{IssuerSection, check};
-use doorward_identity::{KeyClient, Verifier};
+use doorward_identity::{KeyClient, TokenTimes, Verifier};
 use doorward_model::{KeyPath, UnixMillis};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,6 +25,12 @@ pub(crate) const P384_ISSUER: &str = "https://idp.p384.example";
 pub(crate) const ED_ISSUER: &str = "https://idp.ed.example";
 /// An issuer of service accounts: ES256.
 pub(crate) const MACHINES: &str = "https://machines.corp.example";
+/// The same, with the people of the first issuer as owners.
+pub(crate) const ROBOTS: &str = "https://robots.corp.example";
+
+/// The defaults of the configuration.
+pub(crate) const TIMES: TokenTimes =
+    TokenTimes { issuer_skew: Duration::from_secs(2), retention: Duration::from_secs(400 * 86_400) };
 
 /// The verifier, and the folder with its key files.
 pub(crate) struct World {
@@ -92,12 +99,27 @@ pub(crate) fn world() -> World {
         subjects = "service_accounts"
         claims.owner = "owner"
         jwks_file = "machines.jwks"
+
+        [[issuer]]
+        id = "robots"
+        issuer = "https://robots.corp.example"
+        audiences = ["doorward"]
+        algorithms = ["ES256"]
+        subjects = "service_accounts"
+        owner_issuer = "corp"
+        claims.owner = "owner"
+        jwks_file = "machines.jwks"
     "#;
     World { verifier: verifier(sections, folder.path()), _folder: folder }
 }
 
 /// A verifier of the issuers in a piece of configuration.
 pub(crate) fn verifier(toml: &str, base_dir: &Path) -> Verifier {
+    verifier_at(toml, base_dir, TIMES)
+}
+
+/// The same with other bounds for times.
+pub(crate) fn verifier_at(toml: &str, base_dir: &Path, times: TokenTimes) -> Verifier {
     #[derive(serde::Deserialize)]
     struct File {
         issuer: Vec<IssuerSection>,
@@ -106,7 +128,7 @@ pub(crate) fn verifier(toml: &str, base_dir: &Path) -> Verifier {
     let mut complaints = Vec::new();
     let issuers = check(&file.issuer, &KeyPath::top().key("issuer"), base_dir, &mut complaints);
     assert_eq!(complaints, [], "the configuration of a test is good");
-    Verifier::new(issuers, client())
+    Verifier::new(issuers, client(), times)
 }
 
 pub(crate) fn client() -> KeyClient {

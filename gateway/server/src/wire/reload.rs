@@ -1,4 +1,4 @@
-//! Files that changed: policies, GeoIP databases, certificates.
+//! Files that changed: policies, GeoIP databases, certificates; and the keys of issuers, when told so.
 //!
 //! A reload swaps something whole, or leaves the old one in force and says so loudly.
 
@@ -17,9 +17,13 @@ use crate::watch::{self, Watched, Watching};
 /// How many mistakes of a rejected bundle go into its event.
 const MISTAKES_RECORDED_MAX: usize = 20;
 
-/// Loads everything again. Returns when all of it is done.
+/// Loads everything again. Returns when all files are read; the keys of issuers are fetched
+/// beside it, because one that does not answer must hold up neither files nor signals.
 pub(super) async fn everything(wired: &Arc<Wired>, why: &'static str) {
     tracing::info!(why, "loading files again");
+    // A key that was withdrawn may be why the signal came.
+    let (verifier, now) = (Arc::clone(&wired.house.verifier), (wired.house.clock)());
+    tokio::spawn(async move { verifier.refresh_all(now).await });
     let wired = Arc::clone(wired);
     let _ = tokio::task::spawn_blocking(move || {
         policies(&wired.house, Actor::Gateway);
