@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Ok(atlas) => atlas,
         Err(errors) => {
             for e in errors {
-                eprintln!("error: {}", e.full());
+                eprintln!("error: {}", e);
             }
             return ExitCode::FAILURE;
         }

@@ -142,8 +142,10 @@ impl Atlas {
                 Reload::Replaced
             }
             Err(errors) => {
-                let refused =
-                    errors.iter().map(|e| Refused { path: e.path().to_owned(), message: e.full() }).collect();
+                let refused = errors
+                    .iter()
+                    .map(|e| Refused { path: e.path().to_owned(), message: e.to_string() })
+                    .collect();
                 self.refused.store(Some(Arc::new(refused)));
                 Reload::Kept(errors)
             }

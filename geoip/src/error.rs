@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 pub enum FileError {
     /// It cannot be read.
     #[error(
-        "cannot read the GeoIP database `{path}`; check that the file exists and that this user may read it"
+        "cannot read the GeoIP database `{path}`: {cause}; check that the file exists and that this user may read it"
     )]
     Unreadable {
         /// Which file.
         path: PathBuf,
         /// What the system says.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
     /// It is a folder, a pipe or a device.
     #[error("the GeoIP database `{path}` is not a regular file; name the `.mmdb` file itself")]
@@ -66,18 +65,6 @@ impl FileError {
             | Self::TooLarge { path, .. }
             | Self::Damaged { path, .. }
             | Self::NothingUseful { path, .. } => path,
-        }
-    }
-
-    /// The message with its cause, on one line.
-    #[must_use]
-    pub fn full(&self) -> String {
-        match self {
-            Self::Unreadable { source, .. } => format!("{self}: {source}"),
-            Self::NotAFile { .. }
-            | Self::TooLarge { .. }
-            | Self::Damaged { .. }
-            | Self::NothingUseful { .. } => self.to_string(),
         }
     }
 }

@@ -65,15 +65,27 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Adds what `later` knows and this lacks. One fact is not first come, first served: where any
-    /// file says that the address hides someone, it does.
+    /// Adds what `later` knows and this lacks, but nothing that could contradict what is known.
+    /// One fact is not first come, first served: where any file says that the address hides
+    /// someone, it does.
     pub(crate) fn fill_from(&mut self, later: &Self) {
-        self.country = self.country.or(later.country);
-        self.continent = self.continent.or(later.continent);
-        // Number and name come from one file, so that they speak of the same network.
-        if self.asn.is_none() && self.organization.is_none() {
-            self.asn = later.asn;
-            self.organization.clone_from(&later.organization);
+        // A continent goes with its country: it comes from a file that told this country, or from
+        // the first that told one where no file told a country.
+        match (self.country, later.country) {
+            (None, Some(_)) => (self.country, self.continent) = (later.country, later.continent),
+            (first, second) if first == second => self.continent = self.continent.or(later.continent),
+            (_, _) => {}
+        }
+        // A name goes with its number in the same way.
+        match (self.asn, later.asn) {
+            (None, Some(_)) => {
+                self.asn = later.asn;
+                self.organization.clone_from(&later.organization);
+            }
+            (first, second) if first == second && self.organization.is_none() => {
+                self.organization.clone_from(&later.organization);
+            }
+            (_, _) => {}
         }
         self.anonymizer = match (self.anonymizer, later.anonymizer) {
             (Some(true), _) | (_, Some(true)) => Some(true),
@@ -122,11 +134,49 @@ mod tests {
             anonymizer: Some(true),
         };
         first.fill_from(&later);
-        assert_eq!(first, Facts { country: Alpha2::new("DE"), ..later.clone() });
+        assert_eq!(first, Facts { country: Alpha2::new("DE"), continent: None, ..later });
+    }
 
-        let mut numbered = Facts { asn: Some(64_500), ..Facts::default() };
-        numbered.fill_from(&later);
-        assert_eq!((numbered.asn, numbered.organization), (Some(64_500), None), "a name of another network");
+    /// Brazil is not in Europe, and the name of one network is not that of another.
+    #[test]
+    fn what_is_merged_does_not_contradict_itself() {
+        let two = |country: &str, continent: &str| Facts {
+            country: Alpha2::new(country),
+            continent: Alpha2::new(continent),
+            ..Facts::default()
+        };
+        for (first, later, both) in [
+            (("BR", ""), ("DE", "EU"), ("BR", "")),
+            (("BR", ""), ("BR", "SA"), ("BR", "SA")),
+            (("BR", "SA"), ("DE", "EU"), ("BR", "SA")),
+            (("BR", ""), ("", "EU"), ("BR", "")),
+            (("", "EU"), ("BR", ""), ("BR", "")),
+            (("", "EU"), ("BR", "SA"), ("BR", "SA")),
+            (("", ""), ("", "EU"), ("", "EU")),
+            (("", "SA"), ("", "EU"), ("", "SA")),
+        ] {
+            let mut facts = two(first.0, first.1);
+            facts.fill_from(&two(later.0, later.1));
+            assert_eq!(facts, two(both.0, both.1), "{first:?} {later:?}");
+        }
+        let net = |asn: u32, name: &str| Facts {
+            asn: Some(asn).filter(|n| *n != 0),
+            organization: Some(name).filter(|n| !n.is_empty()).map(Arc::from),
+            ..Facts::default()
+        };
+        for (first, later, both) in [
+            ((64_496, ""), (64_497, "Other"), (64_496, "")),
+            ((64_496, ""), (64_496, "Example"), (64_496, "Example")),
+            ((64_496, ""), (0, "Other"), (64_496, "")),
+            ((0, "Other"), (64_496, "Example"), (64_496, "Example")),
+            ((0, "Other"), (64_496, ""), (64_496, "")),
+            ((0, ""), (0, "Example"), (0, "Example")),
+            ((0, "First"), (0, "Later"), (0, "First")),
+        ] {
+            let mut facts = net(first.0, first.1);
+            facts.fill_from(&net(later.0, later.1));
+            assert_eq!(facts, net(both.0, both.1), "{first:?} {later:?}");
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(crate) struct Database {
     /// Offsets of records in the file, sorted, each with its place in `facts`.
     records: Box<[(u32, u32)]>,
     facts: Box<[Facts]>,
+    /// It is made to answer that question, so an address that it does not list is none.
     lists_anonymizers: bool,
 }
 
@@ -39,7 +40,7 @@ pub(crate) struct Database {
 impl Database {
     /// Reads a file whole, within the bounds.
     pub(crate) fn read(path: &Path) -> Result<Arc<[u8]>, FileError> {
-        let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
+        let unreadable = |cause| FileError::Unreadable { path: path.to_owned(), cause };
         let too_large = || FileError::TooLarge { path: path.to_owned(), bytes_max: FILE_BYTES_MAX };
         // Asked before the file is opened, because opening a pipe waits for its other end.
         let about = std::fs::metadata(path).map_err(unreadable)?;
@@ -151,7 +152,7 @@ fn walk(bytes: Arc<[u8]>) -> Result<Walked, String> {
             return Err(format!("it has more than {RECORDS_MAX} records"));
         }
         let record: Record = network.decode().map_err(say)?.unwrap_or_default();
-        let said = record.facts(lists_anonymizers);
+        let said = record.facts();
         let place = match known.get(&said) {
             Some(place) => *place,
             None => {

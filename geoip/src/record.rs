@@ -85,9 +85,8 @@ enum Scalar {
 // === impl Record ===
 
 impl Record {
-    /// What it says. `lists_anonymizers` is true for a file that is made to answer that question,
-    /// where an absent flag means no.
-    pub(crate) fn facts(self, lists_anonymizers: bool) -> Facts {
+    /// What it says.
+    pub(crate) fn facts(self) -> Facts {
         let traits = match self.traits {
             Some(Traits::Nested(fields)) => *fields,
             Some(Traits::List(_) | Traits::Other(_)) | None => TraitFields::default(),
@@ -117,8 +116,12 @@ impl Record {
             &traits.is_tor_exit_node,
         ];
         let hides = flags.into_iter().flatten().any(|f| matches!(f, Scalar::Flag(true)));
-        // Only the general flag of the record itself says no; MaxMind leaves false ones out.
-        let says_no = matches!(self.is_anonymous, Some(Scalar::Flag(false)));
+        // Only the general flag of the record itself says no, and only when nothing beside it is
+        // unreadable. MaxMind leaves false flags out; but that an address is listed without a flag
+        // that we know is no reason to trust it, even in a file that lists nothing but anonymizers:
+        // the flag may be newer than we are.
+        let unreadable = flags.into_iter().flatten().any(|f| !matches!(f, Scalar::Flag(_)));
+        let says_no = matches!(self.is_anonymous, Some(Scalar::Flag(false))) && !unreadable;
         Facts {
             country: country
                 .and_then(Alpha2::country)
@@ -130,7 +133,7 @@ impl Record {
             organization: names.into_iter().find_map(|n| text(n.as_ref())).map(organization),
             anonymizer: if hides {
                 Some(true)
-            } else if says_no || lists_anonymizers {
+            } else if says_no {
                 Some(false)
             } else {
                 None

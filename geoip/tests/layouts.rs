@@ -113,6 +113,35 @@ fn each_layout_is_read() {
     }
 }
 
+/// A file that is made to answer says no of what it does not list. Of what it lists it says no
+/// only in so many words.
+#[test]
+fn a_listed_address_is_not_cleared_by_a_flag_that_nobody_knows() {
+    let (yes, no) = (Value::Bool(true), Value::Bool(false));
+    for (record, expect) in [
+        (map(&[("is_anonymous", yes.clone())]), "true"),
+        (map(&[("is_anonymous", no.clone())]), "false"),
+        (map(&[("is_anonymous", no.clone()), ("is_hosting_provider", no.clone())]), "false"),
+        (map(&[("is_anonymous", no.clone()), ("is_tor_exit_node", yes.clone())]), "true"),
+        (map(&[("is_anonymous", Value::Text("true"))]), "-"),
+        (map(&[("is_anonymous", Value::Text("false"))]), "-"),
+        (map(&[("is_anonymous", Value::U32(1))]), "-"),
+        (map(&[("is_anonymous", no.clone()), ("is_tor_exit_node", Value::Text("true"))]), "-"),
+        (map(&[("is_anonymous_by_means_yet_unknown", yes.clone())]), "-"),
+        (map(&[("is_anonymous_vpn", no.clone())]), "-"),
+        (map(&[("anonymizer_confidence", Value::U16(99))]), "-"),
+        (map(&[]), "-"),
+    ] {
+        let book = Book::new("GeoIP2-Anonymous-IP")
+            .put("192.0.2.0/24", &record)
+            .put("198.51.100.0/24", &map(&[("is_anonymous_vpn", yes.clone())]));
+        let (_dir, atlas) = atlas(&[book]);
+        assert_eq!(told(&atlas.find(ip("192.0.2.1"))), format!("- - - - {expect}"));
+        assert_eq!(told(&atlas.find(ip("198.51.100.1"))), "- - - - true");
+        assert_eq!(told(&atlas.find(ip("203.0.113.1"))), "- - - - false", "not listed");
+    }
+}
+
 fn leak(text: &str) -> &'static str {
     text.to_owned().leak()
 }
@@ -141,7 +170,8 @@ fn the_first_file_that_knows_a_fact_tells_it() {
     let second = Book::new("b").put("198.51.100.0/25", &flat("NO"));
     let (_dir, atlas) = atlas(&[first, second, country()]);
     for (address, expect) in [
-        ("192.0.2.1", "SE EU - - -"),
+        // The last file has this address in Germany, so its continent is not that of Sweden.
+        ("192.0.2.1", "SE - - - -"),
         ("192.0.2.129", "FR EU - - -"),
         ("198.51.100.1", "NO - - - -"),
         ("198.51.100.129", "- - - - -"),

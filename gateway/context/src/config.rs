@@ -109,7 +109,7 @@ pub fn check_geoip(
         Err(errors) => {
             for e in errors {
                 let i = paths.iter().position(|p| p == e.path()).unwrap_or(0);
-                complaints.push(Complaint { at: databases.index(i), message: e.full(), help: None });
+                complaints.push(Complaint { at: databases.index(i), message: e.to_string(), help: None });
             }
             None
         }

@@ -126,7 +126,7 @@ pub fn run(config: Config, take_over: bool) -> Result<(), WireError> {
         stop: told,
     })?;
     runtime.block_on(operator::start(&wired, ready.open_connections()))?;
-    reload::tell_old_databases(&house);
+    runtime.spawn(reload::keep_telling_old_databases(Arc::clone(&house)));
     let _watching = reload::watch(&wired)?;
     // A file may have changed between the first load and the watching.
     reload::policies(&house, Actor::Gateway);

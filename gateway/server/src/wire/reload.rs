@@ -3,6 +3,7 @@
 //! A reload swaps something whole, or leaves the old one in force and says so loudly.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use doorward_audit::event::{GeoReload, PolicyRejection, PolicySwap};
 use doorward_audit::{Actor, Event};
@@ -13,6 +14,9 @@ use doorward_proxy::House;
 
 use super::{WireError, Wired};
 use crate::watch::{self, Watched, Watching};
+
+/// How often the age of the GeoIP databases is looked at.
+const OLD_DATABASES_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// How many mistakes of a rejected bundle go into its event.
 const MISTAKES_RECORDED_MAX: usize = 20;
@@ -107,8 +111,16 @@ pub(super) fn policies(house: &House, actor: Actor) -> Outcome {
     outcome
 }
 
+/// Looks once a day, from now on, whether a GeoIP database has grown too old.
+pub(super) async fn keep_telling_old_databases(house: Arc<House>) {
+    loop {
+        tell_old_databases(&house);
+        tokio::time::sleep(OLD_DATABASES_EVERY).await;
+    }
+}
+
 /// Says of every GeoIP database that is older than allowed that it is: countries move.
-pub(super) fn tell_old_databases(house: &House) {
+fn tell_old_databases(house: &House) {
     for file in house.places.status((house.clock)()).into_iter().filter(|file| file.stale) {
         let days = file.age.as_secs() / 86_400;
         tracing::warn!(file = %file.path.display(), days, "a GeoIP database is older than `geoip.age_days_max`: refresh it");
