@@ -83,6 +83,8 @@ pub struct AppSection {
     pub pass_token: Option<bool>,
     /// Whether paths with `;` and with escaped `;`, `#`, `?` and `%` pass.
     pub lenient_path: Option<bool>,
+    /// Whether the app itself tells paths apart by case, so that `/Admin` is not `/admin` to it.
+    pub case_sensitive_paths: Option<bool>,
     /// The tier of the route `all`.
     pub tier: Option<String>,
     /// The scope of the route `all`.
@@ -217,6 +219,8 @@ pub struct App {
     pub pass_token: bool,
     /// See [`NormalPath::new`].
     pub lenient_path: bool,
+    /// The app itself tells paths apart by case: `/Admin` is not `/admin` to it.
+    pub case_sensitive_paths: bool,
     /// Where it lives.
     pub upstream: Upstream,
     /// Its routes, the longest prefix first; the last is `all`.

@@ -3,12 +3,15 @@
 //! The path that is matched is the path that is logged is the path that is sent upstream, byte
 //! for byte. So a path that two programs could read in two ways is refused, not repaired
 //! (RFC 3986 §6.2; incident class S5). What has one reading is brought to its normal form:
-//! escapes of unreserved characters are undone, the hex digits of the others are upper case.
+//! escapes of characters that a path may hold are undone, the hex digits of the others are upper
+//! case. Three escapes stay although the character may stand in a path: `%2F` and `%3B` end a
+//! segment or a name to some servers, and `%2B` is a plus where `+` is a space.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A path in normal form: starts with `/`, has no dot segments, no empty segments but a last
-/// one, and no escape of an unreserved character.
+/// one, and no escape that says nothing more than the character itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NormalPath(String);
 
@@ -25,6 +28,10 @@ pub enum PathFault {
     EscapedSeparator,
     /// An escaped `%` that becomes another escape when decoded twice.
     DoubleEscape,
+    /// Read as some servers do, it leads to another route.
+    OtherRoute,
+    /// Read without case, it leads to another route.
+    Case,
     /// `%23`, `%3F`, `;` or `%3B`, which some servers cut the path at.
     Delimiter,
     /// `.` or `..` as a segment, also before a `;`.
@@ -44,7 +51,13 @@ impl PathFault {
             Self::BadEscape => "the path has a `%` without two hex digits",
             Self::BadByte => "the path has a byte that must be escaped",
             Self::EscapedSeparator => "the path has an escaped `/`, `\\` or NUL",
-            Self::DoubleEscape => "the path is escaped twice",
+            Self::DoubleEscape => "the path is escaped twice (the app can allow it: `lenient_path`)",
+            Self::OtherRoute => {
+                "the path leads to another route when it is cut at `;`, `?` or `#`, or decoded once more"
+            }
+            Self::Case => {
+                "the path leads to another route when case is ignored (an app that never ignores it can say so: `case_sensitive_paths`)"
+            }
             Self::Delimiter => {
                 "the path has `;`, or an escaped `;`, `#` or `?` (the app can allow it: `lenient_path`)"
             }
@@ -59,7 +72,8 @@ impl NormalPath {
     /// Reads the path of a request target, without its query.
     ///
     /// `lenient` lets pass what only some servers read differently: `;`, `%3B`, `%23`, `%3F` and
-    /// an escaped percent sign. Dot segments hidden before a `;` are refused all the same.
+    /// an escaped percent sign. Dot segments hidden before a `;` are refused all the same, and
+    /// whoever resolves a route must ask for the other [`readings`](Self::readings) too.
     ///
     /// # Errors
     /// The first fault.
@@ -78,9 +92,9 @@ impl NormalPath {
                         return Err(PathFault::BadEscape);
                     };
                     let value = hi << 4 | lo;
-                    check_escaped(value, &bytes, lenient)?;
+                    check_escaped(value, lenient)?;
                     decoded.push(value);
-                    if is_unreserved(value) {
+                    if is_path_byte(value) && !matches!(value, b'/' | b';' | b'+') {
                         normal.push(char::from(value));
                     } else {
                         push_escape(&mut normal, value);
@@ -97,6 +111,10 @@ impl NormalPath {
         if decoded.len() != normal.len() && std::str::from_utf8(&decoded).is_err() {
             return Err(PathFault::NotUtf8);
         }
+        // On the finished form: `%25%36%31` hides the digits from whoever looks at the raw bytes.
+        if !lenient && has_double_escape(&normal) {
+            return Err(PathFault::DoubleEscape);
+        }
         check_segments(&normal)?;
         Ok(Self(normal))
     }
@@ -110,9 +128,108 @@ impl NormalPath {
     /// Whether the path is `prefix` or lies below it, by whole segments.
     #[must_use]
     pub fn is_under(&self, prefix: &str) -> bool {
-        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        self.0.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_under(&self.0, prefix)
     }
+
+    /// What servers may take the path for once they decoded it. Without `lenient` that is one
+    /// text; with it, also what is left when parameters, queries and fragments are cut off, before
+    /// or after decoding, and when a second server decodes again.
+    ///
+    /// # Errors
+    /// When one of these readings has dot segments, empty segments or NUL, or when decoding does
+    /// not come to an end.
+    pub fn readings(&self, lenient: bool) -> Result<BTreeSet<String>, PathFault> {
+        if !lenient {
+            return Ok(BTreeSet::from([decode(&self.0)]));
+        }
+        let mut all = BTreeSet::from([self.0.clone()]);
+        let mut last = all.clone();
+        for _ in 0..DECODES_MAX {
+            let cut: BTreeSet<String> = last
+                .iter()
+                .flat_map(|text| [text.clone(), until(text), without_parameters(text)])
+                .flat_map(|text| [without_parameters(&text), until(&text), text])
+                .collect();
+            let decoded: BTreeSet<String> = cut.iter().map(|text| decode(text)).collect();
+            let known = all.len();
+            all.extend(cut);
+            all.extend(decoded.iter().cloned());
+            last = decoded;
+            if all.len() == known {
+                last.clear(); // Nothing more can come.
+                break;
+            }
+        }
+        if last.iter().any(|text| decode(text) != *text) {
+            return Err(PathFault::DoubleEscape);
+        }
+        let all: BTreeSet<String> = all.into_iter().map(|text| text.replace('\\', "/")).collect();
+        for text in &all {
+            if text.contains('\0') {
+                return Err(PathFault::EscapedSeparator);
+            }
+            check_segments(text)?;
+        }
+        Ok(all)
+    }
+}
+
+/// How often servers in a row may decode one path.
+const DECODES_MAX: usize = 3;
+
+/// Whether the path is `prefix` or lies below it, by whole segments.
+pub(crate) fn is_under(path: &str, prefix: &str) -> bool {
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Undoes every escape once; what is none stays.
+pub(crate) fn decode(text: &str) -> String {
+    if !text.contains('%') {
+        return text.to_owned();
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if let (b'%', [hi, lo, after @ ..]) = (first, after)
+            && let (Some(hi), Some(lo)) = (hex(*hi), hex(*lo))
+        {
+            out.push(hi << 4 | lo);
+            rest = after;
+        } else {
+            out.push(*first);
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A text in which letters that any server takes for the same are the same. Both ways, because
+/// some letters have one form in one direction only (U+017F, U+212A).
+pub(crate) fn fold_case(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
+/// The path as a server reads it that takes its end for a query or a fragment.
+fn until(text: &str) -> String {
+    text.split(['?', '#']).next().unwrap_or_default().to_owned()
+}
+
+/// The path as a server reads it that drops the parameters of each segment (RFC 3986 §3.3).
+fn without_parameters(text: &str) -> String {
+    let names: Vec<&str> = text.split('/').map(|s| s.split(';').next().unwrap_or_default()).collect();
+    names.join("/")
+}
+
+/// Whether `%25` is followed by what makes it an escape once it is undone.
+fn has_double_escape(normal: &str) -> bool {
+    normal.match_indices("%25").any(|(at, _)| {
+        let mut next = normal.bytes().skip(at + 3);
+        next.next().and_then(hex).is_some() && next.next().and_then(hex).is_some()
+    })
 }
 
 impl fmt::Display for NormalPath {
@@ -121,14 +238,9 @@ impl fmt::Display for NormalPath {
     }
 }
 
-fn check_escaped(value: u8, rest: &std::str::Bytes<'_>, lenient: bool) -> Result<(), PathFault> {
+const fn check_escaped(value: u8, lenient: bool) -> Result<(), PathFault> {
     match value {
         b'/' | b'\\' | 0 => Err(PathFault::EscapedSeparator),
-        b'%' => {
-            let mut next = rest.clone();
-            let twice = next.next().and_then(hex).is_some() && next.next().and_then(hex).is_some();
-            if twice && !lenient { Err(PathFault::DoubleEscape) } else { Ok(()) }
-        }
         b';' | b'#' | b'?' if !lenient => Err(PathFault::Delimiter),
         1..=0x1f | 0x7f => Err(PathFault::BadByte),
         _ => Ok(()),
@@ -186,6 +298,8 @@ const fn is_path_byte(b: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use PathFault::*;
 
@@ -199,6 +313,19 @@ mod tests {
             ("/caf%c3%a9", Ok("/caf%C3%A9")),
             ("/100%25", Ok("/100%25")),
             ("/a%20b", Ok("/a%20b")),
+            ("/%40admin", Ok("/@admin")),
+            ("/jobs%3adelete", Ok("/jobs:delete")),
+            ("/Users%281%29", Ok("/Users(1)")),
+            ("/%21%24%26%27%28%29%2a%2C%3D%3A%40", Ok("/!$&'()*,=:@")),
+            ("/c%2b%2b", Ok("/c%2B%2B")),
+            ("/c++", Ok("/c++")),
+            ("/100%25%zz", Err(BadEscape)),
+            ("/%25%36%31dmin", Err(DoubleEscape)),
+            ("/a%252%66x", Err(DoubleEscape)),
+            ("/a%25%32f", Err(DoubleEscape)),
+            ("/a%25%32%66..%25%32%66admin", Err(DoubleEscape)),
+            ("/%25%2541", Err(DoubleEscape)),
+            ("/%25%34g", Ok("/%254g")),
             ("/.well-known/x", Ok("/.well-known/x")),
             ("/...", Ok("/...")),
             ("a", Err(NotAbsolute)),
@@ -248,12 +375,82 @@ mod tests {
         }
     }
 
-    #[test]
-    fn normal_form_is_a_fixed_point() {
-        for raw in ["/%61%7e/%c3%a9", "/a/b/", "/100%25", "/%20"] {
-            let once = NormalPath::new(raw, false).unwrap();
-            assert_eq!(NormalPath::new(once.as_str(), false).unwrap(), once);
+    /// Texts that have what escapes are made of, close together, and little else.
+    fn raw_path() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            6 => proptest::sample::select(vec![
+                "%25", "%", "2", "5", "4", "1", "6", "f", "e", "%32", "%35", "%36", "%31", "%66", "%65", "%2e",
+                "%2F", "%2f", "%5c", "%3b", ";", "%3F", "%23", "%40", "@", "%2B", "+", ".", "..", "/", "//", "a",
+                "A", "%c3%a9", "%C3", "%00", "%20", "admin",
+            ]).prop_map(str::to_owned),
+            1 => (0_u8..=255).prop_map(|b| format!("%{b:02x}")),
+            1 => (0_u8..=255).prop_map(|b| format!("%25%{b:02X}")),
+        ];
+        proptest::collection::vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn the_normal_form_is_a_fixed_point_and_means_the_same(raw in raw_path(), lenient: bool) {
+            let Ok(once) = NormalPath::new(&raw, lenient) else { return Ok(()) };
+            prop_assert_eq!(&NormalPath::new(once.as_str(), lenient), &Ok(once.clone()));
+            prop_assert_eq!(decode(once.as_str()), decode(&raw));
         }
+
+        #[test]
+        fn a_strict_path_reads_the_same_when_it_is_decoded_twice(raw in raw_path()) {
+            let Ok(path) = NormalPath::new(&raw, false) else { return Ok(()) };
+            let once = decode(path.as_str());
+            prop_assert_eq!(decode(&once), once.clone());
+            prop_assert!(!once.contains([';', '?', '#', '\\', '\0']), "{}", once);
+        }
+
+        #[test]
+        fn no_reading_of_a_lenient_path_climbs(raw in raw_path()) {
+            let Ok(path) = NormalPath::new(&raw, true) else { return Ok(()) };
+            for reading in path.readings(true).into_iter().flatten() {
+                prop_assert!(!reading.split('/').any(|s| s == "." || s == ".."), "{}", reading);
+            }
+        }
+    }
+
+    #[test]
+    fn a_lenient_path_has_every_reading_that_a_server_could_have() {
+        for (raw, reading) in [
+            ("/admin;x=1/users", "/admin/users"),
+            ("/admin%3Fx", "/admin"),
+            ("/admin%23", "/admin"),
+            ("/%2561dmin", "/admin"),
+            ("/%252561dmin", "/admin"),
+            ("/admin%253Bx/y", "/admin/y"),
+            ("/admin%253Fx", "/admin"),
+            ("/a%252fb", "/a/b"),
+            ("/a%255cb", "/a/b"),
+            ("/x;/b", "/x/b"),
+        ] {
+            let readings = NormalPath::new(raw, true).unwrap().readings(true).unwrap();
+            assert!(readings.contains(reading), "{raw}: {readings:?}");
+        }
+        for (raw, fault) in [
+            ("/a%252f..%252fadmin", DotSegment),
+            ("/a/;x/b", EmptySegment),
+            ("/a%2500", EscapedSeparator),
+            ("/%25252561", DoubleEscape),
+        ] {
+            let path = NormalPath::new(raw, true).unwrap();
+            assert_eq!(path.readings(true), Err(fault), "{raw}");
+        }
+    }
+
+    #[test]
+    fn letters_that_any_server_takes_for_the_same_fold_to_the_same() {
+        for text in ["/ADMIN", "/Admin", "/admin"] {
+            assert_eq!(fold_case(text), "/admin");
+        }
+        assert_eq!(fold_case("/\u{c9}"), fold_case("/\u{e9}"));
+        assert_eq!(fold_case("/\u{212a}\u{17f}"), "/ks");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::{App, Route};
-use crate::path::{NormalPath, PathFault};
+use crate::path::{NormalPath, PathFault, decode, fold_case, is_under};
 use crate::upstream::Upstreams;
 
 /// An app as it is served: what was configured, and its live upstream.
@@ -39,21 +39,61 @@ pub enum Unresolved {
 
 /// Every door by host name.
 pub struct RouteTable {
-    /// Apps of a host, the longest prefix first.
-    by_host: HashMap<String, Vec<Arc<ServedApp>>>,
+    by_host: HashMap<String, Vec<Door>>,
+}
+
+/// An app at one of its hosts, with its prefixes as servers may read them.
+struct Door {
+    app: Arc<ServedApp>,
+    written: Prefixes,
+    decoded: Prefixes,
+    folded: Prefixes,
+}
+
+/// The prefixes of an app and of its routes, in the order of [`App::routes`].
+struct Prefixes {
+    app: String,
+    routes: Vec<String>,
+}
+
+impl Prefixes {
+    fn of(app: &App, read: impl Fn(&str) -> String) -> Self {
+        Self { app: read(&app.path_prefix), routes: app.routes.iter().map(|r| read(&r.prefix)).collect() }
+    }
+
+    /// The longest prefix of a route that a path is under.
+    fn route(&self, path: &str) -> Option<usize> {
+        let under = self.routes.iter().enumerate().filter(|(_, prefix)| is_under(path, prefix));
+        under.max_by_key(|(i, prefix)| (prefix.len(), std::cmp::Reverse(*i))).map(|(i, _)| i)
+    }
+}
+
+impl Door {
+    fn new(app: Arc<ServedApp>) -> Self {
+        Self {
+            written: Prefixes::of(&app.app, str::to_owned),
+            decoded: Prefixes::of(&app.app, decode),
+            folded: Prefixes::of(&app.app, |prefix| fold_case(&decode(prefix))),
+            app,
+        }
+    }
+}
+
+/// The places of the app and of its route that a path leads to: the longest prefixes win.
+fn find(doors: &[Door], prefixes: fn(&Door) -> &Prefixes, path: &str) -> Option<(usize, usize)> {
+    let under = doors.iter().enumerate().filter(|(_, door)| is_under(path, &prefixes(door).app));
+    let (app, door) = under.max_by_key(|(i, door)| (prefixes(door).app.len(), std::cmp::Reverse(*i)))?;
+    Some((app, prefixes(door).route(path)?))
 }
 
 impl RouteTable {
     /// Builds the table. Hosts and prefixes were checked to be distinct.
     pub(crate) fn new(apps: Vec<Arc<ServedApp>>) -> Self {
-        let mut by_host: HashMap<String, Vec<Arc<ServedApp>>> = HashMap::new();
+        let mut by_host: HashMap<String, Vec<Door>> = HashMap::new();
         for app in apps {
             for host in &app.app.hosts {
-                by_host.entry(host.clone()).or_default().push(Arc::clone(&app));
+                by_host.entry(host.clone()).or_default().push(Door::new(Arc::clone(&app)));
             }
-        }
-        for apps in by_host.values_mut() {
-            apps.sort_by_key(|a| std::cmp::Reverse(a.app.path_prefix.len()));
         }
         Self { by_host }
     }
@@ -63,7 +103,7 @@ impl RouteTable {
     /// # Errors
     /// When no app lives there, or the path could be read in two ways.
     pub fn resolve(&self, host: &str, raw_path: &str) -> Result<Resolved, Unresolved> {
-        let apps = self.by_host.get(host).ok_or(Unresolved::NoHost)?;
+        let doors = self.by_host.get(host).ok_or(Unresolved::NoHost)?;
         // Strict first: only where that fails may an app that asked for it be lenient.
         let (path, fault) = match NormalPath::new(raw_path, false) {
             Ok(path) => (path, None),
@@ -71,14 +111,27 @@ impl RouteTable {
                 (NormalPath::new(raw_path, true).map_err(|_| Unresolved::Path(fault))?, Some(fault))
             }
         };
-        let app = apps.iter().find(|a| path.is_under(&a.app.path_prefix)).ok_or(Unresolved::NoPath)?;
+        let found = find(doors, |door| &door.written, path.as_str()).ok_or(Unresolved::NoPath)?;
+        let (app, route) = found;
+        let door = doors.get(app).ok_or(Unresolved::NoPath)?;
         if let Some(fault) = fault
-            && !app.app.lenient_path
+            && !door.app.app.lenient_path
         {
             return Err(Unresolved::Path(fault));
         }
-        let route = app.app.routes.iter().position(|r| path.is_under(&r.prefix)).ok_or(Unresolved::NoPath)?;
-        Ok(Resolved { app: Arc::clone(app), route, path })
+        // Whoever serves the path may read it otherwise. That is no matter as long as it leads to
+        // the same door: facts and policies of the route that was matched hold for it.
+        for reading in path.readings(fault.is_some()).map_err(Unresolved::Path)? {
+            if find(doors, |door| &door.decoded, &reading) != Some(found) {
+                return Err(Unresolved::Path(PathFault::OtherRoute));
+            }
+            if !door.app.app.case_sensitive_paths
+                && find(doors, |door| &door.folded, &fold_case(&reading)) != Some(found)
+            {
+                return Err(Unresolved::Path(PathFault::Case));
+            }
+        }
+        Ok(Resolved { app: Arc::clone(&door.app), route, path })
     }
 
     /// Whether any app has the host.
@@ -91,7 +144,9 @@ impl RouteTable {
     pub fn apps(&self) -> impl Iterator<Item = &Arc<ServedApp>> {
         self.by_host
             .iter()
-            .flat_map(|(host, apps)| apps.iter().filter(move |a| a.app.hosts.first() == Some(host)))
+            .flat_map(|(host, doors)| doors.iter().map(move |door| (host, &door.app)))
+            .filter(|(host, app)| app.app.hosts.first() == Some(host))
+            .map(|(_, app)| app)
     }
 }
 
@@ -129,7 +184,127 @@ pub fn host_name(authority: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use doorward_model::complaint::KeyPath;
+
     use super::*;
+
+    /// A wiki with routes, with a switch of the app's set.
+    fn table(switch: &str) -> RouteTable {
+        let text = format!(
+            r#"
+            id = "wiki"
+            hosts = ["wiki.test"]
+            {switch}
+            upstream = {{ addresses = ["10.0.0.1:80"] }}
+            [[route]]
+            id = "admin"
+            path = "/admin"
+            [[route]]
+            id = "deep"
+            path = "/admin/deep"
+            [[route]]
+            id = "at"
+            path = "/@admin"
+            [[route]]
+            id = "verb"
+            path = "/v1/jobs:delete"
+            [[route]]
+            id = "odata"
+            path = "/odata/Users(1)"
+            [[route]]
+            id = "plus"
+            path = "/c++"
+            [[route]]
+            id = "e"
+            path = "/%C3%A9"
+            "#
+        );
+        let mut complaints = Vec::new();
+        let section = toml::from_str(&text).unwrap();
+        let apps = crate::config::check_apps(&[section], &KeyPath::top(), Path::new("/"), &mut complaints);
+        assert_eq!(complaints, []);
+        crate::route_table(apps).unwrap()
+    }
+
+    fn leads(table: &RouteTable, path: &str) -> Result<String, Unresolved> {
+        let found = table.resolve("wiki.test", path)?;
+        Ok(found.route().unwrap().facts.id.as_str().trim_start_matches("wiki/").to_owned())
+    }
+
+    fn check(switch: &str, cases: &[(&str, Result<&str, PathFault>)]) {
+        let table = table(switch);
+        for (path, expected) in cases {
+            let expected = expected.map(str::to_owned).map_err(Unresolved::Path);
+            assert_eq!(leads(&table, path), expected, "{switch} {path}");
+        }
+    }
+
+    #[test]
+    fn a_path_leads_to_one_route_however_it_is_spelled() {
+        use PathFault::{Case, DoubleEscape, OtherRoute};
+        check(
+            "",
+            &[
+                ("/", Ok("all")),
+                ("/admin", Ok("admin")),
+                ("/admin/deep/x", Ok("deep")),
+                ("/%61dmin/d%65ep", Ok("deep")),
+                ("/%40admin", Ok("at")),
+                ("/v1/jobs%3Adelete", Ok("verb")),
+                ("/v1/jobs:list", Ok("all")),
+                ("/odata/Users%281%29/Name", Ok("odata")),
+                ("/c++", Ok("plus")),
+                ("/c%2B+", Err(OtherRoute)),
+                ("/d%2B%2B", Ok("all")),
+                ("/caf%C3%A9", Ok("all")),
+                ("/%c3%a9", Ok("e")),
+                ("/%C3%89", Err(Case)),
+                ("/ADMIN", Err(Case)),
+                ("/Admin/deep", Err(Case)),
+                ("/admin/DEEP", Err(Case)),
+                ("/Welcome/READ.me", Ok("all")),
+                ("/%25%36%31dmin", Err(DoubleEscape)),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_app_can_say_that_it_tells_case_apart() {
+        let cases = [("/ADMIN", Ok("all")), ("/admin", Ok("admin")), ("/admin/DEEP", Ok("admin"))];
+        check("case_sensitive_paths = true", &cases);
+    }
+
+    #[test]
+    fn a_lenient_app_has_no_way_around_a_route() {
+        use PathFault::{Case, Delimiter, DotSegment, DoubleEscape, EmptySegment, OtherRoute};
+        check(
+            "lenient_path = true",
+            &[
+                ("/x;jsessionid=1/y", Ok("all")),
+                ("/admin/x;y", Ok("admin")),
+                ("/job/feature%252Fx/", Ok("all")),
+                ("/C%23", Ok("all")),
+                ("/50%2541", Ok("all")),
+                ("/admin;x=1/users", Err(OtherRoute)),
+                ("/admin%3Bx=1/users", Err(OtherRoute)),
+                ("/admin%3Fx", Err(OtherRoute)),
+                ("/admin%23", Err(OtherRoute)),
+                ("/%2561dmin", Err(OtherRoute)),
+                ("/%252561dmin", Err(OtherRoute)),
+                ("/%2541dmin", Err(Case)),
+                ("/admin%253Fx", Err(OtherRoute)),
+                ("/admin%252Fx", Err(OtherRoute)),
+                ("/admin%255Cx", Err(OtherRoute)),
+                ("/admin/deep;x", Err(OtherRoute)),
+                ("/x%252F..%252Fadmin", Err(DotSegment)),
+                ("/;x/admin", Err(EmptySegment)),
+                ("/@admin;x", Err(OtherRoute)),
+            ],
+        );
+        check("", &[("/x;y", Err(Delimiter)), ("/C%23", Err(Delimiter)), ("/50%2541", Err(DoubleEscape))]);
+    }
 
     #[test]
     fn hosts_are_read_strictly() {

@@ -8,7 +8,7 @@ use doorward_model::complaint::{Complaint, KeyPath};
 use doorward_model::{AppId, RouteFacts, RouteId, Tier, limits};
 
 use super::{App, AppSection, AuditNeed, Route, Upstream, UpstreamSection, UpstreamTls};
-use crate::path::NormalPath;
+use crate::path::{NormalPath, fold_case};
 
 /// Checks every `[[app]]`, each for itself and all of them together.
 pub fn check_apps(
@@ -92,6 +92,7 @@ fn check_app(
         websocket_origins,
         pass_token: s.pass_token.unwrap_or(false),
         lenient_path: s.lenient_path.unwrap_or(false),
+        case_sensitive_paths: s.case_sensitive_paths.unwrap_or(false),
         upstream: upstream?,
         routes: routes?,
     })
@@ -277,6 +278,16 @@ fn check_routes(
                 format!("two routes have the path `{prefix}`"),
                 "remove one",
             ));
+        } else if let Some(other) = routes
+            .iter()
+            .find(|other| fold_case(&other.prefix) == fold_case(&prefix))
+            .filter(|_| !s.case_sensitive_paths.unwrap_or(false))
+        {
+            complaints.push(Complaint::new(
+                at.key("path"),
+                format!("`{prefix}` and `{}` are one path to an app that ignores case", other.prefix),
+                "remove one, or set `case_sensitive_paths = true` if the app never ignores case",
+            ));
         }
         let public = r.public.unwrap_or(false);
         if public && tier != Tier::Public {
@@ -375,6 +386,11 @@ mod tests {
             ("\"/w/admin/deep\"", "\"/w/admin\"", "app[0].route[1].path: two routes have the path"),
             ("\"deep\"", "\"admin\"", "app[0].route[1].id: the app already has a route `admin`"),
             ("\"deep\"", "\"all\"", "app[0].route[1].id: the app already has a route `all`"),
+            (
+                "\"/w/admin/deep\"",
+                "\"/w/Admin\"",
+                "app[0].route[1].path: `/w/Admin` and `/w/admin` are one path to an app that ignores case",
+            ),
             ("restricted", "secret", "app[0].route[0].tier: `secret` is not a tier"),
             (
                 "tier = \"restricted\"",

@@ -60,6 +60,11 @@ pub(super) fn all(config: &Config) -> Vec<Remark> {
         if app.lenient_path {
             say(at.key("lenient_path"), "paths that apps read in different ways are let through".to_owned());
         }
+        if app.case_sensitive_paths {
+            let message =
+                "a path passes that is another route's but for its case: the app must never ignore case";
+            say(at.key("case_sensitive_paths"), message.to_owned());
+        }
     }
     remarks
 }

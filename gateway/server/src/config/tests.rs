@@ -341,7 +341,10 @@ fn exceptions_from_the_guards_are_remarked() {
     let text = GOOD
         .replace("127.0.0.1:8080", "0.0.0.0:8080")
         .replace("token_file = \"operator.token\"", "address = \"0.0.0.0:9180\"")
-        .replace("hosts =", "audit = \"best_effort\"\npass_token = true\nlenient_path = true\nhosts =");
+        .replace(
+            "hosts =",
+            "audit = \"best_effort\"\npass_token = true\nlenient_path = true\ncase_sensitive_paths = true\nhosts =",
+        );
     let config = check(&text, Path::new("x"), dir.path()).map_err(|b| b.report(Show::Plain)).unwrap();
     let at: Vec<_> = config.remarks.iter().map(|r| r.at.to_string()).collect();
     assert_eq!(
@@ -352,7 +355,8 @@ fn exceptions_from_the_guards_are_remarked() {
             "listen[0]",
             "app.payroll.audit",
             "app.payroll.pass_token",
-            "app.payroll.lenient_path"
+            "app.payroll.lenient_path",
+            "app.payroll.case_sensitive_paths"
         ]
     );
 }
