@@ -1,6 +1,9 @@
 //! Incidents that other gateways had, one file for each class (S1 to S22 of the landscape study),
-//! over HTTP/1.1 and HTTP/2, with the default configuration, against upstreams that keep every
-//! byte that they were sent.
+//! over HTTP/1.1 and HTTP/2, against upstreams that keep every byte that they were sent, those that
+//! make no request too.
+//!
+//! The configuration is the default one, but for `revocation.issuer_skew_millis = 0` (a token of the
+//! very second after a revocation is a new one) and what a test says that it changes.
 //!
 //! Each class has tests named after it: `s1_…`, `s2_…`. A class holds when nothing reaches an app
 //! that should not, and when what was refused stands in the audit log with its code.

@@ -125,7 +125,7 @@ impl H1 {
                     }
                 },
                 Length::Chunked => loop {
-                    match self.buffered.chunk(&mut Vec::new()).await {
+                    match self.buffered.chunk().await {
                         Some(chunk) if chunk.is_empty() => break,
                         Some(chunk) => body.extend(chunk),
                         None => return false,
@@ -271,7 +271,7 @@ impl Streaming {
             return Piece::End;
         }
         let next = match self.length {
-            Length::Chunked => self.client.buffered.chunk(&mut Vec::new()).await,
+            Length::Chunked => self.client.buffered.chunk().await,
             Length::Known(0) => Some(Vec::new()),
             Length::Known(left) => {
                 let some = self.client.buffered.some_of(left).await;

@@ -155,6 +155,12 @@ impl Buffered {
         Some(self.buffer.split_to(len).to_vec())
     }
 
+    /// The head that is there already; none while it is not whole.
+    pub(crate) fn head_in(&mut self) -> Option<Head> {
+        let end = self.buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+        Some(Head::new(self.buffer.split_to(end).to_vec()))
+    }
+
     /// The next head; none when the connection ends before.
     pub(crate) async fn head(&mut self) -> Option<Head> {
         self.through(b"\r\n\r\n").await.map(Head::new)
@@ -163,40 +169,53 @@ impl Buffered {
     /// The next chunk's content, empty for the last one (whose trailers are read too); none when
     /// the connection ends before. `raw` gets everything as it came. Nothing is taken before all
     /// of it is there, so that a wait that is given up loses nothing.
-    pub(crate) async fn chunk(&mut self, raw: &mut Vec<u8>) -> Option<Vec<u8>> {
+    ///
+    /// # Errors
+    /// When what is there is no chunk: a sentence that says why. It stays where it is.
+    pub(crate) async fn try_chunk(&mut self, raw: &mut Vec<u8>) -> Result<Option<Vec<u8>>, String> {
         loop {
-            if let Some((all, content)) = chunk_in(&self.buffer) {
+            if let Some((all, content)) = chunk_in(&self.buffer)? {
                 let bytes = self.buffer.split_to(all);
                 raw.extend_from_slice(&bytes);
-                return Some(bytes[content].to_vec());
+                return Ok(Some(bytes[content].to_vec()));
             }
             if !self.more().await {
-                return None;
+                return Ok(None);
             }
         }
+    }
+
+    /// The same, where anything but a chunk ends the test.
+    pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
+        self.try_chunk(&mut Vec::new()).await.unwrap_or_else(|broken| panic!("{broken}"))
     }
 }
 
 /// The length of the chunk at the start of the buffer, and where in it its content is; none while
 /// it is not all there.
-fn chunk_in(buffer: &[u8]) -> Option<(usize, std::ops::Range<usize>)> {
+fn chunk_in(buffer: &[u8]) -> Result<Option<(usize, std::ops::Range<usize>)>, String> {
     let line_end = |from: usize| Some(from + buffer.get(from..)?.windows(2).position(|w| w == b"\r\n")? + 2);
-    let start = line_end(0)?;
+    let Some(start) = line_end(0) else { return Ok(None) };
     let line = String::from_utf8_lossy(&buffer[..start - 2]).into_owned();
-    let size = line.split(';').next().unwrap_or_default().trim();
-    let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("not a chunk size: {line:?}"));
+    let size = line.split(';').next().unwrap_or_default();
+    // What `from_str_radix` takes beside digits is for others to see too: `+5`, ` 5`.
+    let digits = !size.is_empty() && size.bytes().all(|b| b.is_ascii_hexdigit());
+    let size = usize::from_str_radix(size, 16).ok().filter(|_| digits);
+    let end = size.and_then(|size| start.checked_add(size)?.checked_add(2));
+    let (Some(size), Some(end)) = (size, end) else { return Err(format!("not a chunk size: {line:?}")) };
     if size > 0 {
-        let end = start + size;
-        let after = buffer.get(end..end + 2)?;
-        assert_eq!(after, b"\r\n", "a chunk of {size} bytes is longer than it says");
-        return Some((end + 2, start..end));
+        return match buffer.get(end - 2..end) {
+            None => Ok(None),
+            Some(b"\r\n") => Ok(Some((end, start..end - 2))),
+            Some(after) => Err(format!("a chunk of {size} bytes goes on with {after:?}")),
+        };
     }
     let mut at = start;
-    loop {
-        let next = line_end(at)?;
+    while let Some(next) = line_end(at) {
         if next == at + 2 {
-            return Some((next, start..start));
+            return Ok(Some((next, start..start)));
         }
         at = next;
     }
+    Ok(None)
 }

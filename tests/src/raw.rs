@@ -1,6 +1,10 @@
 //! An HTTP/1.1 upstream that keeps every byte that it was sent and answers with the bytes that the
 //! test wrote.
+//!
+//! What makes no request is kept too: [`RawUpstream::stray`] are bytes on a connection that no head
+//! claims, [`RawUpstream::broken`] is a body whose framing is none.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex};
@@ -61,6 +65,7 @@ pub struct RawUpstream {
     address: SocketAddr,
     log: Arc<Mutex<Log>>,
     serving: JoinHandle<()>,
+    requests_only: bool,
 }
 
 #[derive(Default)]
@@ -68,6 +73,9 @@ struct Log {
     requests: Vec<Recorded>,
     connections: usize,
     open: usize,
+    /// By connection: what came after the last request and is no whole head.
+    stray: BTreeMap<usize, Vec<u8>>,
+    broken: Vec<String>,
 }
 
 type Script = Arc<dyn Fn(&Head) -> Answer + Send + Sync>;
@@ -185,7 +193,7 @@ impl RawUpstream {
                 ));
             }
         });
-        Self { address, log, serving }
+        Self { address, log, serving, requests_only: false }
     }
 
     /// Where it listens.
@@ -215,6 +223,31 @@ impl RawUpstream {
         .await
     }
 
+    /// What came and is part of no request, by connection: a request that was not finished, or more
+    /// bytes than those before said.
+    ///
+    /// # Panics
+    /// Never, unless the upstream panicked before.
+    #[must_use]
+    pub fn stray(&self) -> BTreeMap<usize, Vec<u8>> {
+        self.log.lock().unwrap().stray.clone()
+    }
+
+    /// Bodies whose framing is none, each told in a sentence. Their connections were closed.
+    ///
+    /// # Panics
+    /// Never, unless the upstream panicked before.
+    #[must_use]
+    pub fn broken(&self) -> Vec<String> {
+        self.log.lock().unwrap().broken.clone()
+    }
+
+    /// From now on whole requests are all that may come: dropped, it ends the test if there was
+    /// anything [stray](Self::stray) or [broken](Self::broken).
+    pub const fn requests_only(&mut self) {
+        self.requests_only = true;
+    }
+
     /// How many connections came so far.
     ///
     /// # Panics
@@ -242,6 +275,15 @@ impl RawUpstream {
 impl Drop for RawUpstream {
     fn drop(&mut self) {
         self.serving.abort();
+        if self.requests_only && !std::thread::panicking() {
+            let stray: Vec<_> =
+                self.stray().iter().map(|(c, bytes)| format!("{c}: {}", bytes.escape_ascii())).collect();
+            assert!(
+                stray.is_empty(),
+                "bytes at the app that are part of no request, by connection: {stray:#?}"
+            );
+            assert!(self.broken().is_empty(), "bodies at the app without framing: {:#?}", self.broken());
+        }
     }
 }
 
@@ -268,7 +310,7 @@ async fn serve(number: usize, stream: TcpStream, acceptor: Option<TlsAcceptor>, 
         },
     };
     let mut buffered = Buffered::new(wire);
-    while let Some(head) = buffered.head().await {
+    while let Some(head) = next_head(number, &mut buffered, &open.0).await {
         let answer = script(&head);
         let at = {
             let mut log = open.0.lock().unwrap();
@@ -283,8 +325,8 @@ async fn serve(number: usize, stream: TcpStream, acceptor: Option<TlsAcceptor>, 
             log.requests.len() - 1
         };
         let mut upload = Upload { head: &head, at, log: &open.0, read: false };
-        if !answer.early {
-            upload.read(&mut buffered).await;
+        if !answer.early && !upload.read(&mut buffered).await {
+            return;
         }
         for step in answer.steps {
             match step {
@@ -295,7 +337,11 @@ async fn serve(number: usize, stream: TcpStream, acceptor: Option<TlsAcceptor>, 
                     }
                 }
                 Step::Wait(pause) => tokio::time::sleep(pause).await,
-                Step::ReadBody => upload.read(&mut buffered).await,
+                Step::ReadBody => {
+                    if !upload.read(&mut buffered).await {
+                        return;
+                    }
+                }
                 Step::Echo => {
                     while let Some(some) = buffered.some().await {
                         upload.record(&some, &some, false);
@@ -325,6 +371,22 @@ async fn serve(number: usize, stream: TcpStream, acceptor: Option<TlsAcceptor>, 
     }
 }
 
+/// The next head; what came of it so far is stray for as long as it is not whole.
+async fn next_head(number: usize, buffered: &mut Buffered, log: &Mutex<Log>) -> Option<Head> {
+    loop {
+        if let Some(head) = buffered.head_in() {
+            log.lock().unwrap().stray.remove(&number);
+            return Some(head);
+        }
+        if !buffered.buffer.is_empty() {
+            log.lock().unwrap().stray.insert(number, buffered.buffer.to_vec());
+        }
+        if !buffered.more().await {
+            return None;
+        }
+    }
+}
+
 /// A request's body on its way into the log.
 struct Upload<'a> {
     head: &'a Head,
@@ -342,28 +404,39 @@ impl Upload<'_> {
         request.whole = whole;
     }
 
-    /// Reads to the end of the body, recording each piece as it comes.
-    async fn read(&mut self, buffered: &mut Buffered) {
+    /// Reads to the end of the body, recording each piece as it comes; false when its framing is
+    /// none, and what follows could be anything.
+    async fn read(&mut self, buffered: &mut Buffered) -> bool {
         if std::mem::replace(&mut self.read, true) {
-            return;
+            return true;
         }
         match self.head.length(Length::Known(0)) {
             Length::Chunked => loop {
                 let mut raw = Vec::new();
-                match buffered.chunk(&mut raw).await {
-                    Some(content) => {
+                match buffered.try_chunk(&mut raw).await {
+                    Ok(Some(content)) => {
                         let last = content.is_empty();
                         self.record(&raw, &content, last);
                         if last {
-                            return;
+                            return true;
                         }
                     }
-                    None => return self.record(&raw, &[], false),
+                    // The connection ended: what there is of the chunk is of this body.
+                    Ok(None) => {
+                        self.record(&buffered.buffer.split(), &[], false);
+                        return true;
+                    }
+                    Err(broken) => {
+                        self.record(&buffered.buffer.split(), &[], false);
+                        let broken = format!("{broken}: {}", self.head.first_line());
+                        self.log.lock().unwrap().broken.push(broken);
+                        return false;
+                    }
                 }
             },
             Length::Known(mut left) => {
                 while left > 0 {
-                    let Some(some) = buffered.some_of(left).await else { return };
+                    let Some(some) = buffered.some_of(left).await else { return true };
                     left -= some.len();
                     self.record(&some, &some, left == 0);
                 }
@@ -371,6 +444,7 @@ impl Upload<'_> {
             }
             Length::ToTheEnd => {}
         }
+        true
     }
 }
 

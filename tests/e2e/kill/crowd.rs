@@ -57,7 +57,11 @@ async fn open_all(site: &Site) -> Vec<(usize, Live)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_a_hundred_leaves_and_the_others_miss_nothing() {
-    let site = Site::start(Duration::from_millis(1000), |_| {}).await;
+    // On as many threads as the machine has cores.
+    let default_threads = |config: &mut doorward_tests::gateway::Config| {
+        config.unset("gateway.threads");
+    };
+    let site = Site::start(Duration::from_millis(1000), default_threads).await;
     let mut open = open_all(&site).await;
     assert_eq!(open.len(), PEOPLE * KINDS.len());
     site.wait_inflight(None, open.len() as u64).await;

@@ -29,6 +29,49 @@ async fn every_byte_of_a_request_is_kept() {
 }
 
 #[tokio::test]
+async fn what_is_no_request_is_kept_too() {
+    let upstream = RawUpstream::ok().await;
+    for (name, sent, stray, broken) in [
+        ("more than it says", "POST /1 HTTP/1.1\r\ncontent-length: 2\r\n\r\nabGET /s", Some("GET /s"), ""),
+        ("lines alone", "\r\n", Some("\r\n"), ""),
+        ("a body cut off", "POST /2 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab", None, ""),
+        (
+            "no size",
+            "POST /3 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nx\r\nab",
+            None,
+            "not a chunk size",
+        ),
+        ("plus", "POST /4 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n+1\r\na", None, "not a chunk size"),
+        ("huge", "POST /5 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n", None, "not a"),
+        ("longer", "POST /6 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nab\r\n", None, "goes on"),
+    ] {
+        let (number, before) = (upstream.connections(), upstream.broken().len());
+        let mut client = H1::connect(upstream.address()).await;
+        client.send(sent).await;
+        client.finish().await;
+        client.drain(SECOND).await;
+        until("the connection to end", || (upstream.open() == 0).then_some(())).await;
+        let seen = upstream.stray().remove(&number);
+        assert_eq!(seen.as_deref(), stray.map(str::as_bytes), "{name}");
+        match broken {
+            "" => assert_eq!(upstream.broken().len(), before, "{name}"),
+            said => assert!(upstream.broken()[before..].iter().any(|b| b.contains(said)), "{name}"),
+        }
+    }
+}
+
+#[tokio::test]
+#[should_panic(expected = "part of no request")]
+async fn an_upstream_for_requests_only_ends_the_test_that_sent_more() {
+    let mut upstream = RawUpstream::ok().await;
+    upstream.requests_only();
+    let mut client = H1::connect(upstream.address()).await;
+    client.send("GET / HTTP/1.1\r\n\r\nGET /smu").await;
+    client.response("GET").await;
+    until("the rest", || (!upstream.stray().is_empty()).then_some(())).await;
+}
+
+#[tokio::test]
 async fn two_requests_in_one_piece_are_two() {
     let upstream = RawUpstream::ok().await;
     let mut client = H1::connect(upstream.address()).await;
