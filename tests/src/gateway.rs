@@ -271,16 +271,12 @@ impl Gateway {
     }
 
     /// Every event of the audit log so far, in order of the files' names.
+    ///
+    /// # Panics
+    /// When a line is no event; see [`crate::audit_log::events_in`].
     #[must_use]
     pub fn events(&self) -> Vec<Value> {
-        let mut files = Vec::new();
-        files_under(&self.folder().join("data"), &mut files);
-        files.retain(|f| f.extension().is_some_and(|e| e == "jsonl"));
-        files.sort();
-        let lines = files.iter().filter_map(|f| std::fs::read_to_string(f).ok());
-        lines
-            .flat_map(|t| t.lines().filter_map(|l| serde_json::from_str(l).ok()).collect::<Vec<_>>())
-            .collect()
+        crate::audit_log::events_in(&self.folder().join("data"))
     }
 
     /// Runs `doorward` with these arguments and `--config` of this gateway.
@@ -370,13 +366,6 @@ pub async fn command(arguments: &[impl AsRef<std::ffi::OsStr>]) -> CommandOutput
 
 fn binary() -> PathBuf {
     find().unwrap_or_else(|e| panic!("{e}"))
-}
-
-fn files_under(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() { files_under(&path, found) } else { found.push(path) }
-    }
 }
 
 impl Process {

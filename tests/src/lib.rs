@@ -11,7 +11,7 @@
 //! The cast: [`gateway`] writes a configuration and starts the binary; [`issuer`] is an identity
 //! provider whose claims, keys and faults the test chooses; [`raw`] and [`h2_upstream`] stand where
 //! apps stand and record; [`h1`], [`h2`], [`frames`], [`ws`] and [`grpc`] are clients; [`tls`] makes
-//! certificates; [`company`] puts the demo's people and apps around it; [`ports`] gives ports that tests in parallel do not fight over; [`wire`] holds
+//! certificates; [`audit_log`] reads what was written down; [`company`] puts the demo's people and apps around it; [`ports`] gives ports that tests in parallel do not fight over; [`wire`] holds
 //! what all share: a connection, and a bound on every wait.
 //!
 //! Invariants:
@@ -31,6 +31,7 @@
     reason = "a testbed owns a clock, and what goes wrong in it must end the test"
 )]
 
+pub mod audit_log;
 pub mod company;
 pub mod frames;
 pub mod gateway;

@@ -1,6 +1,7 @@
 //! The audit log cannot be written: a grant waits for audit, a revocation never does.
 
 use doorward_demo::apps::{Pace, SampleApp};
+use doorward_tests::audit_log::events_in;
 use doorward_tests::company::{Company, bearer, sample};
 use doorward_tests::ws::{Next, Ws};
 use serde_json::{Value, json};
@@ -66,12 +67,12 @@ async fn a_full_disk_under_the_audit_log_refuses_grants_and_revocations_bite() {
     assert!(detail.contains("No space left"), "{gap}");
     let revoked = seen::event_in(&log, "revocation.user").await;
     assert!(revoked.to_string().contains("demo:"), "{revoked}");
-    let dana = seen::events_in(&log)
+    let dana = events_in(&log)
         .into_iter()
         .find(|e| e["unmapped"]["doorward"]["revocation"]["target"] == "demo:dana");
     assert!(dana.is_some(), "the revocation of the bad hour is in the log");
     // Nobody can remove lines unseen: each number is there once, or a gap tells of it.
-    let all = seen::events_in(&log);
+    let all = events_in(&log);
     let mut numbers: Vec<u64> = all.iter().filter_map(|e| e["metadata"]["sequence"].as_u64()).collect();
     numbers.sort_unstable();
     let last = *numbers.last().unwrap();

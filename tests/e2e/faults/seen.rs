@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use doorward_tests::audit_log::events_in;
 use doorward_tests::company::bearer;
 use doorward_tests::gateway::Gateway;
 use doorward_tests::h1::{self, Response};
@@ -52,16 +53,6 @@ pub(crate) async fn event_in(folder: &Path, code: &str) -> Value {
 /// Waits for an event with this code, the latest of them.
 pub(crate) async fn event(gateway: &Gateway, code: &str) -> Value {
     event_in(&gateway.folder().join("data/audit"), code).await
-}
-
-/// Every event of a log.
-pub(crate) fn events_in(folder: &Path) -> Vec<Value> {
-    let mut files: Vec<_> =
-        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|f| f.path()).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e == "jsonl"));
-    files.sort();
-    let lines = files.iter().filter_map(|f| std::fs::read_to_string(f).ok());
-    lines.flat_map(|t| t.lines().filter_map(|l| serde_json::from_str(l).ok()).collect::<Vec<_>>()).collect()
 }
 
 /// The condition of this name in `/readyz`, and whether all of it is ready.
