@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use doorward_tests::company::{Company, bearer};
@@ -12,6 +12,7 @@ use doorward_tests::h1::{self, H1};
 use doorward_tests::raw::RawUpstream;
 use doorward_tests::wire::{until, within};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use crate::seen;
 
@@ -78,18 +79,32 @@ async fn nothing_acknowledged_is_lost_in_fifty_kills() {
     let mut total = 0;
     for seed in 1..=SEEDS {
         let acknowledged: Arc<Mutex<Vec<(Victim, Value)>>> = Arc::default();
-        let count = Arc::new(AtomicUsize::new(0));
+        let (count, killed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let mut revokers = tokio::task::JoinSet::new();
         for revoker in 0..REVOKERS {
             let (acknowledged, count, issuer) =
                 (Arc::clone(&acknowledged), Arc::clone(&count), Arc::clone(&issuer));
             let (operator, host) = (bearer(gateway.token()), gateway.operator().to_string());
-            let address = gateway.operator();
+            let (address, killed) = (gateway.operator(), Arc::clone(&killed));
             revokers.spawn(async move {
-                let mut client = H1::connect(address).await;
+                // The kill may come before the connection; nothing else may end it.
+                let Ok(stream) = TcpStream::connect(address).await else {
+                    assert!(
+                        killed.load(Ordering::SeqCst),
+                        "seed {seed}: no connection, and nobody killed it"
+                    );
+                    return;
+                };
+                let mut client = H1::over(Box::new(stream));
                 for i in 0.. {
                     let victim = victim(&issuer, seed, i * REVOKERS as u64 + revoker as u64);
-                    let Some(receipt) = revoke(&mut client, &host, &operator, &victim).await else { return };
+                    let Some(receipt) = revoke(&mut client, &host, &operator, &victim).await else {
+                        assert!(
+                            killed.load(Ordering::SeqCst),
+                            "seed {seed}: no answer, and nobody killed it"
+                        );
+                        return;
+                    };
                     acknowledged.lock().unwrap().push((victim, receipt));
                     count.fetch_add(1, Ordering::SeqCst);
                 }
@@ -99,9 +114,12 @@ async fn nothing_acknowledged_is_lost_in_fifty_kills() {
         let enough = (random(seed, 1000) % 30) as usize;
         until("acknowledgments", || (count.load(Ordering::SeqCst) >= enough).then_some(())).await;
         tokio::time::sleep(Duration::from_micros(random(seed, 1001) % 5000)).await;
+        killed.store(true, Ordering::SeqCst);
         gateway.signal(Signal::SIGKILL);
         within("the revokers to notice", async {
-            while revokers.join_next().await.is_some_and(|r| r.is_ok()) {}
+            while let Some(revoker) = revokers.join_next().await {
+                revoker.unwrap();
+            }
         })
         .await;
 
