@@ -11,11 +11,12 @@ use std::time::Duration;
 use doorward_tests::h1::H1;
 use doorward_tests::raw::{Answer, RawUpstream, Recorded, Step};
 use doorward_tests::wire::Ending;
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::house::{House, WIKI};
 use super::talk::{Ask, BOTH};
-use corpus::Expect::{AtMostOne, One, Refused};
+use corpus::Expect::{AtMostOne, One, Refused, Told};
 use corpus::{Corpus, chunks, codings, heads, lengths, upgrades};
 
 mod corpus;
@@ -97,6 +98,7 @@ async fn run(house: &House, corpus: Corpus) {
             }
             One => assert_eq!((reached, statuses.as_slice()), (1, &[200][..]), "{told}"),
             AtMostOne => assert!(reached <= 1, "{told}"),
+            Told(status) => assert_eq!((reached, statuses.as_slice()), (1, &[status][..]), "{told}"),
         }
     }
     // Others are served as before, each by its own answer.
@@ -106,7 +108,9 @@ async fn run(house: &House, corpus: Corpus) {
             let ask = Ask::get(WIKI, format!("/after-{i}")).token(&house.issuer.token("bob"));
             let said = talk.say(&ask).await;
             assert_eq!((said.status, said.body.as_str()), (200, "ok"));
-            assert_eq!(house.wiki.requests().pop().unwrap().head.target(), format!("/after-{i}"));
+            let seen = house.wiki.requests().pop().unwrap();
+            assert_eq!(seen.head.first_line(), format!("GET /after-{i} HTTP/1.1"));
+            framed_once(&seen);
         }
     }
     // Each refusal is an event, whoever found the mistake.
@@ -158,19 +162,34 @@ async fn s16_heads_that_end_elsewhere() {
 
 #[tokio::test]
 async fn s16_an_upgrade_that_the_app_refuses() {
-    // With a length, with none, and with a body that the connection's end ends.
-    for answer in [
-        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
-        "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
-        "HTTP/1.1 426 Upgrade Required\r\ncontent-length: 0\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+    // With a length, with none, and with a body that the connection's end ends. A success that is no
+    // 101 is no answer to an upgrade: a client could take what follows for either protocol.
+    for (answer, closes, told) in [
+        ("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", false, 403),
+        ("HTTP/1.1 403 Forbidden\r\n\r\nno", true, 403),
+        (
+            "HTTP/1.1 426 Upgrade Required\r\ncontent-length: 0\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+            false,
+            426,
+        ),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", false, 502),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false, 502),
+        ("HTTP/1.1 200 OK\r\n\r\nok", true, 502),
+        ("HTTP/1.1 204 No Content\r\n\r\n", false, 502),
     ] {
-        let wiki = RawUpstream::start(move |head| {
-            if head.target().starts_with("/try") { Answer::bytes(answer) } else { Answer::ok("ok") }
+        let wiki = RawUpstream::start(move |head| match (head.target().starts_with("/try"), closes) {
+            (true, true) => Answer::bytes(answer).then(Step::Close),
+            (true, false) => Answer::bytes(answer),
+            (false, _) => Answer::ok("ok"),
         })
         .await;
-        let house = House::before(wiki, |_| {}).await;
+        // Where engineers may open WebSockets: else every attempt ends at the policy.
+        let house = House::before(wiki, |config| {
+            config.set("app.0.groups", json!(["engineering"]));
+        })
+        .await;
         let mut corpus = Corpus::new(&house.issuer.token("bob"));
-        upgrades(&mut corpus);
+        upgrades(&mut corpus, told);
         run(&house, corpus).await;
     }
 }

@@ -10,9 +10,11 @@ pub(super) enum Expect {
     One,
     /// It may pass or not, whole or cut off; the second one never does.
     AtMostOne,
+    /// It reaches the app, the client gets this status, and the connection is closed after it.
+    Told(u16),
 }
 
-use Expect::{AtMostOne, One, Refused};
+use Expect::{AtMostOne, One, Refused, Told};
 
 pub(super) struct Attempt {
     pub(super) name: String,
@@ -281,8 +283,8 @@ pub(super) fn heads(corpus: &mut Corpus) {
     }
 }
 
-/// A switch of protocols that does not happen.
-pub(super) fn upgrades(corpus: &mut Corpus) {
+/// A switch of protocols that does not happen; what a client is told who asked as RFC 6455 wants it.
+pub(super) fn upgrades(corpus: &mut Corpus, told: u16) {
     let h = format!("host: {WIKI}\r\n{{bearer}}\r\n");
     let ws = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n";
     let same = str::to_owned;
@@ -311,7 +313,9 @@ pub(super) fn upgrades(corpus: &mut Corpus) {
             let body = |s: &str| {
                 if length.starts_with("transfer") { format!("0\r\n\r\n{s}") } else { s.to_owned() }
             };
-            corpus.line(&format!("upgrade to {name}, {length:?}"), AtMostOne, &head, body);
+            let plain = ["websocket", "WebSocket", "keep-alive too"].contains(&name) && length.is_empty();
+            let expect = if plain { Told(told) } else { AtMostOne };
+            corpus.line(&format!("upgrade to {name}, {length:?}"), expect, &head, body);
         }
         let head = format!("POST /try-{{i}} HTTP/1.1\r\n{h}{fields}{ws}content-length: 2\r\n\r\n");
         corpus.line(&format!("POST to {name}"), AtMostOne, &head, |s| format!("ab{s}"));
