@@ -2,7 +2,7 @@
 //! client keeps secret stands in no answer, no log, no event and no number; a request that is refused
 //! never comes near an app; what operators see is not on the clients' address.
 
-use doorward_tests::h1::H1;
+use doorward_tests::h1::{self, H1};
 use doorward_tests::raw::{Answer, RawUpstream, Step};
 use serde_json::json;
 
@@ -23,6 +23,8 @@ const MARKS: &[&str] = &[
 
 struct Seeded {
     tokens: Vec<String>,
+    /// The operator's, and what the gateway signed for the apps.
+    whole: Vec<String>,
 }
 
 impl Seeded {
@@ -30,6 +32,12 @@ impl Seeded {
     fn absent(&self, place: &str, text: &str) {
         for mark in MARKS {
             assert!(!text.contains(mark), "`{mark}` in {place}: {}", around(text, mark));
+        }
+        for secret in &self.whole {
+            assert!(!text.contains(secret), "a secret of the gateway in {place}: {}", around(text, secret));
+            // A signature is enough to tell it by, whatever the rest looks like.
+            let last = secret.rsplit('.').next().unwrap();
+            assert!(!text.contains(last), "a part of a secret in {place}: {}", around(text, last));
         }
         for token in &self.tokens {
             // Any of its parts that is long enough to be of use. A header is the same for everybody.
@@ -84,7 +92,9 @@ async fn s20_no_secret_is_written_anywhere() {
     let old = house.issuer.token_but("bob", &json!({"exp": 1_000_000_000}));
     let stolen = house.issuer.token_but("bob", &json!({"jti": "s20-stolen"}));
     let forged = format!("{}.MARKtoken{}", good.rsplit_once('.').unwrap().0, "A".repeat(77));
-    let seeded = Seeded { tokens: vec![good.clone(), old.clone(), stolen.clone()] };
+    let operator = house.gateway.token().to_owned();
+    let mut seeded =
+        Seeded { tokens: vec![good.clone(), old.clone(), stolen.clone()], whole: vec![operator.clone()] };
     house.gateway.revoke("token", "demo:s20-stolen").await;
     let mut answers = Vec::new();
     for http in BOTH {
@@ -148,6 +158,22 @@ async fn s20_no_secret_is_written_anywhere() {
         let (seen, _) = client.drain(std::time::Duration::from_secs(10)).await;
         answers.push(String::from_utf8_lossy(&seen).into_owned());
     }
+    // At its own address the operator's token is used, mistaken, and put where it does not belong.
+    for path in ["/api/v1/status", "/api/v1/nothing", "/metrics", "/readyz"] {
+        for token in [operator.clone(), format!("{operator}x")] {
+            let auth = format!("Bearer {token}");
+            let fields = [("authorization", auth.as_str()), ("cookie", &format!("token={token}"))];
+            let host = house.gateway.operator().to_string();
+            let answer = h1::ask(house.gateway.operator(), "GET", &host, path, &fields).await;
+            answers.push(format!("{}{}", answer.head.text(), answer.text()));
+        }
+    }
+    answers.push(house.say(BOTH[0], &Ask::get(WIKI, "/").token(&operator)).await.everything());
+    // What the app was given for a proof is the app's alone.
+    let assertions: std::collections::BTreeSet<String> =
+        house.wiki.requests().iter().flat_map(|r| r.head.values("x-doorward-assertion")).collect();
+    assert!(!assertions.is_empty() && assertions.iter().all(|a| a.matches('.').count() == 2));
+    seeded.whole.extend(assertions);
     for answer in &answers {
         // An app's own answer may say what it likes; there is one that does.
         seeded.absent("an answer", answer);
