@@ -1,11 +1,13 @@
 //! A GeoIP file that cannot be read or is damaged: no start, or the old one stays, loudly.
 
 use std::path::Path;
+use std::time::Duration;
 
 use doorward_tests::company::Company;
 use doorward_tests::gateway::{Gateway, Signal};
 use doorward_tests::h1;
 use doorward_tests::raw::RawUpstream;
+use doorward_tests::wire::within;
 use serde_json::json;
 
 use crate::seen;
@@ -13,6 +15,17 @@ use crate::seen;
 fn shipped() -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     std::fs::read(root.join("geoip/data/country.mmdb")).unwrap()
+}
+
+/// A database in which everything of one country is of another.
+fn moved(database: &[u8], from: [u8; 2], to: [u8; 2]) -> Vec<u8> {
+    // A string of two bytes in the data section (MaxMind DB format 2.0); each country is there once.
+    let mark = [0x42, from[0], from[1]];
+    let places: Vec<_> = (0..database.len() - 2).filter(|at| database[*at..at + 3] == mark).collect();
+    let [place] = places[..] else { panic!("{places:?}") };
+    let mut other = database.to_vec();
+    other[place + 1..place + 3].copy_from_slice(&to);
+    other
 }
 
 #[tokio::test]
@@ -89,8 +102,36 @@ async fn a_damaged_update_leaves_the_old_database_in_use() {
     gateway.signal(Signal::SIGHUP);
     seen::condition_comes_to(&gateway, "geoip", 200, "holds").await;
     rules_hold().await;
-    // Another database, without the sanctioned country in it, is really another one.
-    assert_eq!(from("192.0.2.1").await, 200);
+}
+
+#[tokio::test]
+async fn another_database_changes_decisions_without_a_restart() {
+    let upstream = RawUpstream::ok().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("country.mmdb");
+    std::fs::write(&file, shipped()).unwrap();
+    let mut company = Company::new(upstream.address()).await;
+    company.config.set("geoip", json!({"databases": [file], "age_days_max": 3650})).trust_local_proxy();
+    let (issuer, gateway) = company.start().await;
+    let auth = doorward_tests::company::bearer(&issuer.token("bob"));
+    let comes_to = async |expected: u16| {
+        within(&format!("an address to be answered {expected}"), async {
+            let fields = [("authorization", auth.as_str()), ("x-forwarded-for", "175.45.176.1")];
+            while h1::ask(gateway.address(), "GET", "build.test", "/", &fields).await.status() != expected {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+    };
+    comes_to(403).await;
+    // The same database, where the sanctioned country is another one; and back again.
+    std::fs::write(&file, moved(&shipped(), *b"KP", *b"FR")).unwrap();
+    gateway.signal(Signal::SIGHUP);
+    comes_to(200).await;
+    seen::condition_comes_to(&gateway, "geoip", 200, "holds").await;
+    std::fs::write(&file, shipped()).unwrap();
+    gateway.signal(Signal::SIGHUP);
+    comes_to(403).await;
 }
 
 #[tokio::test]
