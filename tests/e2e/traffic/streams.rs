@@ -202,16 +202,21 @@ async fn trailers_and_errors_of_a_grpc_app_arrive_as_sent() {
     assert_eq!(answer.header("grpc-status").as_deref(), Some("5"));
     let cut = h2.ask("POST", "grpc.test", "/x.X/Cut", &fields, b"\0\0\0\0\0").await.unwrap();
     assert!(cut.gone.is_some() && cut.trailers.is_none(), "what breaks off must not look whole: {cut:?}");
-    // A client's own trailers and its end reach the app.
-    let mut stream = h2.open(h2.request("POST", "grpc.test", "/x.X/Up", &fields), false).await.unwrap();
-    stream.send_data(b"\0\0\0\0\0", false).await.unwrap();
-    stream.send_data(b"", true).await.unwrap();
-    let reply = stream.reply().await.unwrap();
-    assert_eq!(reply.trailer("grpc-status").as_deref(), Some("0"));
-    let last = upstream.requests().pop().unwrap();
-    assert_eq!(
-        (last.end, last.headers["te"].to_str().unwrap()),
-        (h2_upstream::RequestEnd::Whole, "trailers")
-    );
-    assert!(!last.headers.contains_key("authorization"));
+    // A client's end reaches the app, also one that is told by trailers of its own. No call of gRPC
+    // has such, and the gateway passes none on.
+    for trailers in [false, true] {
+        let mut stream = h2.open(h2.request("POST", "grpc.test", "/x.X/Up", &fields), false).await.unwrap();
+        stream.send_data(b"\0\0\0\0\0", false).await.unwrap();
+        if trailers {
+            stream.send_trailers(&[("x-of-the-client", "1"), ("x-doorward-user", "demo:dana")]).unwrap();
+        } else {
+            stream.send_data(b"", true).await.unwrap();
+        }
+        let reply = stream.reply().await.unwrap();
+        assert_eq!(reply.trailer("grpc-status").as_deref(), Some("0"), "trailers {trailers}");
+        let last = upstream.requests().pop().unwrap();
+        assert_eq!((last.end, last.body.as_slice()), (h2_upstream::RequestEnd::Whole, &b"\0\0\0\0\0"[..]));
+        assert_eq!((last.headers["te"].to_str().unwrap(), last.trailers), ("trailers", None));
+        assert!(!last.headers.contains_key("authorization"));
+    }
 }
