@@ -26,19 +26,30 @@ async fn stream(gateway: &Gateway, issuer: &Issuer, name: &str) -> Ws {
     ws
 }
 
-/// Revokes people until one cannot be saved; answers who, and what was said.
-async fn until_full(gateway: &Gateway, long: &str) -> (String, Answer) {
+/// Revokes people until one cannot be saved; answers who was, by the name in their tokens, and what
+/// was said of the last one, who was not.
+async fn until_full(gateway: &Gateway, long: &str) -> (Vec<String>, Answer) {
+    let mut acknowledged = Vec::new();
     within("the store to be full", async {
-        for i in 0.. {
-            let id = format!("demo:filler-{i}-{long}");
-            let answer = gateway.change("revoke", "user", &id).await;
+        loop {
+            let name = format!("filler-{}-{long}", acknowledged.len());
+            let answer = gateway.change("revoke", "user", &format!("demo:{name}")).await;
             if answer.status != 201 {
-                return (id, answer);
+                return (acknowledged, answer);
             }
+            acknowledged.push(name);
         }
-        unreachable!()
     })
     .await
+}
+
+/// None of these comes in with a token from before.
+async fn all_revoked(gateway: &Gateway, issuer: &Issuer, names: &[String]) {
+    for name in names {
+        let token = issuer.token_but("bob", &json!({"sub": name, "iat": 1, "auth_time": 1}));
+        let told = seen::told(gateway, "build.test", &token).await;
+        assert_eq!(told, (401, "revoked".to_owned()), "{name} was acknowledged");
+    }
 }
 
 /// What must hold while the store cannot be written.
@@ -87,8 +98,9 @@ async fn a_store_at_its_bound_refuses_to_forget() {
     let mut company = Company::new(app).await;
     company.config.set("revocation.store_bytes_max", json!(128 * 1024));
     let (issuer, gateway) = company.start().await;
-    let (unsaved, answer) = until_full(&gateway, &"x".repeat(200)).await;
-    assert_eq!(answer.status, 503, "{unsaved}: {answer:?}");
+    let (acknowledged, answer) = until_full(&gateway, &"x".repeat(200)).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(acknowledged.len() > 10, "{acknowledged:?}");
     let old = bites_without_a_store(&gateway, &issuer).await;
 
     // A larger bound, and everything that was acknowledged is there; what was not is told again.
@@ -98,9 +110,7 @@ async fn a_store_at_its_bound_refuses_to_forget() {
         })
         .await;
     seen::metric_comes_to(&gateway, "doorward_revocation_store_writable", 1.0).await;
-    let first = issuer
-        .token_but("bob", &json!({"sub": format!("filler-0-{}", "x".repeat(200)), "iat": 1, "auth_time": 1}));
-    assert_eq!(seen::told(&gateway, "build.test", &first).await, (401, "revoked".into()));
+    all_revoked(&gateway, &issuer, &acknowledged).await;
     gateway.revoke("user", "demo:victim").await;
     assert_eq!(seen::told(&gateway, "build.test", &old).await, (401, "revoked".into()));
     assert_eq!(gateway.change("reactivate", "user", "demo:gone").await.status, 201);
@@ -115,7 +125,7 @@ async fn a_full_disk_under_the_store_mends_itself_and_then_nothing_is_lost() {
     let (issuer, gateway) = company.start().await;
     gateway.revoke("user", "demo:early").await;
     disk.fill();
-    until_full(&gateway, "").await;
+    let (acknowledged, _) = until_full(&gateway, "").await;
     let old = bites_without_a_store(&gateway, &issuer).await;
 
     disk.empty();
@@ -126,6 +136,9 @@ async fn a_full_disk_under_the_store_mends_itself_and_then_nothing_is_lost() {
     // What was in force without a disk is on it now: it survives the worst of ends.
     let gateway = gateway.restart(Signal::SIGKILL).await;
     assert_eq!(seen::told(&gateway, "build.test", &old).await, (401, "revoked".into()));
+    let unsaved = format!("filler-{}-", acknowledged.len());
+    let early = "early".to_owned();
+    all_revoked(&gateway, &issuer, &[&acknowledged[..], &[unsaved, early]].concat()).await;
 }
 
 #[tokio::test]
