@@ -18,6 +18,7 @@ use doorward_model::limits::HEADER_BYTES_MAX;
 
 use crate::Console;
 use crate::problem::Problem;
+use crate::serve::Guest;
 
 const PATH_CHARS_MAX: usize = 256;
 
@@ -96,9 +97,14 @@ pub(crate) async fn guard(State(console): State<Arc<Console>>, request: Request,
         too_large(&call).into_response()
     } else if needs != Needs::Nothing && !console.ports.hosts.admit(&parts) {
         misdirected(&call).into_response()
-    } else if needs == Needs::Token && !is_operator(&console, &parts.headers) {
+    } else if needs == Needs::Token && !is_operator(&console, &parts.headers).await {
         refuse(&console, &call).into_response()
     } else {
+        if needs == Needs::Token
+            && let Some(guest) = parts.extensions.get::<Guest>()
+        {
+            guest.has_shown_the_token();
+        }
         parts.extensions.insert(call.clone());
         let response = next.run(Request::from_parts(parts, body)).await;
         if needs == Needs::Token && response.extensions().get::<OnRecord>().is_none() {
@@ -126,14 +132,14 @@ fn call_of(console: &Console, parts: &Parts) -> Call {
 }
 
 /// Whether the request shows the token: once, in the one form of RFC 6750 §2.1.
-fn is_operator(console: &Console, headers: &HeaderMap) -> bool {
+async fn is_operator(console: &Console, headers: &HeaderMap) -> bool {
     let mut shown = headers.get_all(AUTHORIZATION).iter();
     let (Some(shown), None) = (shown.next(), shown.next()) else { return false };
     let Some((scheme, token)) = shown.as_bytes().split_at_checked("Bearer ".len()) else { return false };
     if !scheme.eq_ignore_ascii_case(b"Bearer ") {
         return false;
     }
-    (console.ports.token)().is_some_and(|own| own.is(token))
+    (console.ports.token)(()).await.is_some_and(|own| own.is(token))
 }
 
 /// The size of a header. The connection has a bound of its own, which it only sees after a read.

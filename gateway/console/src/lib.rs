@@ -45,7 +45,8 @@ use axum::routing::{get, post};
 
 pub use hosts::Hosts;
 pub use ports::{
-    About, Aftermath, Condition, ConditionState, Future, Inflight, InflightFilter, Ports, Running, Wait,
+    About, Aftermath, Condition, ConditionState, Future, Inflight, InflightFilter, Ports, ReloadPanicked,
+    Running, Wait,
 };
 pub use serve::serve;
 pub use token::Token;

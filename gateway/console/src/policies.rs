@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use crate::Console;
 use crate::guard::{Call, OnRecord};
+use crate::ports::ReloadPanicked;
 use crate::problem::Problem;
-use crate::revocations::{audit_unavailable, on_record};
+use crate::revocations::may_grant;
 
 pub(crate) async fn show(State(console): State<Arc<Console>>) -> Json<Value> {
     let bundle = console.ports.policies.bundle();
@@ -41,11 +42,13 @@ pub(crate) async fn reload(
     let asked = call.clone();
     // On a task of its own: a caller who goes away stops nothing half-way.
     let work = tokio::spawn(async move {
-        if let Err(e) = on_record(&console, &call, "policies.reload", None, StatusCode::ACCEPTED).await {
-            return audit_unavailable(&call, &e, false).into_response();
+        if let Err(problem) = may_grant(&console, &call, "policies.reload", None).await {
+            return problem.into_response();
         }
-        let outcome = (console.ports.reload)(call.actor.clone()).await;
-        told(&console, &call, outcome)
+        match (console.ports.reload)(call.actor.clone()).await {
+            Ok(outcome) => told(&console, &call, outcome),
+            Err(ReloadPanicked) => failed(&call).into_response(),
+        }
     });
     let mut response = work.await.unwrap_or_else(|_| failed(&asked).into_response());
     response.extensions_mut().insert(OnRecord);

@@ -28,8 +28,8 @@ pub struct Ports {
     /// The names under which the console may be called.
     pub hosts: Hosts,
     /// The token of now. Asked for each call, so that it can be exchanged while the gateway
-    /// runs; without one nobody gets in. May read a small file.
-    pub token: Arc<dyn Fn() -> Option<Token> + Send + Sync>,
+    /// runs; without one nobody gets in.
+    pub token: Wait<(), Option<Token>>,
     /// Who was cut off.
     pub revocations: Revocations,
     /// The audit log.
@@ -38,7 +38,7 @@ pub struct Ports {
     pub policies: Arc<Policies>,
     /// Loads the policies anew, off the runtime, and records the swap or the rejection in the
     /// audit log under this actor, as for a file that changed.
-    pub reload: Wait<Actor, Outcome>,
+    pub reload: Wait<Actor, Result<Outcome, ReloadPanicked>>,
     /// What runs now.
     pub inflight: Arc<dyn Fn(&InflightFilter) -> Inflight + Send + Sync>,
     /// Waits a moment, a second at most, until what a revocation ended is over.
@@ -51,6 +51,11 @@ pub struct Ports {
     /// The keys that sign assertions for upstreams, as a JWK set (RFC 7517 §5).
     pub jwks: Arc<dyn Fn() -> String + Send + Sync>,
 }
+
+/// The load of the policies ended in the middle, by a panic that is in the gateway's own log. The
+/// policies before are in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReloadPanicked;
 
 /// This node.
 #[derive(Clone, Debug)]

@@ -91,9 +91,10 @@ impl Problem {
         self
     }
 
-    /// Every member of an object more.
-    pub(crate) fn with_all(mut self, members: Value) -> Self {
-        if let Value::Object(members) = members {
+    /// Every member of a receipt more, but for the id of the call, which the problem has already.
+    pub(crate) fn with_receipt(mut self, receipt: Value) -> Self {
+        if let Value::Object(mut members) = receipt {
+            members.remove("request_id");
             self.more.extend(members);
         }
         self
@@ -121,7 +122,7 @@ impl IntoResponse for Problem {
 
 /// There is nothing at this path. Reached only with the token.
 pub(crate) async fn not_found(Extension(call): Extension<Call>) -> Problem {
-    let detail = "the API is described in docs/reference";
+    let detail = "the API is described in docs/reference/operator-api.md";
     Problem::new(&call, StatusCode::NOT_FOUND, "not_found", "There is nothing here", detail)
 }
 

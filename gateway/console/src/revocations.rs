@@ -133,22 +133,22 @@ async fn take_away(console: &Console, call: &Call, wish: Wish) -> Response {
     let answer = receipt_of(call, wish.action, &receipt, aftermath);
     match revocation.and(operator) {
         Ok(()) => (StatusCode::CREATED, Json(answer)).into_response(),
-        Err(error) => audit_unavailable(call, &error, true).with_all(answer).into_response(),
+        Err(error) => audit_unavailable(call, &error, true).with_receipt(answer).into_response(),
     }
 }
 
 async fn give_back(console: &Console, call: &Call, wish: Wish) -> Response {
     let operation = operation(wish.action, wish.target.kind());
     let named = wish.target.to_string();
-    if let Err(error) = on_record(console, call, operation, Some(named.clone()), StatusCode::ACCEPTED).await {
-        return audit_unavailable(call, &error, false).into_response();
+    if let Err(problem) = may_grant(console, call, operation, Some(named.clone())).await {
+        return problem.into_response();
     }
     match console.ports.revocations.apply(change(call, &wish)).await {
         Ok(receipt) => {
             let answer = receipt_of(call, wish.action, &receipt, Aftermath::default());
             match on_record(console, call, operation, Some(named), StatusCode::CREATED).await {
                 Ok(()) => (StatusCode::CREATED, Json(answer)).into_response(),
-                Err(error) => audit_unavailable(call, &error, true).with_all(answer).into_response(),
+                Err(error) => audit_unavailable(call, &error, true).with_receipt(answer).into_response(),
             }
         }
         Err(error) => {
@@ -195,8 +195,27 @@ fn not_done(call: &Call, error: &StateError) -> Problem {
     }
 }
 
+/// Puts what is about to be granted into the log. Asked first: what the log set aside for a full
+/// disk takes critical events, and is for taking access away, not for giving it.
+pub(crate) async fn may_grant(
+    console: &Console,
+    call: &Call,
+    operation: &'static str,
+    target: Option<String>,
+) -> Result<(), Box<Problem>> {
+    if !console.ports.audit.accepts_grants() {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let _counted = console.ports.audit.record(call.event(operation, target, status));
+        let cause = console.ports.audit.health().last_error;
+        let cause = cause.unwrap_or_else(|| "it takes no grants now".to_owned());
+        return Err(Box::new(audit_unavailable(call, &cause, false)));
+    }
+    let recorded = on_record(console, call, operation, target, StatusCode::ACCEPTED).await;
+    recorded.map_err(|error| Box::new(audit_unavailable(call, &error, false)))
+}
+
 /// The log does not have it.
-pub(crate) fn audit_unavailable(call: &Call, error: &AuditError, done: bool) -> Problem {
+fn audit_unavailable(call: &Call, error: &dyn std::fmt::Display, done: bool) -> Problem {
     let detail = if done {
         format!("it is in force and saved, but the audit log does not have it: {error}")
     } else {

@@ -1,7 +1,15 @@
 //! Takes connections of operators, and not more of them than is good.
+//!
+//! Anybody who reaches the address can open a connection; only who has the token can do anything
+//! with it. So a connection is a *guest* until it has shown the token, and guests are who gives
+//! way: when their address has its share of guests, or when no place is left, the one that came
+//! first is closed. Nobody without the token can keep an operator out, however many connections
+//! they hold and however slowly they read.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,37 +21,74 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How many connections, and for how long.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// At once.
+    connections_max: usize,
+    /// At once from one address that have not shown the token.
+    guests_per_address_max: usize,
+    /// After this long a connection is asked to end: the call that runs is its last.
+    life: Duration,
+    /// And after this long more it is cut. Longer than any call takes whose client reads.
+    farewell: Duration,
+}
+
+const USUAL: Bounds = Bounds {
+    connections_max: OPERATOR_CONNECTIONS_MAX,
+    guests_per_address_max: 32,
+    life: Duration::from_secs(120),
+    farewell: Duration::from_secs(60),
+};
+
 /// Serves until `stop` comes, then lets the calls that run come to their end.
 ///
-/// HTTP/1.1 only. A connection that does not send a whole header in time is closed; more
-/// connections than the bound wait in the system's queue.
+/// HTTP/1.1 only. A connection that does not send a whole header in time is closed, and so is one
+/// that lasts too long or does not read its answer. When no place is left, one that has not shown
+/// the token gives way; when all have, others wait in the system's queue.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    let room = Arc::new(Semaphore::new(OPERATOR_CONNECTIONS_MAX));
-    let (over, _) = tokio::sync::watch::channel(false);
+    serve_within(USUAL, listener, router, stop).await;
+}
+
+async fn serve_within(bounds: Bounds, listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    let room = Arc::new(Semaphore::new(bounds.connections_max));
+    let guests = Guests::default();
+    let (over, _) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accept = async {
+            let accepted = listener.accept().await;
+            if accepted.is_ok() && room.available_permits() == 0 {
+                guests.oldest_gives_way();
+            }
             // Never closed, so never an error.
-            let place = Arc::clone(&room).acquire_owned().await;
-            (place, listener.accept().await)
+            (Arc::clone(&room).acquire_owned().await, accepted)
         };
         let (place, accepted) = tokio::select! {
             () = &mut stop => break,
-            // Ended connections are taken out, so that the set does not grow.
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = accept => accepted,
         };
+        // Ended connections are taken out, so that the set does not grow.
+        while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, peer)) => {
-                let (router, over) = (router.clone(), over.subscribe());
+                let guest = guests.welcome(peer.ip(), bounds.guests_per_address_max);
+                let (router, over, guests) = (router.clone(), over.subscribe(), guests.clone());
                 connections.spawn(async move {
-                    converse(stream, peer, router, over).await;
+                    let gives_way = Arc::clone(&guest);
+                    tokio::select! {
+                        () = converse(stream, peer, &guest, router, over, bounds) => {}
+                        () = gives_way.told_to_leave.notified() => {
+                            tracing::debug!(%peer, "a connection without the operator's token gave way");
+                        }
+                    }
+                    guests.goodbye(&guest);
                     drop(place);
                 });
             }
@@ -62,10 +107,12 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
 async fn converse(
     stream: TcpStream,
     peer: SocketAddr,
+    guest: &Guest,
     router: Router,
-    mut over: tokio::sync::watch::Receiver<bool>,
+    mut over: watch::Receiver<bool>,
+    bounds: Bounds,
 ) {
-    let router = router.layer(axum::Extension(ConnectInfo(peer)));
+    let router = router.layer(axum::Extension(ConnectInfo(peer))).layer(axum::Extension(guest.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(HEADER_SECONDS_MAX))
@@ -76,13 +123,185 @@ async fn converse(
     // A channel that is gone says the same.
     let stopped = async move { over.wait_for(|over| *over).await.is_ok() };
     let ended = tokio::select! {
-        ended = &mut connection => ended,
-        _ = stopped => {
+        ended = &mut connection => Ok(ended),
+        _ = tokio::time::timeout(bounds.life, stopped) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::time::timeout(bounds.farewell, connection).await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, %peer, "a connection of an operator ended badly");
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, %peer, "a connection of an operator ended badly"),
+        Err(_) => tracing::debug!(%peer, "a connection of an operator was cut: it did not come to its end"),
+    }
+}
+
+/// A connection, as far as others have to know it.
+#[derive(Clone)]
+pub(crate) struct Guest {
+    network: IpAddr,
+    proven: Arc<AtomicBool>,
+    told_to_leave: Arc<Notify>,
+}
+
+/// Every connection that runs, in the order in which they came.
+#[derive(Clone, Default)]
+struct Guests(Arc<Mutex<VecDeque<Arc<Guest>>>>);
+
+// === impl Guest ===
+
+impl Guest {
+    /// From now on it gives way to nobody.
+    pub(crate) fn has_shown_the_token(&self) {
+        self.proven.store(true, Ordering::Release);
+    }
+
+    /// Takes its leave, unless it has shown the token.
+    fn gives_way(&self) -> bool {
+        let may_stay = self.proven.load(Ordering::Acquire);
+        if !may_stay {
+            self.told_to_leave.notify_one();
+        }
+        !may_stay
+    }
+}
+
+// === impl Guests ===
+
+impl Guests {
+    /// One more. The oldest of its network leaves when there would be too many of them.
+    fn welcome(&self, address: IpAddr, per_address_max: usize) -> Arc<Guest> {
+        let guest = Arc::new(Guest {
+            network: network(address),
+            proven: Arc::default(),
+            told_to_leave: Arc::default(),
+        });
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |g: &Arc<Guest>| g.network == guest.network && !g.proven.load(Ordering::Acquire);
+        if all.iter().filter(|g| same(g)).count() >= per_address_max
+            && let Some(i) = all.iter().position(|g| same(g) && g.gives_way())
+        {
+            all.remove(i);
+        }
+        all.push_back(Arc::clone(&guest));
+        guest
+    }
+
+    fn oldest_gives_way(&self) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(i) = all.iter().position(|g| g.gives_way()) {
+            all.remove(i);
+        }
+    }
+
+    fn goodbye(&self, guest: &Arc<Guest>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|g| !Arc::ptr_eq(g, guest));
+    }
+}
+
+/// What one client can call its own: an IPv4 address, or an IPv6 network of 64 bits.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        connections_max: 2,
+        guests_per_address_max: 8,
+        life: Duration::from_millis(300),
+        farewell: Duration::from_millis(300),
+    };
+
+    /// A server with one long answer, for whoever has shown the token.
+    async fn start(bounds: Bounds) -> SocketAddr {
+        let long = |guest: axum::Extension<Guest>| async move {
+            guest.has_shown_the_token();
+            "x".repeat(64 * 1024 * 1024)
+        };
+        let router = Router::new().route("/long", get(long)).route("/", get(async || "short"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve_within(bounds, listener, router, std::future::pending()));
+        address
+    }
+
+    async fn send(address: SocketAddr, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), test).await.unwrap() });
+    }
+
+    async fn first_byte(stream: &mut TcpStream) -> usize {
+        let mut byte = [0; 1];
+        stream.read(&mut byte).await.unwrap_or(0)
+    }
+
+    #[test]
+    fn who_does_not_read_the_answer_does_not_keep_the_place() {
+        run(async {
+            let address = start(BOUNDS).await;
+            let mut silent = Vec::new();
+            for _ in 0..BOUNDS.connections_max {
+                let mut stream = send(address, "/long").await;
+                assert_eq!(first_byte(&mut stream).await, 1);
+                silent.push(stream);
+            }
+            // All have shown the token, so none gives way; each is cut when its time is over.
+            let mut next = send(address, "/").await;
+            let early = tokio::time::timeout(Duration::from_millis(100), first_byte(&mut next)).await;
+            assert!(early.is_err(), "no place is left");
+            assert_eq!(first_byte(&mut next).await, 1);
+        });
+    }
+
+    #[test]
+    fn who_has_shown_the_token_gives_way_to_nobody() {
+        run(async {
+            let bounds = Bounds { life: Duration::from_secs(20), ..BOUNDS };
+            let address = start(bounds).await;
+            let mut operator = send(address, "/long").await;
+            assert_eq!(first_byte(&mut operator).await, 1);
+            let mut guests = Vec::new();
+            for _ in 0..20 {
+                guests.push(TcpStream::connect(address).await.unwrap());
+            }
+            let mut last = send(address, "/").await;
+            assert_eq!(first_byte(&mut last).await, 1, "the newest is served");
+            let mut left = vec![0; 1024 * 1024];
+            for _ in 0..32 {
+                operator.read_exact(&mut left).await.unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn one_address_has_its_share_of_guests_and_no_more() {
+        let guests = Guests::default();
+        let from = |text: &str| text.parse::<IpAddr>().unwrap();
+        let one = guests.welcome(from("192.0.2.1"), 2);
+        let other = guests.welcome(from("192.0.2.2"), 2);
+        one.has_shown_the_token();
+        let many: Vec<_> = (0..5).map(|_| guests.welcome(from("::ffff:192.0.2.1"), 2)).collect();
+        let all = guests.0.lock().unwrap().clone();
+        let stays = |guest: &Arc<Guest>| all.iter().any(|g| Arc::ptr_eq(g, guest));
+        assert!(stays(&one) && stays(&other));
+        assert_eq!(many.iter().map(stays).collect::<Vec<_>>(), [false, false, false, true, true]);
+        assert_eq!(network(from("2001:db8::1")), network(from("2001:db8::ffff:1")));
+        assert_ne!(network(from("2001:db8::1")), network(from("2001:db8:0:1::1")));
     }
 }

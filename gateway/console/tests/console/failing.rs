@@ -20,6 +20,7 @@ fn without_audit_a_revocation_is_in_force_and_the_answer_says_that_it_is_not_rec
         assert_eq!((answer.status, &told["code"]), (503, &json!("audit_unavailable")));
         assert_eq!((&told["enforced"], &told["durable"]), (&json!(true), &json!(true)));
         assert_eq!(told["ended"]["websocket"], 2, "the receipt comes along: {told}");
+        assert_eq!(answer.body.matches("\"request_id\"").count(), 1, "{}", answer.body);
         assert!(alice(&gateway).unwrap().disabled);
         assert_eq!(gateway.revocations.list(None, 10, None).await.unwrap().len(), 1);
     });
@@ -102,6 +103,19 @@ fn without_the_store_a_revocation_is_in_force_and_the_answer_says_that_it_is_not
         let rows = gateway.get("/api/v1/revocations").await.json();
         assert_eq!(rows["revocations"][0]["target"]["id"], "corp:alice", "saved when it could be: {rows}");
         assert_eq!(gateway.revoke("reactivate", "user", "corp:bob").await.status, 201);
+    });
+}
+
+#[test]
+fn a_load_that_panicked_is_not_called_unchanged() {
+    run(async {
+        let gateway = Gateway::start().await;
+        gateway.reload_panics.store(true, std::sync::atomic::Ordering::SeqCst);
+        let answer = gateway.post("/api/v1/policies/reload", "").await;
+        assert_eq!((answer.status, &answer.json()["code"]), (500, &json!("internal")));
+        gateway.reload_panics.store(false, std::sync::atomic::Ordering::SeqCst);
+        let answer = gateway.post("/api/v1/policies/reload", "").await;
+        assert_eq!((answer.status, &answer.json()["outcome"]), (200, &json!("unchanged")));
     });
 }
 

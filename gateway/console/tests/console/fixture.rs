@@ -2,13 +2,14 @@
 //! bytes.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use doorward_audit::{Audit, AuditConfig, Identity, Protocol};
 use doorward_console::{
-    About, Aftermath, Condition, Hosts, Inflight, InflightFilter, Ports, Running, Token, router, serve,
+    About, Aftermath, Condition, Hosts, Inflight, InflightFilter, Ports, ReloadPanicked, Running, Token,
+    router, serve,
 };
 use doorward_model::time::Clock;
 use doorward_model::{AppId, KeyPath, RouteId, UnixMillis};
@@ -32,6 +33,8 @@ pub(crate) struct Gateway {
     pub(crate) conditions: Arc<Mutex<Vec<Condition>>>,
     /// How long the ended exchanges take to say goodbye.
     pub(crate) goodbye_millis: Arc<AtomicU64>,
+    /// Whether loading policies panics.
+    pub(crate) reload_panics: Arc<AtomicBool>,
     pub(crate) stop: Option<tokio::sync::oneshot::Sender<()>>,
     pub(crate) served: tokio::task::JoinHandle<()>,
 }
@@ -90,6 +93,7 @@ impl Gateway {
         let token = Arc::new(Mutex::new(Token::new(TOKEN)));
         let conditions: Arc<Mutex<Vec<Condition>>> = Arc::default();
         let goodbye_millis = Arc::new(AtomicU64::new(0));
+        let reload_panics = Arc::new(AtomicBool::new(false));
         let ports = Ports {
             about: About {
                 node: "gw-1".to_owned(),
@@ -101,17 +105,24 @@ impl Gateway {
             hosts: Hosts::new(address, ["doorward.internal".to_owned()]),
             token: {
                 let token = Arc::clone(&token);
-                Arc::new(move || token.lock().unwrap().clone())
+                Arc::new(move |()| {
+                    let token = token.lock().unwrap().clone();
+                    Box::pin(async move { token })
+                })
             },
             revocations: revocations.clone(),
             audit: audit.clone(),
             policies: Arc::clone(&policies),
             reload: {
-                let policies = Arc::clone(&policies);
+                let (policies, panics) = (Arc::clone(&policies), Arc::clone(&reload_panics));
                 Arc::new(move |_actor| {
-                    let policies = Arc::clone(&policies);
+                    let (policies, panics) = (Arc::clone(&policies), panics.load(Ordering::SeqCst));
                     Box::pin(async move {
-                        tokio::task::spawn_blocking(move || policies.reload(UnixMillis(NOON))).await.unwrap()
+                        if panics {
+                            return Err(ReloadPanicked);
+                        }
+                        let load = move || policies.reload(UnixMillis(NOON));
+                        Ok(tokio::task::spawn_blocking(load).await.unwrap())
                     })
                 })
             },
@@ -147,6 +158,7 @@ impl Gateway {
             token,
             conditions,
             goodbye_millis,
+            reload_panics,
             stop: Some(stop),
             served,
         }
