@@ -94,6 +94,8 @@ impl Change {
 /// the mark is then already good, and must be left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
+    /// The id of the change, as in its [`Receipt`] and in the log.
+    pub id: Uuid,
     /// Whom it hit.
     pub target: Target,
     /// What now holds for the target.

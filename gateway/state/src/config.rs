@@ -9,6 +9,8 @@ use serde::Deserialize;
 
 const SKEW_MILLIS_MAX: u64 = 60_000;
 const RETENTION_DAYS: std::ops::RangeInclusive<u32> = 31..=36_500;
+const STREAM_GRACE_SECONDS: u64 = 5;
+const STREAM_GRACE_SECONDS_MAX: u64 = 3600;
 const STORE_BYTES_MIN: u64 = 64 * 1024;
 const STORE_BYTES_MAX: u64 = 1 << 40;
 const STORE_FILE: &str = "revocations.sqlite3";
@@ -24,6 +26,9 @@ pub struct RevocationSection {
     pub retention_days: Option<u32>,
     /// The largest size of the store.
     pub store_bytes_max: Option<u64>,
+    /// For how long what runs goes on when revocations are not known any more and new requests
+    /// are refused.
+    pub stream_grace_seconds: Option<u64>,
 }
 
 /// What the section says, checked.
@@ -31,6 +36,7 @@ pub struct RevocationSection {
 pub struct RevocationConfig {
     issuer_skew: Duration,
     retention: Duration,
+    stream_grace: Duration,
     store: StoreConfig,
 }
 
@@ -91,6 +97,15 @@ impl RevocationSection {
                 "a revocation takes some 300 bytes; the default, 1073741824, has room for some three million",
             ));
         }
+        let grace_seconds = self.stream_grace_seconds.unwrap_or(STREAM_GRACE_SECONDS);
+        if grace_seconds > STREAM_GRACE_SECONDS_MAX {
+            complaints.push(Complaint::new(
+                at.key("stream_grace_seconds"),
+                format!("`{grace_seconds}` is more than {STREAM_GRACE_SECONDS_MAX}"),
+                "while the store cannot be read, a revocation by another process does not reach what runs here; \
+                 5 is enough for a disk that hiccups",
+            ));
+        }
         let file = match &self.store_file {
             None => data_dir.join(STORE_FILE),
             Some(written) => base_dir.join(written),
@@ -106,6 +121,7 @@ impl RevocationSection {
         (complaints.len() == before).then(|| RevocationConfig {
             issuer_skew: Duration::from_millis(skew_millis),
             retention: Duration::from_secs(u64::from(retention_days) * 24 * 3600),
+            stream_grace: Duration::from_secs(grace_seconds),
             store: StoreConfig::Embedded(embedded),
         })
     }
@@ -122,6 +138,13 @@ impl RevocationConfig {
     #[must_use]
     pub const fn retention(&self) -> Duration {
         self.retention
+    }
+
+    /// For how long what runs goes on after new requests are refused because revocations are not
+    /// known any more.
+    #[must_use]
+    pub const fn stream_grace(&self) -> Duration {
+        self.stream_grace
     }
 
     /// Which store.
@@ -160,6 +183,7 @@ mod tests {
         assert_eq!(embedded.file(), Path::new("/data/revocations.sqlite3"));
         assert_eq!(valid.issuer_skew(), Duration::from_secs(2));
         assert_eq!(valid.retention(), Duration::from_secs(400 * 86_400));
+        assert_eq!(valid.stream_grace(), Duration::from_secs(5));
     }
 
     #[test]
@@ -176,9 +200,10 @@ mod tests {
             store_file: Some("/".into()),
             retention_days: Some(1),
             store_bytes_max: Some(1),
+            stream_grace_seconds: Some(3601),
         };
         let (valid, complaints) = check(&section);
         assert!(valid.is_none());
-        assert_eq!(complaints.len(), 4, "{complaints:?}");
+        assert_eq!(complaints.len(), 5, "{complaints:?}");
     }
 }

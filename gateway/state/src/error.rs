@@ -103,6 +103,31 @@ pub enum StoreError {
         /// The file beside it that remembers.
         lock: PathBuf,
     },
+    /// It opens, but it does not have everything that was ever acknowledged.
+    #[error(
+        "`{}` is not the store that this gateway left: {found}; if `{}-wal` was moved away, put it back; if \
+         this is a backup that you restored, or the newer state is lost, revoke once more whom the audit log \
+         names since then and delete `{}` to go on with this one; whoever was cut off in between is let in",
+        file.display(), file.display(), mark.display()
+    )]
+    Rewound {
+        /// The store.
+        file: PathBuf,
+        /// The file beside it that remembers how far the log went.
+        mark: PathBuf,
+        /// What is missing in it.
+        found: String,
+    },
+    /// The file that remembers how far the log went makes no sense.
+    #[error(
+        "`{}` is damaged, so it is not known whether the store beside it is whole; compare the store with the \
+         audit log, then delete `{}` to go on with the store as it is",
+        mark.display(), mark.display()
+    )]
+    MarkDamaged {
+        /// The file.
+        mark: PathBuf,
+    },
     /// A later version of Doorward wrote it.
     #[error(
         "`{}` has format {found}, and this version of Doorward knows formats up to {known}; run the version \

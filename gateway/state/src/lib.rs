@@ -39,6 +39,6 @@ mod store;
 pub use change::{Action, Applied, Change, Ended, Receipt};
 pub use config::{EmbeddedConfig, RevocationConfig, RevocationSection, StoreConfig};
 pub use error::{StateError, StoreError};
-pub use revocations::{OpenReport, Revocations, StoreHealth, Subscriber};
+pub use revocations::{LateSubscriber, OpenReport, Revocations, StoreHealth, Subscriber};
 pub use standing::{Refused, Unrevoked};
 pub use store::{Appended, Handle, Lock, NewRow, Row, Seq, Store};

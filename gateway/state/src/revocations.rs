@@ -3,6 +3,8 @@
 pub(crate) mod replica;
 
 mod follower;
+mod forgetting;
+mod halts;
 mod marktime;
 mod queue;
 mod shared;
@@ -27,11 +29,12 @@ use crate::error::{StateError, StoreError};
 use crate::standing::{Refused, Unrevoked, judge};
 use crate::store::{Handle, Row, Seq, Store};
 
+use halts::flagged;
 use marktime::MarkTime;
 use queue::Pending;
 use replica::Replica;
 use shared::Shared;
-pub use shared::Subscriber;
+pub use shared::{LateSubscriber, Subscriber};
 use writer::Writer;
 
 /// Who was cut off. Cheap to clone; all clones are one.
@@ -67,6 +70,8 @@ pub struct OpenReport {
     pub tightened: bool,
     /// Another process of this node has it open: an upgrade is under way.
     pub shared: bool,
+    /// It was there, and nothing beside it said how far its log went: it is taken as it is.
+    pub unmarked: bool,
     /// Rows of the log.
     pub rows: u64,
     /// Targets that are remembered.
@@ -78,6 +83,8 @@ pub struct OpenReport {
 pub struct StoreHealth {
     /// The last write succeeded. While it is false, nobody is reactivated.
     pub writable: bool,
+    /// The thread that writes lives. Once it is dead, nothing is saved until a restart.
+    pub alive: bool,
     /// The store was read within the last few seconds. While it is false, requests are refused.
     pub fresh: bool,
     /// Every revocation that was acknowledged before this instant is known.
@@ -109,13 +116,14 @@ impl Revocations {
     /// cannot be read. Nothing is ever created over something that is broken.
     pub fn open(config: &RevocationConfig, clock: Clock) -> Result<(Self, OpenReport), StateError> {
         let (mut store, handle) = Store::open(config.store())?;
-        let (replica, seen, highest, rows) = read_all(&mut store)?;
+        let Log { replica, seen, highest, newest, rows } = read_all(&mut store)?;
         let time = MarkTime::new(clock, highest);
         let report = OpenReport {
             file: handle.file.clone(),
             created: handle.created,
             tightened: handle.tightened,
             shared: handle.shared,
+            unmarked: handle.unmarked,
             rows,
             entries: replica.len(),
         };
@@ -123,7 +131,7 @@ impl Revocations {
         let reader = store.again()?;
         let follower = store.again()?;
         let bytes_max = handle.bytes_max;
-        let threads = start(&shared, store, follower, seen, handle)?;
+        let threads = start(&shared, store, follower, (seen, newest), handle)?;
         let reader = Arc::new(Mutex::new(reader));
         let inner = Inner { shared, bytes_max, reader, threads: Mutex::new(threads) };
         Ok((Self { inner: Arc::new(inner) }, report))
@@ -140,30 +148,44 @@ impl Revocations {
         let id = Uuid::new_v4();
         let target = change.target.clone();
         let (enforced_at, mut ended) = match change.action {
-            Action::Revoke | Action::Disable => self.enforce(&change),
+            Action::Revoke | Action::Disable => self.enforce(&change, id),
             Action::Reactivate => {
                 if !self.inner.shared.writes.working() {
                     return Err(StateError::GrantsRefused { why: self.last_error() });
                 }
+                self.inner.shared.halts.overruled(&target);
                 (None, Ended::default())
             }
         };
-        let enforced = enforced_at.is_some();
-        let (ack, answer) = oneshot::channel();
+        let (action, enforced) = (change.action, enforced_at.is_some());
+        let (ack, mut answer) = oneshot::channel();
         let pending = Pending { id, change, enforced_at, ack: Some(ack) };
         if !self.inner.shared.queue.push(pending) {
+            if action == Action::Disable {
+                self.inner.shared.halts.not_kept(&target);
+            }
             let why = "too many changes wait for the disk, or the store is closed".to_owned();
             return Err(StateError::NotDurable { enforced, kept: false, why });
         }
         let seconds = REVOCATION_WRITE_SECONDS_MAX;
-        let saved = match tokio::time::timeout(Duration::from_secs(seconds), answer).await {
-            Ok(Ok(Ok(saved))) => saved,
-            Ok(Ok(Err(why))) => return Err(StateError::NotDurable { enforced, kept: enforced, why }),
-            Ok(Err(_)) => {
+        let told = match tokio::time::timeout(Duration::from_secs(seconds), &mut answer).await {
+            Ok(told) => told,
+            // What is not answered by now is answered to those who are told of late receipts.
+            Err(_) => {
+                answer.close();
+                match answer.try_recv() {
+                    Ok(told) => Ok(told),
+                    Err(_) => return Err(StateError::Unanswered { enforced, seconds }),
+                }
+            }
+        };
+        let saved = match told {
+            Ok(Ok(saved)) => saved,
+            Ok(Err(why)) => return Err(StateError::NotDurable { enforced, kept: enforced, why }),
+            Err(_) => {
                 let why = "the store is closed".to_owned();
                 return Err(StateError::NotDurable { enforced, kept: false, why });
             }
-            Err(_) => return Err(StateError::Unanswered { enforced, seconds }),
         };
         ended += saved.ended;
         Ok(Receipt {
@@ -177,17 +199,20 @@ impl Revocations {
     }
 
     /// Puts a revocation into force in this process.
-    fn enforce(&self, change: &Change) -> (Option<UnixMillis>, Ended) {
+    fn enforce(&self, change: &Change, id: Uuid) -> (Option<UnixMillis>, Ended) {
         let shared = &self.inner.shared;
         let now = shared.time.now();
+        if change.action == Action::Disable {
+            shared.halts.enter(&change.target, id);
+        }
         let merged = shared.replica.change(&change.target, |known| {
             if change.action == Action::Disable {
-                writer::next(known, true, now)
+                flagged(known, true, now)
             } else {
                 Entry { not_before: known.not_before.max(now), ..known }
             }
         });
-        let applied = Applied { target: change.target.clone(), entry: merged.entry, at: now };
+        let applied = Applied { id, target: change.target.clone(), entry: merged.entry, at: now };
         // Told even when nothing changed (twice in one millisecond): the caller asked for an end.
         (Some(now), shared.announce(&applied))
     }
@@ -212,6 +237,13 @@ impl Revocations {
     /// From now on `subscriber` is told of every change that takes effect here.
     pub fn subscribe(&self, subscriber: Subscriber) {
         self.inner.shared.subscribe(subscriber);
+    }
+
+    /// From now on `subscriber` is told of every change that is saved when nobody reads its
+    /// receipt any more: its caller was told that it is not durable, or not known to be, or went
+    /// away. So what an audit log lacks can be put on record.
+    pub fn subscribe_late(&self, subscriber: LateSubscriber) {
+        self.inner.shared.subscribe_late(subscriber);
     }
 
     /// What holds for one target, if it was ever touched.
@@ -250,6 +282,7 @@ impl Revocations {
         let freshness = shared.freshness();
         StoreHealth {
             writable: shared.writes.working(),
+            alive: !shared.writes.is_dead(),
             fresh: freshness.fresh,
             as_of: freshness.as_of,
             unsaved: shared.queue.len(),
@@ -263,6 +296,14 @@ impl Revocations {
         }
     }
 
+    /// For how long the store has not been read, whatever the clock says: near zero as long as all
+    /// is well. After five seconds requests are refused; what runs goes on, and whoever carries it
+    /// decides for how long.
+    #[must_use]
+    pub fn unread_for(&self) -> Duration {
+        self.inner.shared.unread_for()
+    }
+
     fn last_error(&self) -> String {
         self.inner.shared.writes.last_error().unwrap_or_default()
     }
@@ -271,12 +312,17 @@ impl Revocations {
     /// still enforce, but save nothing any more. Returns how many changes could not be saved.
     pub async fn close(self) -> usize {
         let (writer, others) = self.inner.stop();
+        let shared = Arc::clone(&self.inner.shared);
         let join = tokio::task::spawn_blocking(move || {
             for thread in others {
                 // A thread that panicked has said so; there is nothing left to stop.
                 let _panicked = thread.join();
             }
-            writer.and_then(|thread| thread.join().ok()).unwrap_or_default()
+            match writer.map(JoinHandle::join) {
+                Some(Ok(unsaved)) => unsaved,
+                Some(Err(_panicked)) => shared.queue.len(),
+                None => 0,
+            }
         });
         join.await.unwrap_or_default()
     }
@@ -302,23 +348,50 @@ impl Drop for Inner {
     }
 }
 
-/// Reads the whole log. Also returns the last row, the highest time in it and how many there are.
-fn read_all(store: &mut Store) -> Result<(Replica, Seq, UnixMillis, u64), StoreError> {
+/// What the log says.
+struct Log {
+    replica: Replica,
+    /// The last row.
+    seen: Seq,
+    /// The highest time in it.
+    highest: UnixMillis,
+    /// When its newest row was recorded.
+    newest: UnixMillis,
+    rows: u64,
+}
+
+/// Reads the whole log.
+fn read_all(store: &mut Store) -> Result<Log, StoreError> {
     let expected = store.count()?;
     let mut key = [0; 16];
     aws_lc_rs::rand::fill(&mut key).map_err(|_| StoreError::NoRandomness)?;
     let replica = Replica::with_capacity(key, expected);
-    let (mut seen, mut highest, mut count) = (Seq::START, UnixMillis::default(), 0_u64);
+    let (highest, newest) = (UnixMillis::default(), UnixMillis::default());
+    let mut log = Log { replica, seen: Seq::START, highest, newest, rows: 0 };
     loop {
-        let rows = store.read_after(seen, REVOCATION_PAGE_ROWS_MAX)?;
+        let rows = store.read_after(log.seen, REVOCATION_PAGE_ROWS_MAX)?;
         for row in &rows {
-            replica.merge(&row.target, row.entry);
-            highest = highest.max(row.recorded_at).max(row.entry.not_before);
-            seen = row.seq;
-            count += 1;
+            log.replica.merge(&row.target, row.entry);
+            log.newest = log.newest.max(row.recorded_at);
+            log.highest = log.highest.max(row.recorded_at).max(row.entry.not_before);
+            log.seen = row.seq;
+            log.rows += 1;
         }
         if rows.len() < REVOCATION_PAGE_ROWS_MAX {
-            return Ok((replica, seen, highest, count));
+            return Ok(log);
+        }
+    }
+}
+
+/// Says that the writer died, when it does: a process that saves nothing must not look healthy.
+struct LastWord(Arc<Shared>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // First known, then told: whoever is told may ask for a grant the next moment.
+            self.0.writes.died();
+            self.0.queue.abandon();
         }
     }
 }
@@ -327,7 +400,7 @@ fn start(
     shared: &Arc<Shared>,
     store: Store,
     follower: Store,
-    seen: Seq,
+    (seen, newest): (Seq, UnixMillis),
     handle: Handle,
 ) -> Result<Threads, StoreError> {
     let (stop_follower, follower_stops) = mpsc::channel();
@@ -342,11 +415,13 @@ fn start(
     let pulse = move || follower::pulse(&all, &pulse_stops);
     others.push(spawn("rev-pulse").spawn(pulse).map_err(failed)?);
 
-    let writer = Writer::new(Arc::clone(shared), store, seen);
+    let writer = Writer::new(Arc::clone(shared), store, seen, newest);
+    let last_word = LastWord(Arc::clone(shared));
     let lock = handle.lock;
     let write = move || {
         // The lock on the file is held until the last row is written.
         let _lock = lock;
+        let _last_word = last_word;
         writer.run()
     };
     let writer = spawn("rev-writer").spawn(write).map_err(failed)?;

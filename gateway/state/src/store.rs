@@ -4,10 +4,13 @@
 //! * rows get rising numbers, and a reader that asks for what comes after a number misses none;
 //! * a batch is on the disk wholly or not at all, and when `append` says so it survives a crash;
 //! * whoever appends has seen every row that others wrote before, in the same atomic step;
-//! * what cannot be read whole is an error, never an empty answer.
+//! * what cannot be read whole is an error, never an empty answer;
+//! * a log that ends before a row that was acknowledged is an error, never an older truth.
 
+mod checksum;
 mod embedded;
 mod guard;
+mod mark;
 mod schema;
 
 use std::path::PathBuf;
@@ -95,6 +98,8 @@ pub struct Handle {
     pub tightened: bool,
     /// Another process of this node has it open.
     pub shared: bool,
+    /// It was there, and nothing said how far its log went: it is taken as it is.
+    pub unmarked: bool,
     /// The bound of its size.
     pub bytes_max: u64,
     /// Keeps other gateways out as long as it lives.
@@ -133,7 +138,8 @@ impl Store {
     }
 
     /// Adds rows in one atomic step. `decide` is shown every row after `seen`, while nobody else
-    /// can write, and returns what is to be added; it may be called more than once.
+    /// can write, and returns what is to be added; it may be called more than once. A row whose
+    /// id is in the log already is not added again: an append that failed may have been written.
     ///
     /// # Errors
     /// When nothing of it is sure to be on the disk.
@@ -190,6 +196,17 @@ impl Store {
     pub fn probe(&mut self) -> Result<(), StoreError> {
         match self {
             Self::Embedded(store) => store.probe(),
+        }
+    }
+
+    /// Moves everything into the one file that a backup copies. False when somebody who reads
+    /// the store is in the way.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn settle(&mut self) -> Result<bool, StoreError> {
+        match self {
+            Self::Embedded(store) => store.settle(),
         }
     }
 

@@ -18,18 +18,29 @@ const POLL: Duration = Duration::from_millis(REVOCATION_POLL_MILLIS);
 
 /// Reads the log until `stop` is closed.
 pub(crate) fn follow(shared: &Shared, mut store: Store, mut seen: Seq, stop: &Receiver<()>) {
+    let _over = Over(shared);
     loop {
+        let asked = shared.read_begins();
         // Taken before reading: whatever was acknowledged before this instant is read now.
         let as_of = shared.time.clock();
         // So that the time of the marks has seen the clock before someone sets it back.
         shared.time.now();
         match catch_up(shared, &mut store, &mut seen) {
-            Ok(()) => shared.read_succeeded(as_of),
+            Ok(()) => shared.read_succeeded(as_of, asked),
             Err(error) => shared.read_failed(error.to_string()),
         }
         if stopped(stop) {
             return;
         }
+    }
+}
+
+/// However a thread ends, by a panic too: without it nothing is known to be current.
+struct Over<'a>(&'a Shared);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.no_longer_current();
     }
 }
 
@@ -48,6 +59,7 @@ fn catch_up(shared: &Shared, store: &mut Store, seen: &mut Seq) -> Result<(), St
 
 /// Beats until `stop` is closed. Does no I/O, so that it beats on when the disk hangs.
 pub(crate) fn pulse(shared: &Arc<Shared>, stop: &Receiver<()>) {
+    let _over = Over(shared);
     while !stopped(stop) {
         shared.beat();
     }

@@ -122,6 +122,16 @@ impl Queue {
         self.ready.notify_one();
     }
 
+    /// The writer died. Nothing more is taken, and whoever waits is told; what waits is counted as
+    /// unsaved for as long as the process lives.
+    pub(crate) fn abandon(&self) {
+        let mut waiting = self.lock();
+        waiting.closing = true;
+        for pending in &mut waiting.changes {
+            drop(pending.ack.take());
+        }
+    }
+
     pub(crate) fn is_closing(&self) -> bool {
         self.lock().closing
     }

@@ -3,6 +3,9 @@
 //! Write-ahead log with `synchronous = FULL`: a commit returns after the log was flushed to the
 //! disk. The file is made under another name and moved into place when it is complete, so an
 //! empty or half-made file at its path is damage, not a beginning.
+//!
+//! Three things find damage: the database's own check of pages and indexes, a checksum of each
+//! row, and the mark beside the file, which knows where the log must end.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -17,12 +20,16 @@ use crate::change::Action;
 use crate::config::EmbeddedConfig;
 use crate::error::StoreError;
 use crate::store::guard::Guard;
-use crate::store::{Appended, Handle, NewRow, Row, Seq, schema};
+use crate::store::mark::{Mark, MarkFile};
+use crate::store::{Appended, Handle, NewRow, Row, Seq, checksum, schema};
 
 const BUSY: Duration = Duration::from_secs(2);
+/// Moving the log waits less for others: it comes again.
+const BUSY_WHILE_SETTLING: Duration = Duration::from_millis(100);
+const SEALED_ROWS_MAX: usize = 1000;
 const PAGE_BYTES: u64 = 4096;
-const COLUMNS: &str =
-    "seq, receipt, kind, id, action, not_before, version, disabled, recorded_at, cause, actor, request_id";
+const COLUMNS: &str = "seq, receipt, kind, id, action, not_before, version, disabled, recorded_at, cause, actor, request_id, \
+     checksum";
 
 /// One connection.
 #[derive(Debug)]
@@ -32,6 +39,9 @@ pub struct Embedded {
     bytes_max: u64,
     /// Device and number of the file, to notice when it is replaced.
     identity: (u64, u64),
+    /// Which store it is.
+    epoch: String,
+    mark: MarkFile,
 }
 
 impl Embedded {
@@ -44,22 +54,31 @@ impl Embedded {
                 if guard.was_made()? || !guard.is_alone() {
                     return Err(guard.missing());
                 }
+                MarkFile::beside(&file).remove()?;
                 create(&file)?;
                 true
             }
             Err(source) => return Err(StoreError::Io { file, doing: "look at", source }),
         };
         let tightened = tighten(&file)?;
+        // Read before the store: another process of this node may write both meanwhile.
+        let mark = MarkFile::beside(&file).read()?;
         let mut store = Self::connect(&file, config.bytes_max)?;
         store.verify()?;
+        match &mark {
+            Some(mark) => store.compare(mark)?,
+            None => store.mark_end()?,
+        }
         let shared = !guard.is_alone();
         let lock = guard.settle()?;
-        Ok((store, Handle { file, created, tightened, shared, bytes_max: config.bytes_max, lock }))
+        let (unmarked, bytes_max) = (!created && mark.is_none(), config.bytes_max);
+        Ok((store, Handle { file, created, tightened, shared, unmarked, bytes_max, lock }))
     }
 
     pub(super) fn again(&self) -> Result<Self, StoreError> {
         self.still_there()?;
-        Self::connect(&self.file, self.bytes_max)
+        let again = Self::connect(&self.file, self.bytes_max)?;
+        Ok(Self { epoch: self.epoch.clone(), ..again })
     }
 
     /// Connects to a file that exists. Never makes one.
@@ -79,7 +98,8 @@ impl Embedded {
         };
         let connection = open().map_err(|e| explain(file, "open", &e))?;
         let identity = identity(file)?;
-        Ok(Self { connection, file: file.to_owned(), bytes_max, identity })
+        let mark = MarkFile::beside(file);
+        Ok(Self { connection, file: file.to_owned(), bytes_max, identity, epoch: String::new(), mark })
     }
 
     /// Refuses whatever is not wholly the store that this program knows.
@@ -99,14 +119,91 @@ impl Embedded {
             return Err(StoreError::Newer { file, found: version, known: schema::VERSION });
         }
         let verdict: String =
-            self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fail)?;
+            self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(fail)?;
         if verdict != "ok" {
             return Err(StoreError::Corrupt { file, found: verdict });
         }
+        // A backup that `VACUUM INTO` made comes back in another mode.
+        self.connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
         if version < schema::VERSION {
             schema::migrate(&mut self.connection).map_err(|e| explain(&file, "upgrade", &e))?;
         }
-        Ok(())
+        self.epoch = self.connection.query_row("SELECT id FROM epoch", [], |row| row.get(0)).map_err(fail)?;
+        match self.seal() {
+            // There is no room for checksums: they are made another time.
+            Ok(()) | Err(StoreError::Full { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a checksum to the rows that an older version wrote.
+    fn seal(&mut self) -> Result<(), StoreError> {
+        let file = self.file.clone();
+        let fail = |e: rusqlite::Error| explain(&file, "upgrade", &e);
+        loop {
+            let tx =
+                self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
+            let rows = read(
+                &tx,
+                &file,
+                "WHERE checksum IS NULL ORDER BY seq LIMIT ?1",
+                params![bound(SEALED_ROWS_MAX)],
+            )?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in &rows {
+                let update = "UPDATE rev_log SET checksum = ?2 WHERE seq = ?1";
+                let sum = checksum::of_read(row);
+                tx.prepare_cached(update)
+                    .and_then(|mut u| u.execute(params![row.seq.0, sum]))
+                    .map_err(fail)?;
+            }
+            tx.commit().map_err(fail)?;
+        }
+    }
+
+    /// Refuses a log that ends before the mark, or that went another way.
+    fn compare(&self, mark: &Mark) -> Result<(), StoreError> {
+        let rewound =
+            |found| StoreError::Rewound { file: self.file.clone(), mark: self.mark.path().to_owned(), found };
+        if mark.epoch != self.epoch {
+            return Err(rewound("it is another store".to_owned()));
+        }
+        let last = last(&self.connection).map_err(|e| explain(&self.file, "read", &e))?;
+        if last < mark.seq {
+            let missing = mark.seq.0.saturating_sub(last.0);
+            return Err(rewound(format!(
+                "its log ends at change {}, and {missing} more were acknowledged",
+                last.0
+            )));
+        }
+        let rows = read(&self.connection, &self.file, "WHERE seq = ?1", params![mark.seq.0])?;
+        match rows.first() {
+            Some(row) if checksum::of_read(row) != mark.checksum => {
+                Err(rewound(format!("its change {} is not the one that was acknowledged", mark.seq.0)))
+            }
+            // It may have been a session that was pruned since.
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Nothing says how far the log went: from now on something does.
+    fn mark_end(&self) -> Result<(), StoreError> {
+        let last = last(&self.connection).map_err(|e| explain(&self.file, "read", &e))?;
+        let rows = read(&self.connection, &self.file, "WHERE seq = ?1", params![last.0])?;
+        self.remember(Some((last, rows.first().map_or(0, checksum::of_read))));
+        self.mark.flush()
+    }
+
+    /// The log has grown: the mark follows. A mark that lags notices less and harms nothing, so
+    /// a failure here takes nothing back.
+    fn remember(&self, row: Option<(Seq, i64)>) {
+        let Some((seq, checksum)) = row else { return };
+        let mark = Mark { epoch: self.epoch.clone(), seq, checksum };
+        if let Err(error) = self.mark.advance(&mark) {
+            tracing::warn!(%error, "it is not noted how far the log of revocations goes");
+        }
     }
 
     /// Whether the file at the path is still the one that is open. If it is not, whatever is
@@ -129,15 +226,40 @@ impl Embedded {
         // Dropping the transaction on the way out rolls it back.
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
         let others = read(&tx, &file, "WHERE seq > ?1 ORDER BY seq", params![seen.0])?;
-        let mut last = others.last().map_or(seen, |row| row.seq);
+        let mut end = others.last().map(|row| (row.seq, checksum::of_read(row)));
+        // Counted here, as the checksum needs the number. Nobody else can write now, and a number
+        // is never used again, even when its row is gone.
+        let mut next = last(&tx).map_err(fail)?.0;
         for row in decide(&others) {
-            insert(&tx, &row).map_err(fail)?;
-            last = Seq(tx.last_insert_rowid());
+            next = next.saturating_add(1);
+            let sum = checksum::of_new(Seq(next), &row);
+            if insert(&tx, Seq(next), &row, sum).map_err(fail)? {
+                end = Some((Seq(next), sum));
+            } else {
+                next = next.saturating_sub(1);
+            }
         }
         let pages: i64 = tx.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(fail)?;
         tx.commit().map_err(fail)?;
         self.still_there()?;
+        self.remember(end);
+        let last = end.map_or(seen, |(seq, _)| seq);
         Ok(Appended { last, bytes: u64::try_from(pages).unwrap_or(0).saturating_mul(PAGE_BYTES) })
+    }
+
+    pub(super) fn settle(&mut self) -> Result<bool, StoreError> {
+        self.still_there()?;
+        let fail = |e: rusqlite::Error| explain(&self.file, "write", &e);
+        self.connection.busy_timeout(BUSY_WHILE_SETTLING).map_err(fail)?;
+        let blocked =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        self.connection.busy_timeout(BUSY).map_err(fail)?;
+        self.mark.flush()?;
+        match blocked.map_err(fail) {
+            Ok(blocked) => Ok(blocked == 0),
+            Err(StoreError::Busy { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn read_after(&mut self, seen: Seq, limit: usize) -> Result<Vec<Row>, StoreError> {
@@ -279,13 +401,24 @@ fn identity(file: &Path) -> Result<(u64, u64), StoreError> {
     Ok((found.dev(), found.ino()))
 }
 
-fn insert(tx: &Transaction<'_>, row: &NewRow) -> rusqlite::Result<()> {
+/// The number of the last row that there ever was.
+fn last(connection: &Connection) -> rusqlite::Result<Seq> {
+    let query = "SELECT max(coalesce((SELECT max(seq) FROM rev_log), 0),
+                            coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'rev_log'), 0))";
+    connection.query_row(query, [], |row| row.get(0)).map(Seq)
+}
+
+/// False when a row of this id is there.
+fn insert(tx: &Transaction<'_>, seq: Seq, row: &NewRow, sum: i64) -> rusqlite::Result<bool> {
     let mut insert = tx.prepare_cached(
         "INSERT INTO rev_log
-             (receipt, kind, id, action, not_before, version, disabled, recorded_at, cause, actor, request_id)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             (seq, receipt, kind, id, action, not_before, version, disabled, recorded_at, cause, actor,
+              request_id, checksum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+         ON CONFLICT (receipt) DO NOTHING",
     )?;
-    insert.execute(params![
+    let inserted = insert.execute(params![
+        seq.0,
         row.id.to_string(),
         row.target.kind().as_str(),
         row.target.id(),
@@ -297,8 +430,9 @@ fn insert(tx: &Transaction<'_>, row: &NewRow) -> rusqlite::Result<()> {
         row.cause,
         row.actor,
         row.request_id,
+        sum,
     ])?;
-    Ok(())
+    Ok(inserted > 0)
 }
 
 /// Reads rows. One that makes no sense is damage: to leave it out could let someone in.
@@ -315,8 +449,14 @@ fn read(
     let mut rows = Vec::new();
     while let Some(row) = found.next().map_err(fail)? {
         let seq: i64 = row.get(0).map_err(fail)?;
-        let row = parse(row).map_err(fail)?;
-        rows.push(row.ok_or_else(|| damaged(file, &format!("row {seq}")))?);
+        let sum: Option<i64> = row.get(12).map_err(fail)?;
+        let row = parse(row).map_err(fail)?.ok_or_else(|| damaged(file, &format!("row {seq}")))?;
+        // None was written by an older version that runs beside this one.
+        if sum.is_some_and(|sum| sum != checksum::of_read(&row)) {
+            let found = format!("row {seq} does not match its checksum");
+            return Err(StoreError::Corrupt { file: file.to_owned(), found });
+        }
+        rows.push(row);
     }
     Ok(rows)
 }
@@ -365,9 +505,21 @@ fn explain(file: &Path, doing: &'static str, error: &rusqlite::Error) -> StoreEr
         }
         Some(ErrorCode::DiskFull) => StoreError::Full { file },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { file },
+        // A value that is not of its column's type.
+        None if nonsense(error) => StoreError::Corrupt { file, found: message },
         // Every other code, and errors of the binding itself.
         Some(_) | None => StoreError::Database { file, doing, message },
     }
+}
+
+const fn nonsense(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
 }
 
 #[cfg(test)]

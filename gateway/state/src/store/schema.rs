@@ -9,7 +9,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x4477_5276;
 
 /// One step for each version; the file's `user_version` says how many were taken.
-const STEPS: [&str; 1] = [
+const STEPS: [&str; 2] = [
     // The log. `AUTOINCREMENT` keeps a number from being used again after its row was deleted:
     // a reader that asks for what comes after it would miss the new row.
     "CREATE TABLE rev_log (
@@ -30,11 +30,16 @@ const STEPS: [&str; 1] = [
     CREATE INDEX rev_log_age ON rev_log (recorded_at) WHERE kind IN ('session', 'token');
     CREATE TABLE probe (writes INTEGER NOT NULL) STRICT;
     INSERT INTO probe VALUES (0);",
+    // A row without a checksum was written by version 1; it gets one when the store is opened.
+    // The epoch tells this store from another one that was made for the same gateway.
+    "ALTER TABLE rev_log ADD COLUMN checksum INTEGER;
+    CREATE TABLE epoch (id TEXT NOT NULL) STRICT;
+    INSERT INTO epoch VALUES (lower(hex(randomblob(16))));",
 ];
 
 /// The version that this program writes, and the newest that it reads.
-pub(super) const VERSION: i64 = 1;
-const _: () = assert!(STEPS.len() == 1 && VERSION == 1, "VERSION counts STEPS");
+pub(super) const VERSION: i64 = 2;
+const _: () = assert!(STEPS.len() == 2 && VERSION == 2, "VERSION counts STEPS");
 
 /// Takes the steps that are missing, in one transaction.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {

@@ -1,12 +1,13 @@
 //! The store cannot be written: revocations still bite, nobody gets access back, nothing that
 //! was acknowledged is lost, and what was not saved is saved when writing works again.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use doorward_model::{EntryKind, Target};
-use doorward_state::{Action, Applied, Ended, Revocations, StateError};
+use doorward_model::time::Clock;
+use doorward_model::{Entry, EntryKind, Target, UnixMillis};
+use doorward_state::{Action, Applied, Ended, NewRow, Revocations, Seq, StateError, Store};
 
 use crate::fixture::{Fixture, NOON, SKEW, alice, change, presented, run, target, until};
 
@@ -80,28 +81,43 @@ fn a_full_store_forgets_what_is_too_old_to_matter() {
     run(async {
         let mut fixture = Fixture::new();
         fixture.section.store_bytes_max = Some(64 * 1024);
-        let revocations = fixture.open();
         let session = |i: usize| target(EntryKind::Session, &format!("corp:s{i}"));
+        // All of them are old, and a new row says that this is no matter of the clock.
+        let config = fixture.config("gw-1");
+        let (mut store, handle) = Store::open(config.store()).unwrap();
+        let rows = |i: usize, age_days: i64| NewRow {
+            id: uuid::Uuid::new_v4(),
+            target: session(i),
+            action: Action::Revoke,
+            entry: Entry::default(),
+            recorded_at: UnixMillis(NOON - age_days * 86_400_000),
+            cause: String::new(),
+            actor: String::new(),
+            request_id: String::new(),
+        };
         let mut full = false;
         for i in 0..1000 {
-            full = revocations.apply(change(&session(i), Action::Revoke)).await.is_err();
+            full = store.append(Seq::START, &mut |_| vec![rows(i, 401 * i64::from(i > 0))]).is_err();
             if full {
                 break;
             }
         }
         assert!(full);
-        fixture.set(NOON + 401 * 86_400_000);
+        drop((store, handle));
+        let revocations = fixture.open();
         for i in 0..20 {
             let receipt = revocations.apply(change(&nth(i), Action::Revoke)).await;
             assert!(receipt.is_ok(), "user {i}: {receipt:?}");
         }
-        assert_eq!(revocations.lookup(&session(0)), None, "forgotten in memory too");
+        assert_eq!(revocations.lookup(&session(1)), None, "forgotten in memory too");
     });
 }
 
 /// Holds the lock for writing, as a forgotten shell of `sqlite3` would.
 fn lock(fixture: &Fixture) -> rusqlite::Connection {
     let other = rusqlite::Connection::open(fixture.file()).unwrap();
+    // The writer may be about to tidy up.
+    other.busy_timeout(Duration::from_secs(5)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     other
 }
@@ -198,5 +214,79 @@ fn a_later_revocation_beats_a_grant_that_waits() {
         assert!(revocations.lookup(&alice()).unwrap().disabled);
         revocations.close().await;
         assert!(fixture.open().lookup(&alice()).unwrap().disabled, "so says the log too");
+    });
+}
+
+#[test]
+fn a_switch_off_whose_write_fails_outlives_a_grant_that_was_on_its_way() {
+    run(async {
+        let fixture = Fixture::new();
+        // Takes the lock for writing as soon as the grant is saved: the next write fails.
+        let armed = Arc::new(AtomicBool::new(false));
+        let blocker = Arc::new(Mutex::new(None));
+        let (arms, blocks, file, wall) =
+            (Arc::clone(&armed), Arc::clone(&blocker), fixture.file(), fixture.clock());
+        let clock: Clock = Arc::new(move || {
+            if std::thread::current().name() == Some("rev-writer") && arms.load(Ordering::SeqCst) {
+                let other = rusqlite::Connection::open(&file).unwrap();
+                other.busy_timeout(Duration::ZERO).unwrap();
+                if other.execute_batch("BEGIN IMMEDIATE").is_ok() {
+                    arms.store(false, Ordering::SeqCst);
+                    *blocks.lock().unwrap() = Some(other);
+                }
+            }
+            wall()
+        });
+        let revocations = Revocations::open(&fixture.config("gw-1"), clock).unwrap().0;
+        revocations.apply(change(&alice(), Action::Disable)).await.unwrap();
+        let other = lock(&fixture);
+        let grants = revocations.clone();
+        let grant = tokio::spawn(async move { grants.apply(change(&alice(), Action::Reactivate)).await });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let cuts = revocations.clone();
+        let cut = tokio::spawn(async move { cuts.apply(change(&alice(), Action::Disable)).await });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        armed.store(true, Ordering::SeqCst);
+        other.execute_batch("ROLLBACK").unwrap();
+        grant.await.unwrap().unwrap();
+        let error = cut.await.unwrap().unwrap_err();
+        assert!(matches!(error, StateError::NotDurable { enforced: true, kept: true, .. }), "{error}");
+        assert!(revocations.lookup(&alice()).unwrap().disabled, "it was said to be in force");
+        // A grant of another process, read before the switch-off is saved, does not lift it either.
+        blocker.lock().unwrap().take();
+        until("it is saved", || revocations.health().unsaved == 0).await;
+        let known = revocations.lookup(&alice()).unwrap();
+        assert!(known.disabled);
+        assert_eq!(revocations.list(Some(alice()), 1, None).await.unwrap()[0].entry, known);
+        revocations.apply(change(&alice(), Action::Reactivate)).await.unwrap();
+        assert!(!revocations.lookup(&alice()).unwrap().disabled, "a later grant counts");
+    });
+}
+
+#[test]
+fn what_is_saved_late_is_told() {
+    run(async {
+        let fixture = Fixture::new();
+        let revocations = fixture.open();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&told);
+        revocations.subscribe_late(Arc::new(move |change, receipt| {
+            hears.lock().unwrap().push((change.clone(), receipt.clone()));
+        }));
+        let bob = target(EntryKind::User, "corp:bob");
+        revocations.apply(change(&bob, Action::Revoke)).await.unwrap();
+        let other = lock(&fixture);
+        let error = revocations.apply(change(&alice(), Action::Disable)).await.unwrap_err();
+        assert!(matches!(error, StateError::NotDurable { enforced: true, kept: true, .. }), "{error}");
+        assert!(told.lock().unwrap().is_empty());
+        other.execute_batch("ROLLBACK").unwrap();
+        until("it is saved", || revocations.health().unsaved == 0).await;
+        until("it is told", || !told.lock().unwrap().is_empty()).await;
+        let told = told.lock().unwrap().clone();
+        let [(asked, receipt)] = told.as_slice() else { panic!("once: {told:?}") };
+        assert_eq!(*asked, change(&alice(), Action::Disable));
+        let rows = revocations.list(Some(alice()), 2, None).await.unwrap();
+        assert_eq!((rows.len(), rows[0].id, rows[0].entry), (1, receipt.id, receipt.entry));
+        assert!(receipt.entry.disabled && receipt.target == alice());
     });
 }

@@ -7,8 +7,10 @@
     reason = "tests"
 )]
 
+mod backup;
 mod contract;
 mod docs;
+mod dying;
 mod failing_writes;
 mod fixture;
 mod kill;

@@ -105,9 +105,9 @@ fn a_row_that_makes_no_sense_is_damage() {
 #[test]
 fn a_store_of_a_later_version_is_refused() {
     let fixture = filled();
-    rusqlite::Connection::open(fixture.file()).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+    rusqlite::Connection::open(fixture.file()).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
     let error = refused(&fixture);
-    assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }), "{error}");
     named(&error, &fixture.file());
 }
 

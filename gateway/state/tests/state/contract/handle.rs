@@ -133,7 +133,7 @@ fn subscribers(place: &Place) {
     run(async {
         let receipt = revocations.apply(change(&alice(), Action::Revoke)).await.unwrap();
         assert_eq!((receipt.ended.websocket, receipt.ended.http2, receipt.ended.exchanges()), (3, 1, 4));
-        let applied = Applied { target: alice(), entry: receipt.entry, at: UnixMillis(NOON) };
+        let applied = Applied { id: receipt.id, target: alice(), entry: receipt.entry, at: UnixMillis(NOON) };
         assert_eq!(*told.lock().unwrap(), [applied]);
     });
 }
