@@ -28,21 +28,42 @@ impl Filter {
     /// not be overlooked.
     #[must_use]
     pub fn admits(&self, line: &str) -> bool {
-        let Ok(event) = serde_json::from_str::<Value>(line) else { return true };
+        self.judge(line) != Admitted::No
+    }
+
+    /// The same for bytes. Without a filter they are not even read.
+    pub(super) fn admits_bytes(&self, line: &[u8]) -> bool {
+        *self == Self::default() || self.admits(&String::from_utf8_lossy(line))
+    }
+
+    pub(super) fn judge(&self, line: &str) -> Admitted {
+        let Ok(event) = serde_json::from_str::<Value>(line) else { return Admitted::NoEvent };
         let code = text(&event, "/metadata/event_code");
         if code.is_empty() {
-            return true;
+            return Admitted::NoEvent;
         }
-        let denied = matches!(code, "access.request.denied" | "access.exchange.terminated")
-            || code.starts_with("revocation.");
+        let denied = matches!(
+            code,
+            "access.request.denied" | "access.exchange.terminated" | "audit.refusals_summarized"
+        ) || code.starts_with("revocation.");
         let of = |pointers: &[&str], wanted: &Option<String>| {
             wanted.as_ref().is_none_or(|w| pointers.iter().any(|p| text(&event, p) == w))
         };
         let user = ["/actor/user/uid", "/actor/user/name", "/user/uid", "/unmapped/doorward/on_behalf_of"];
-        (!self.deny || denied)
+        let wanted = (!self.deny || denied)
             && of(&user, &self.user)
-            && of(&["/dst_endpoint/svc_name", "/service/name"], &self.app)
+            && of(&["/dst_endpoint/svc_name", "/service/name"], &self.app);
+        if wanted { Admitted::Yes } else { Admitted::No }
     }
+}
+
+/// What a filter says of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admitted {
+    Yes,
+    No,
+    /// It is wanted, for it is no event, which must not be overlooked.
+    NoEvent,
 }
 
 /// One line of the log, such as

@@ -1,5 +1,7 @@
 //! `doorward audit tail`: the newest events, and those that come.
 
+use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use doorward_audit::tail::{Filter, Follower, From, Style as LineStyle, render};
@@ -10,8 +12,6 @@ use crate::color::{ColorChoice, Style};
 
 /// How often the log is looked at while following.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// The most lines that are searched for the newest ones that a filter admits.
-const SEARCH_LINES_MAX: usize = 100_000;
 
 pub(super) fn tail(args: &AuditTailArgs, color: ColorChoice, out: &mut Output<'_>) -> Result<Exit, Failure> {
     let dir = match &args.dir {
@@ -20,7 +20,7 @@ pub(super) fn tail(args: &AuditTailArgs, color: ColorChoice, out: &mut Output<'_
     };
     let filter =
         Filter { deny: args.deny, user: args.user.clone(), app: args.app.as_ref().map(ToString::to_string) };
-    let unreadable = |e: std::io::Error| {
+    let unreadable = |e: io::Error| {
         Failure::new(
             Exit::Failed,
             format!("the audit log in `{}` cannot be read: {e}", dir.display()),
@@ -28,21 +28,33 @@ pub(super) fn tail(args: &AuditTailArgs, color: ColorChoice, out: &mut Output<'_
              user may read it",
         )
     };
-    let search = if filter == Filter::default() { args.lines } else { SEARCH_LINES_MAX };
-    let mut follower = Follower::new(&dir, From::Last(search)).map_err(unreadable)?;
-    let mut lines = follower.poll().map_err(unreadable)?;
-    lines.retain(|line| filter.admits(line));
-    let newest = lines.len().saturating_sub(args.lines);
-    print(lines.split_off(newest), args.json, out)?;
-    if !args.follow {
-        return Ok(Exit::Done);
-    }
+    let mut follower = Follower::new(&dir, From::Last(args.lines), filter).map_err(unreadable)?;
+    let mut told = 0;
     loop {
+        print(follower.poll().map_err(unreadable)?, args.json, out)?;
+        if !follower.is_caught_up() {
+            continue;
+        }
+        if follower.no_events() > told {
+            told = follower.no_events();
+            damaged(told, &dir);
+        }
+        if !args.follow {
+            return Ok(Exit::Done);
+        }
         std::thread::sleep(LOOK_EVERY);
-        let mut lines = follower.poll().map_err(unreadable)?;
-        lines.retain(|line| filter.admits(line));
-        print(lines, args.json, out)?;
     }
+}
+
+/// Where the lines themselves do not go: they may be read by a program.
+fn damaged(lines: u64, dir: &Path) {
+    let lines = if lines == 1 { "1 line is".to_owned() } else { format!("{lines} lines are") };
+    // Whoever closed standard error does not want to know.
+    let _ = writeln!(
+        io::stderr().lock(),
+        "warning: {lines} damaged in the audit log in `{}`, and shown as CORRUPT: what they held is lost",
+        dir.display()
+    );
 }
 
 fn print(lines: Vec<String>, json: bool, out: &mut Output<'_>) -> Result<(), Failure> {
