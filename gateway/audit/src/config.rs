@@ -20,6 +20,15 @@ const RESERVE_BYTES_MIN: u64 = 64 * 1024;
 /// The reserve is written once at every start.
 const RESERVE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
+/// A log that is bounded has room for so many files at least.
+const SEGMENTS_MIN: u64 = 4;
+
+/// How many refusals of nobody in particular are written in a second. What is beyond is counted
+/// and told in one event: whoever did not sign in must not fill the disk.
+pub const NAMELESS_REFUSALS_PER_SECOND_MAX: u32 = 500;
+/// A step of the writer that takes longer than this means that the disk hangs.
+pub const STALL_SECONDS_MAX: u32 = 5;
+
 /// `[audit]` as written.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct AuditSection {
@@ -33,6 +42,8 @@ pub struct AuditSection {
     pub queue_events_max: Option<u64>,
     /// Space set aside for revocations on a full disk.
     pub reserve_bytes: Option<u64>,
+    /// How large all files together may become before the oldest are removed. Without it none is.
+    pub total_bytes_max: Option<u64>,
 }
 
 /// A valid `[audit]`.
@@ -43,6 +54,7 @@ pub struct AuditConfig {
     flush: Duration,
     queue_events_max: usize,
     reserve_bytes: u64,
+    total_bytes_max: Option<u64>,
 }
 
 impl AuditConfig {
@@ -55,6 +67,7 @@ impl AuditConfig {
             flush: Duration::from_millis(AUDIT_FLUSH_MILLIS_MAX),
             queue_events_max: AUDIT_QUEUE_EVENTS_MAX,
             reserve_bytes: AUDIT_RESERVE_BYTES,
+            total_bytes_max: None,
         }
     }
 
@@ -106,12 +119,22 @@ impl AuditConfig {
             RESERVE_BYTES_MIN,
             RESERVE_BYTES_MAX,
         );
+        // One is written, and one was just closed when the oldest go: with fewer nothing is kept.
+        let least = segment.saturating_mul(SEGMENTS_MIN);
+        if let Some(total) = section.total_bytes_max.filter(|total| *total < least) {
+            complaints.push(Complaint::new(
+                at.key("total_bytes_max"),
+                format!("`{total}` is less than {SEGMENTS_MIN} files of {segment} bytes"),
+                format!("make it {least} at least, or lower `segment_bytes_max`, or leave it out to keep every file"),
+            ));
+        }
         (complaints.len() == known).then_some(Self {
             dir,
             segment_bytes_max: segment,
             flush: Duration::from_millis(flush),
             queue_events_max: usize::try_from(queue).unwrap_or(AUDIT_QUEUE_EVENTS_MAX),
             reserve_bytes: reserve,
+            total_bytes_max: section.total_bytes_max,
         })
     }
 
@@ -143,6 +166,12 @@ impl AuditConfig {
     #[must_use]
     pub const fn reserve_bytes(&self) -> u64 {
         self.reserve_bytes
+    }
+
+    /// How large all files together may become before the oldest are removed.
+    #[must_use]
+    pub const fn total_bytes_max(&self) -> Option<u64> {
+        self.total_bytes_max
     }
 }
 
@@ -178,6 +207,7 @@ mod tests {
             flush_millis_max: Some(0),
             queue_events_max: Some(u64::MAX),
             reserve_bytes: Some(1),
+            total_bytes_max: Some(1),
         });
         assert_eq!(config, None);
         assert_eq!(
@@ -188,6 +218,7 @@ mod tests {
                 "audit.flush_millis_max: `0` is not between 10 and 1000",
                 "audit.queue_events_max: `18446744073709551615` is not between 64 and 65536",
                 "audit.reserve_bytes: `1` is not between 65536 and 1073741824",
+                "audit.total_bytes_max: `1` is less than 4 files of 1 bytes",
             ]
         );
     }

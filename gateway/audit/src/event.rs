@@ -9,11 +9,12 @@ mod house;
 mod standing;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_model::{Entry, LifecycleStage, Target, UnixMillis};
+use doorward_model::{Entry, LifecycleStage, Principal, Target, UnixMillis};
 
 use crate::log::{Counts, Identity, Sequence};
 use crate::trail::{Ending, Outcome, Protocol, Trail};
@@ -39,8 +40,12 @@ pub enum Event {
     PolicySwapped(Box<PolicySwap>),
     /// A policy bundle was refused; the one before stays in force.
     PolicyRejected(Box<PolicyRejection>),
+    /// The files hold the policies in force again, after a bundle was refused.
+    PolicyMended(Box<PolicyMend>),
     /// The GeoIP databases were read anew, or could not be.
     GeoReloaded(Box<GeoReload>),
+    /// The certificates were read anew, or could not be.
+    CertificatesReloaded(Box<CertificateReload>),
     /// Somebody used the operator API.
     OperatorCall(Box<OperatorCall>),
     /// The gateway takes requests.
@@ -53,7 +58,16 @@ pub enum Event {
     AuditGap(Box<Gap>),
     /// A file of an earlier run ended in the middle of a line. Written by the log itself.
     TornTailRepaired(Box<TornTail>),
+    /// More refusals of nobody in particular than are written one by one. Written by the log itself.
+    RefusalsSummarized(Box<RefusalSummary>),
+    /// The oldest file is removed, so that the log keeps to its bound. Written by the log itself.
+    SegmentRetired(Box<RetiredSegment>),
 }
+
+/// The evidence that an event tells of access that was taken away. Only for that is the reserve
+/// of a full disk spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TakesAway(());
 
 /// Who caused something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +148,28 @@ pub struct PolicyRejection {
     pub mistakes: Vec<String>,
 }
 
+/// What was refused is gone: the files hold the policies in force.
+#[derive(Clone, Debug)]
+pub struct PolicyMend {
+    /// Who caused it.
+    pub actor: Actor,
+    /// The revision that was in force all along.
+    pub revision: Arc<str>,
+    /// Where it was read from.
+    pub source: String,
+}
+
+/// The certificates were read anew.
+#[derive(Clone, Debug)]
+pub struct CertificateReload {
+    /// Who caused it.
+    pub actor: Actor,
+    /// The files with the chains.
+    pub chains: Vec<String>,
+    /// Why the ones before are kept, if they are.
+    pub kept: Option<String>,
+}
+
 /// The GeoIP databases were read anew.
 #[derive(Clone, Debug)]
 pub struct GeoReload {
@@ -204,12 +240,23 @@ pub enum GapCause {
     SegmentMoved,
     /// The file became shorter or longer than what was written.
     SegmentAltered,
+    /// A file of an earlier run has lines that are no events.
+    SegmentDamaged,
+    /// An event could not be encoded.
+    NotEncodable,
 }
 
 impl GapCause {
     /// Every cause.
-    pub const ALL: [Self; 5] =
-        [Self::Overflow, Self::WriteFailed, Self::SegmentRemoved, Self::SegmentMoved, Self::SegmentAltered];
+    pub const ALL: [Self; 7] = [
+        Self::Overflow,
+        Self::WriteFailed,
+        Self::SegmentRemoved,
+        Self::SegmentMoved,
+        Self::SegmentAltered,
+        Self::SegmentDamaged,
+        Self::NotEncodable,
+    ];
 
     /// The word for it in the log.
     #[must_use]
@@ -220,6 +267,8 @@ impl GapCause {
             Self::SegmentRemoved => "segment_removed",
             Self::SegmentMoved => "segment_moved",
             Self::SegmentAltered => "segment_altered",
+            Self::SegmentDamaged => "segment_damaged",
+            Self::NotEncodable => "not_encodable",
         }
     }
 }
@@ -232,7 +281,8 @@ pub struct Gap {
     /// The first and the last sequence number that is missing. Those between them that are in
     /// the files are not missing.
     pub range: Option<(Sequence, Sequence)>,
-    /// How many are missing. For a file that was tampered with: how many were in it.
+    /// How many are missing. For a file that was tampered with: how many were in it. For a
+    /// damaged one: how many of its lines are no events.
     pub lost: Counts,
     /// What the system said.
     pub detail: Option<String>,
@@ -251,6 +301,37 @@ pub struct TornTail {
     pub cut_bytes: u64,
     /// Where the cut bytes are kept.
     pub aside: String,
+}
+
+/// Refusals that were counted and not written one by one: whoever did not sign in can cause as
+/// many as they like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusalSummary {
+    /// When the first one was refused.
+    pub first_at: UnixMillis,
+    /// When the last one was.
+    pub last_at: UnixMillis,
+    /// How many, by the code of the refusal.
+    pub by_reason: BTreeMap<&'static str, u64>,
+}
+
+impl RefusalSummary {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.by_reason.values().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+}
+
+/// A file that is removed because the log would be larger than it may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetiredSegment {
+    /// The file.
+    pub segment: String,
+    /// Its size.
+    pub bytes: u64,
+    /// The most that the log may hold.
+    pub total_bytes_max: u64,
 }
 
 /// Which events are given up first when there is no room.
@@ -273,7 +354,7 @@ pub(crate) enum Kind {
 
 impl Event {
     /// Every `metadata.event_code`.
-    pub const CODES: [&'static str; 19] = [
+    pub const CODES: [&'static str; 24] = [
         "access.request.allowed",
         "access.request.denied",
         "access.exchange.ended",
@@ -285,14 +366,19 @@ impl Event {
         "revocation.user_at_app",
         "policy.swapped",
         "policy.rejected",
+        "policy.mended",
         "geoip.reloaded",
         "geoip.kept",
+        "certificates.reloaded",
+        "certificates.kept",
         "operator.call",
         "gateway.started",
         "gateway.draining",
         "gateway.stopped",
         "audit.gap",
         "audit.torn_tail_repaired",
+        "audit.refusals_summarized",
+        "audit.segment_retired",
     ];
 
     /// The code that stands in `metadata.event_code`.
@@ -321,12 +407,17 @@ impl Event {
             Self::PolicyRejected(_) => "policy.rejected",
             Self::GeoReloaded(reload) if reload.kept.is_none() => "geoip.reloaded",
             Self::GeoReloaded(_) => "geoip.kept",
+            Self::PolicyMended(_) => "policy.mended",
+            Self::CertificatesReloaded(reload) if reload.kept.is_none() => "certificates.reloaded",
+            Self::CertificatesReloaded(_) => "certificates.kept",
             Self::OperatorCall(_) => "operator.call",
             Self::GatewayStarted(_) => "gateway.started",
             Self::GatewayDraining(_) => "gateway.draining",
             Self::GatewayStopped(_) => "gateway.stopped",
             Self::AuditGap(_) => "audit.gap",
             Self::TornTailRepaired(_) => "audit.torn_tail_repaired",
+            Self::RefusalsSummarized(_) => "audit.refusals_summarized",
+            Self::SegmentRetired(_) => "audit.segment_retired",
         }
     }
 
@@ -340,13 +431,17 @@ impl Event {
             Self::Revocation(_)
             | Self::PolicySwapped(_)
             | Self::PolicyRejected(_)
+            | Self::PolicyMended(_)
             | Self::GeoReloaded(_)
+            | Self::CertificatesReloaded(_)
             | Self::OperatorCall(_)
             | Self::GatewayStarted(_)
             | Self::GatewayDraining(_)
             | Self::GatewayStopped(_)
             | Self::AuditGap(_)
-            | Self::TornTailRepaired(_) => Kind::Other,
+            | Self::TornTailRepaired(_)
+            | Self::RefusalsSummarized(_)
+            | Self::SegmentRetired(_) => Kind::Other,
         }
     }
 
@@ -355,6 +450,44 @@ impl Event {
             (_, Kind::Allowed) => Weight::Light,
             (Self::ExchangeEnded(trail), _) if !is_terminated(trail) => Weight::Light,
             (_, Kind::Denied | Kind::Ended | Kind::Other) => Weight::Heavy,
+        }
+    }
+
+    /// Whether it tells of access that was taken away: that is written even where nothing else
+    /// can be.
+    pub(crate) fn takes_away(&self) -> Option<TakesAway> {
+        match self {
+            Self::Revocation(_) => Some(TakesAway(())),
+            Self::RequestDecided(_)
+            | Self::ExchangeEnded(_)
+            | Self::PolicySwapped(_)
+            | Self::PolicyRejected(_)
+            | Self::PolicyMended(_)
+            | Self::GeoReloaded(_)
+            | Self::CertificatesReloaded(_)
+            | Self::OperatorCall(_)
+            | Self::GatewayStarted(_)
+            | Self::GatewayDraining(_)
+            | Self::GatewayStopped(_)
+            | Self::AuditGap(_)
+            | Self::TornTailRepaired(_)
+            | Self::RefusalsSummarized(_)
+            | Self::SegmentRetired(_) => None,
+        }
+    }
+
+    /// The code of a refusal of nobody in particular: the one kind of event of which anybody can
+    /// cause as many as they like.
+    pub(crate) fn nameless_refusal(&self) -> Option<&'static str> {
+        let Self::RequestDecided(trail) = self else { return None };
+        let nameless = match trail.principal.as_deref() {
+            None | Some(Principal::Visitor(_)) => true,
+            Some(Principal::User(_) | Principal::ServiceAccount(_) | Principal::Agent(_)) => false,
+        };
+        match trail.outcome() {
+            Some(Outcome::Denied(code)) if nameless => Some(code.as_str()),
+            None if nameless => Some("undecided"),
+            Some(Outcome::Denied(_) | Outcome::Allowed) | None => None,
         }
     }
 
@@ -371,13 +504,17 @@ impl Event {
             ),
             Self::PolicySwapped(_)
             | Self::PolicyRejected(_)
+            | Self::PolicyMended(_)
             | Self::GeoReloaded(_)
+            | Self::CertificatesReloaded(_)
             | Self::OperatorCall(_)
             | Self::GatewayStarted(_)
             | Self::GatewayDraining(_)
             | Self::GatewayStopped(_)
             | Self::AuditGap(_)
-            | Self::TornTailRepaired(_) => None,
+            | Self::TornTailRepaired(_)
+            | Self::RefusalsSummarized(_)
+            | Self::SegmentRetired(_) => None,
         }
     }
 
@@ -389,13 +526,17 @@ impl Event {
             Self::Revocation(revocation) => standing::revocation(head, revocation, out),
             Self::PolicySwapped(swap) => house::policy_swapped(head, swap, out),
             Self::PolicyRejected(rejection) => house::policy_rejected(head, rejection, out),
+            Self::PolicyMended(mend) => house::policy_mended(head, mend, out),
             Self::GeoReloaded(reload) => house::geo_reloaded(head, reload, out),
+            Self::CertificatesReloaded(reload) => house::certificates_reloaded(head, reload, out),
             Self::OperatorCall(call) => house::operator_call(head, call, out),
             Self::GatewayStarted(start) => house::gateway_started(head, start, out),
             Self::GatewayDraining(drain) => house::gateway_draining(head, drain, out),
             Self::GatewayStopped(stop) => house::gateway_stopped(head, stop, out),
             Self::AuditGap(gap) => house::gap(head, gap, out),
             Self::TornTailRepaired(torn) => house::torn_tail(head, torn, out),
+            Self::RefusalsSummarized(summary) => house::refusals_summarized(head, summary, out),
+            Self::SegmentRetired(retired) => house::segment_retired(head, retired, out),
         }
     }
 

@@ -5,6 +5,7 @@
 //! the writer's hands, or counted as lost.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub(crate) struct Taken {
     pub(crate) lost: Tally,
     /// The number of the event that tells what was lost, if something was.
     pub(crate) gap: Option<Sequence>,
+    /// How many had ever been lost by then. It is owed until [`Lanes::told`] has it.
+    pub(crate) lost_ever: u64,
 }
 
 /// Why the writer woke up.
@@ -95,13 +98,17 @@ pub(crate) struct Lanes {
     wake: Condvar,
     decisions_max: usize,
     pressed_at: usize,
+    /// How many were ever lost, for whoever asks without the lock.
+    lost_ever: AtomicU64,
+    /// Of how many of them the durable log tells.
+    told: AtomicU64,
 }
 
 /// What became of an event that was offered.
 #[derive(Debug)]
 pub(crate) enum Offered {
-    /// It waits.
-    Queued,
+    /// It waits, and has this number.
+    Queued(Sequence),
     /// There was no room for it. It is counted.
     Lost(Sequence, Box<Event>),
     /// The log is closed; nobody will count it.
@@ -123,6 +130,8 @@ impl Lanes {
             wake: Condvar::new(),
             decisions_max,
             pressed_at: (decisions_max / 4).clamp(1, 8192),
+            lost_ever: AtomicU64::new(0),
+            told: AtomicU64::new(0),
         }
     }
 
@@ -149,10 +158,10 @@ impl Lanes {
             if waiting >= self.decisions_max {
                 let victim = if weight == Weight::Heavy { inside.light.pop_back() } else { None };
                 let Some(victim) = victim else {
-                    inside.lose(sequence, &event);
+                    self.lose_one(&mut inside, sequence, &event);
                     return Offered::Lost(sequence, Box::new(event));
                 };
-                inside.lose(victim.sequence, &victim.event);
+                self.lose_one(&mut inside, victim.sequence, &victim.event);
                 given_up = Some(victim);
             } else {
                 given_up = None;
@@ -163,7 +172,7 @@ impl Lanes {
                 Weight::Heavy => inside.heavy.push_back(item),
             }
             pressed = waiting + 1 == self.pressed_at;
-            offered = Offered::Queued;
+            offered = Offered::Queued(sequence);
         }
         if pressed {
             self.wake.notify_one();
@@ -174,20 +183,21 @@ impl Lanes {
 
     /// Offers something critical.
     pub(crate) fn offer_critical(&self, event: Event, at: UnixMillis, ack: Ack) -> Offered {
+        let sequence;
         {
             let mut inside = self.lock();
             if inside.closing {
                 return Offered::Closed;
             }
-            let sequence = inside.take_number();
+            sequence = inside.take_number();
             if inside.critical.len() >= AUDIT_CRITICAL_EVENTS_MAX {
-                inside.lose(sequence, &event);
+                self.lose_one(&mut inside, sequence, &event);
                 return Offered::Lost(sequence, Box::new(event));
             }
             inside.critical.push_back(Item { sequence, at, event, critical: true, ack: Some(ack) });
         }
         self.wake.notify_one();
-        Offered::Queued
+        Offered::Queued(sequence)
     }
 
     /// Waits until there is something to do, or the time is over. While `patient`, decisions
@@ -216,8 +226,9 @@ impl Lanes {
     /// Takes everything that waits, and what was lost: first what is critical, then the decisions,
     /// each in the order of the sequence numbers.
     pub(crate) fn take_all(&self) -> Taken {
-        let (critical, heavy, light, lost, gap) = {
+        let (critical, heavy, light, lost, gap, lost_ever) = {
             let mut inside = self.lock();
+            let lost_ever = inside.lost_ever.total();
             let gap = inside.lost.range.is_some().then(|| inside.take_number());
             let Inside { critical, heavy, light, lost, .. } = &mut *inside;
             let room = |lane: &VecDeque<Item>| VecDeque::with_capacity(lane.len());
@@ -228,6 +239,7 @@ impl Lanes {
                 std::mem::replace(light, l),
                 std::mem::take(lost),
                 gap,
+                lost_ever,
             )
         };
         let mut items: Vec<Item> = Vec::with_capacity(critical.len() + heavy.len() + light.len());
@@ -236,7 +248,7 @@ impl Lanes {
         items.extend(light);
         // Three sorted runs: the sort finds them and merges.
         items.sort_by_key(|item| (!item.critical, item.sequence));
-        Taken { items, lost, gap }
+        Taken { items, lost, gap, lost_ever }
     }
 
     /// Takes only what is critical.
@@ -244,12 +256,47 @@ impl Lanes {
         std::mem::take(&mut self.lock().critical).into()
     }
 
-    /// Counts events that were taken and cannot be written.
+    /// Counts events that were taken and cannot be written; the next gap event tells of them.
     pub(crate) fn lose<'a>(&self, items: impl Iterator<Item = &'a Item>) {
         let mut inside = self.lock();
         for item in items {
-            inside.lose(item.sequence, &item.event);
+            self.lose_one(&mut inside, item.sequence, &item.event);
         }
+    }
+
+    /// Counts an event of which the writer tells itself.
+    pub(crate) fn lose_told(&self, event: &Event) {
+        let mut inside = self.lock();
+        inside.lost_ever.add(event.kind());
+        self.lost_ever.store(inside.lost_ever.total(), Ordering::Release);
+    }
+
+    fn lose_one(&self, inside: &mut Inside, sequence: Sequence, event: &Event) {
+        inside.lost.add(sequence, event);
+        inside.lost_ever.add(event.kind());
+        self.lost_ever.store(inside.lost_ever.total(), Ordering::Release);
+    }
+
+    /// The durable log tells of so many that were lost.
+    pub(crate) fn told(&self, lost_ever: u64) {
+        self.told.store(lost_ever, Ordering::Release);
+    }
+
+    /// How many were lost of which the durable log does not tell yet.
+    pub(crate) fn owed(&self) -> u64 {
+        // What was told is read first: it never runs ahead.
+        let told = self.told.load(Ordering::Acquire);
+        self.lost_ever.load(Ordering::Acquire).saturating_sub(told)
+    }
+
+    /// Takes the answers that somebody waits for away from what is critical, which stays: the
+    /// disk hangs, and nobody shall wait for it any longer.
+    pub(crate) fn take_waiting(&self) -> Vec<(Sequence, UnixMillis, Event, Ack)> {
+        let mut inside = self.lock();
+        let waiting = inside.critical.iter_mut();
+        waiting
+            .filter_map(|item| Some((item.sequence, item.at, item.event.clone(), item.ack.take()?)))
+            .collect()
     }
 
     /// A number for an event of the log itself, which goes through no lane.
@@ -280,11 +327,6 @@ impl Inside {
         let number = Sequence(self.next);
         self.next = self.next.saturating_add(1);
         number
-    }
-
-    fn lose(&mut self, sequence: Sequence, event: &Event) {
-        self.lost.add(sequence, event);
-        self.lost_ever.add(event.kind());
     }
 }
 
@@ -345,12 +387,12 @@ mod tests {
     fn denials_are_given_up_last() {
         let lanes = Lanes::new(4);
         for event in [allow(), deny(), allow(), allow()] {
-            assert!(matches!(lanes.offer(event, AT), Offered::Queued));
+            assert!(matches!(lanes.offer(event, AT), Offered::Queued(_)));
         }
         // Full: an allowance finds no room, a denial takes that of the newest allowance.
         assert!(matches!(lanes.offer(allow(), AT), Offered::Lost(Sequence(5), _)));
         for _ in 6..=8 {
-            assert!(matches!(lanes.offer(deny(), AT), Offered::Queued));
+            assert!(matches!(lanes.offer(deny(), AT), Offered::Queued(_)));
         }
         assert!(matches!(lanes.offer(deny(), AT), Offered::Lost(Sequence(9), _)));
         let taken = lanes.take_all();
@@ -359,6 +401,28 @@ mod tests {
         assert_eq!(taken.lost, Tally { counts, range: Some((Sequence(1), Sequence(9))) });
         assert_eq!(lanes.take_all().lost, Tally::default(), "told once");
         assert_eq!(lanes.depth(), (0, counts), "and remembered");
+    }
+
+    /// From the first loss until the event that tells of it is durable.
+    #[test]
+    fn what_was_lost_is_owed_until_it_is_told() {
+        let lanes = Lanes::new(2);
+        assert_eq!(lanes.owed(), 0);
+        for event in [allow(), allow()] {
+            drop(lanes.offer(event, AT));
+        }
+        assert_eq!(lanes.owed(), 0);
+        assert!(matches!(lanes.offer(deny(), AT), Offered::Queued(_)), "in place of an allowance");
+        assert_eq!(lanes.owed(), 1, "which is lost");
+        let taken = lanes.take_all();
+        assert_eq!(lanes.owed(), 1, "taken is not told");
+        for event in [deny(), deny(), deny()] {
+            drop(lanes.offer(event, AT));
+        }
+        lanes.told(taken.lost_ever);
+        assert_eq!(lanes.owed(), 1, "what was lost meanwhile");
+        lanes.told(lanes.take_all().lost_ever);
+        assert_eq!(lanes.owed(), 0);
     }
 
     #[test]
@@ -380,7 +444,7 @@ mod tests {
         let lanes = Lanes::new(1);
         drop(lanes.offer(deny(), AT));
         for _ in 0..AUDIT_CRITICAL_EVENTS_MAX {
-            assert!(matches!(lanes.offer_critical(other(), AT, oneshot::channel().0), Offered::Queued));
+            assert!(matches!(lanes.offer_critical(other(), AT, oneshot::channel().0), Offered::Queued(_)));
         }
         assert!(matches!(lanes.offer_critical(other(), AT, oneshot::channel().0), Offered::Lost(..)));
         assert_eq!(lanes.take_critical().len(), AUDIT_CRITICAL_EVENTS_MAX);

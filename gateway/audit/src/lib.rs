@@ -20,10 +20,14 @@
 //! * every event has a sequence number that is unique within one run of one node, and a number
 //!   that is missing from the files is counted in an `audit.gap` event;
 //! * denials are dropped last, revocations never wait for decisions, and neither waits for a
-//!   disk that is full: then [`Audit::accepts_grants`] is false and what is critical is printed
-//!   to standard error;
+//!   disk that is full or hangs: then [`Audit::accepts_grants`] is false and what is critical is
+//!   printed to standard error. It is false too while something is lost that the log does not
+//!   tell of;
+//! * what is set aside for a full disk is spent on revocations only;
+//! * refusals of whoever did not sign in are written up to a rate, and counted beyond it;
 //! * a file is only ever appended to. The exceptions are a tail that was never acknowledged,
-//!   cut off after a failed write, and a torn tail, which is kept aside.
+//!   cut off after a failed write, and a torn tail, which is kept aside. A file is removed only
+//!   as a whole, only where the operator set a bound, and the log says which.
 //!
 //! What it never does: record a token, a cookie, a query, a body or the value of a header other
 //! than `User-Agent`; block the thread of a request; decide anything.
@@ -32,6 +36,8 @@ pub mod config;
 pub mod event;
 mod lanes;
 pub mod log;
+mod nameless;
+mod pulse;
 mod segment;
 pub mod tail;
 pub mod trail;
@@ -40,6 +46,7 @@ mod writer;
 pub use config::{AuditConfig, AuditSection};
 pub use event::{Actor, Event};
 pub use log::{
-    Audit, AuditError, AuditHealth, AuditState, Counts, Identity, Recorded, Sequence, StartReport,
+    Audit, AuditError, AuditHealth, AuditState, Counts, DamagedSegment, Identity, Recorded, Sequence,
+    StartReport,
 };
 pub use trail::{Arrival, Ending, Outcome, Protocol, Ruling, TraceIds, Trail};

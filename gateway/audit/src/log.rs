@@ -3,15 +3,19 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use doorward_model::UnixMillis;
 use doorward_model::time::Clock;
 use tokio::sync::oneshot;
 
-use crate::config::AuditConfig;
+use crate::config::{AuditConfig, NAMELESS_REFUSALS_PER_SECOND_MAX, STALL_SECONDS_MAX};
 use crate::event::{Event, Kind, TornTail};
-use crate::lanes::{Lanes, Offered};
+use crate::lanes::{Ack, Lanes, Offered};
+use crate::nameless::Nameless;
+use crate::pulse::Pulse;
 use crate::segment::Run;
 use crate::writer::Writer;
 
@@ -78,6 +82,9 @@ pub struct Identity {
 pub enum Recorded {
     /// It waits to be written.
     Queued,
+    /// It is one of too many refusals of nobody in particular: it is counted, and told in one
+    /// event with the others.
+    Counted,
     /// There was no room, or the log is closed. It is counted.
     Dropped,
 }
@@ -149,7 +156,8 @@ pub enum AuditError {
 pub enum AuditState {
     /// It writes.
     Healthy,
-    /// It cannot write. Grants are refused, revocations are not.
+    /// It cannot write, or the disk does not answer, or something was lost of which the log does
+    /// not tell yet. Grants are refused, revocations are not.
     Failed,
     /// It was closed.
     Closed,
@@ -197,15 +205,30 @@ pub struct StartReport {
     pub segment: PathBuf,
     /// Files of earlier runs that were mended.
     pub repaired: Vec<TornTail>,
+    /// The file that was written last, if lines of it are no events.
+    pub damaged: Option<DamagedSegment>,
     /// Files that another process writes, left alone.
     pub in_use: Vec<PathBuf>,
 }
 
+/// A file with lines that are no events, in front of one that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedSegment {
+    /// The file.
+    pub segment: String,
+    /// How many of its lines are no events.
+    pub lines: u64,
+    /// Where the first of them begins, in bytes.
+    pub first_at: u64,
+}
+
 /// What the writer tells the others.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Gauges {
     pub(crate) failed: AtomicBool,
     pub(crate) closed: AtomicBool,
+    /// False from a write that failed to the next that did not. Not the whole answer: see
+    /// [`Audit::accepts_grants`].
     pub(crate) grants: AtomicBool,
     pub(crate) written: AtomicU64,
     pub(crate) commits: AtomicU64,
@@ -213,6 +236,8 @@ pub(crate) struct Gauges {
     /// `u64::MAX` while it is not known.
     pub(crate) disk_free: AtomicU64,
     pub(crate) last_error: Mutex<Option<String>>,
+    pub(crate) pulse: Pulse,
+    pub(crate) nameless: Nameless,
 }
 
 /// The audit log of this process. Clones share one writer.
@@ -227,12 +252,48 @@ struct Inner {
     clock: Clock,
     identity: Arc<Identity>,
     run: Arc<Run>,
-    thread: Mutex<Option<JoinHandle<u64>>>,
+    threads: Mutex<Option<Threads>>,
+}
+
+/// What runs until the log is closed.
+struct Threads {
+    writer: JoinHandle<u64>,
+    pulse: JoinHandle<()>,
+    /// Dropped, it ends the pulse.
+    stop_pulse: Sender<()>,
+}
+
+/// Somebody waits for an event to be durable. Whoever gives up while the disk does not answer
+/// leaves it on standard error.
+struct Waiting<'a> {
+    inner: &'a Inner,
+    sequence: Sequence,
+    at: UnixMillis,
+    event: Option<Event>,
 }
 
 impl fmt::Debug for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Audit").field("run", &self.inner.run).finish_non_exhaustive()
+    }
+}
+
+// === impl Gauges ===
+
+impl Gauges {
+    fn new() -> Self {
+        Self {
+            failed: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            grants: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            disk_free: AtomicU64::new(u64::MAX),
+            last_error: Mutex::new(None),
+            pulse: Pulse::default(),
+            nameless: Nameless::new(NAMELESS_REFUSALS_PER_SECOND_MAX),
+        }
     }
 }
 
@@ -250,8 +311,7 @@ impl Audit {
         clock: Clock,
     ) -> Result<(Self, StartReport), AuditError> {
         let lanes = Arc::new(Lanes::new(config.queue_events_max()));
-        let gauges = Arc::new(Gauges::default());
-        gauges.disk_free.store(u64::MAX, Ordering::Relaxed);
+        let gauges = Arc::new(Gauges::new());
         let identity = Arc::new(identity);
         let (writer, report) = Writer::open(
             config,
@@ -261,20 +321,33 @@ impl Audit {
             Arc::clone(&gauges),
         )?;
         let run = writer.run();
-        let thread = std::thread::Builder::new()
-            .name("audit".to_owned())
-            .spawn(move || writer.work())
-            .map_err(|e| AuditError::Thread(Arc::new(e)))?;
+        let failed = |e| AuditError::Thread(Arc::new(e));
+        let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let (stop_pulse, pulse_stops) = channel();
+        let watched = (Arc::clone(&gauges), Arc::clone(&lanes), Arc::clone(&identity), Arc::clone(&run));
+        let pulse = spawn("audit-pulse")
+            .spawn(move || {
+                let (gauges, lanes, identity, run) = watched;
+                gauges.pulse.watch(&pulse_stops, || answer_waiting(&lanes, &identity, &run));
+            })
+            .map_err(failed)?;
+        let writer = spawn("audit").spawn(move || writer.work()).map_err(failed)?;
         gauges.grants.store(true, Ordering::Release);
-        let inner = Inner { lanes, gauges, clock, identity, run, thread: Mutex::new(Some(thread)) };
+        let threads = Mutex::new(Some(Threads { writer, pulse, stop_pulse }));
+        let inner = Inner { lanes, gauges, clock, identity, run, threads };
         Ok((Self { inner: Arc::new(inner) }, report))
     }
 
     /// Records a decision. Never blocks, and never tells more than whether there was room.
     pub fn record(&self, event: Event) -> Recorded {
+        if let Some(reason) = event.nameless_refusal()
+            && !self.inner.gauges.nameless.admit(reason, (self.inner.clock)())
+        {
+            return Recorded::Counted;
+        }
         let at = event.time().unwrap_or_else(|| (self.inner.clock)());
         match self.inner.lanes.offer(event, at) {
-            Offered::Queued => Recorded::Queued,
+            Offered::Queued(_) => Recorded::Queued,
             Offered::Lost(..) | Offered::Closed => Recorded::Dropped,
         }
     }
@@ -287,8 +360,29 @@ impl Audit {
     pub async fn record_durable(&self, event: Event) -> Result<Sequence, AuditError> {
         let at = event.time().unwrap_or_else(|| (self.inner.clock)());
         let (ack, durable) = oneshot::channel();
+        let copy = event.clone();
+        let sequence = self.offer_critical(event, at, ack)?;
+        let mut waiting = Waiting { inner: &self.inner, sequence, at, event: Some(copy) };
+        let answer = durable.await;
+        waiting.event = None;
+        answer.unwrap_or(Err(AuditError::Closed))
+    }
+
+    /// Records something critical for which nobody waits, such as a change of the policies when a
+    /// file changed. Never blocks. It takes the same way as with [`Audit::record_durable`]: it
+    /// overtakes decisions, is not given up for them, and goes to standard error where it cannot
+    /// be written.
+    pub fn record_critical(&self, event: Event) -> Recorded {
+        let at = event.time().unwrap_or_else(|| (self.inner.clock)());
+        match self.offer_critical(event, at, oneshot::channel().0) {
+            Ok(_) => Recorded::Queued,
+            Err(_) => Recorded::Dropped,
+        }
+    }
+
+    fn offer_critical(&self, event: Event, at: UnixMillis, ack: Ack) -> Result<Sequence, AuditError> {
         match self.inner.lanes.offer_critical(event, at, ack) {
-            Offered::Queued => durable.await.unwrap_or(Err(AuditError::Closed)),
+            Offered::Queued(sequence) => Ok(sequence),
             Offered::Lost(sequence, event) => {
                 crate::writer::print_last_resort(&self.inner.identity, &self.inner.run, sequence, at, &event);
                 Err(AuditError::Full(sequence))
@@ -297,10 +391,13 @@ impl Audit {
         }
     }
 
-    /// Whether new access may be granted: false as long as it could not be recorded.
+    /// Whether new access may be granted: false as long as it could not be recorded. That is so
+    /// when a write failed, when the disk has not answered for [`STALL_SECONDS_MAX`] seconds, and
+    /// from the first event that is lost until the log tells of it.
     #[must_use]
     pub fn accepts_grants(&self) -> bool {
-        self.inner.gauges.grants.load(Ordering::Acquire)
+        let gauges = &self.inner.gauges;
+        gauges.grants.load(Ordering::Acquire) && !gauges.pulse.is_stalled() && self.inner.lanes.owed() == 0
     }
 
     /// How the log fares.
@@ -311,10 +408,15 @@ impl Audit {
         let free = gauges.disk_free.load(Ordering::Relaxed);
         let state = if gauges.closed.load(Ordering::Acquire) {
             AuditState::Closed
-        } else if gauges.failed.load(Ordering::Acquire) {
+        } else if gauges.failed.load(Ordering::Acquire) || !self.accepts_grants() {
             AuditState::Failed
         } else {
             AuditState::Healthy
+        };
+        let last_error = match (gauges.pulse.is_stalled(), self.inner.lanes.owed()) {
+            (true, _) => Some(format!("the disk has not answered for {STALL_SECONDS_MAX} seconds")),
+            (false, 0) => gauges.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            (false, owed) => Some(format!("{owed} events were lost, and the log does not tell of them yet")),
         };
         AuditHealth {
             state,
@@ -324,7 +426,7 @@ impl Audit {
             dropped,
             commits: gauges.commits.load(Ordering::Relaxed),
             bytes: gauges.bytes.load(Ordering::Relaxed),
-            last_error: gauges.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            last_error,
             disk_free: (free != u64::MAX).then_some(free),
         }
     }
@@ -342,12 +444,16 @@ impl Audit {
 impl Inner {
     fn close(&self) -> Result<(), AuditError> {
         self.lanes.close();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match thread.map(JoinHandle::join) {
-            None | Some(Ok(0)) => Ok(()),
-            Some(Ok(unwritten)) => Err(AuditError::Unwritten(unwritten)),
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Threads { writer, pulse, stop_pulse }) = threads else { return Ok(()) };
+        let written = writer.join();
+        drop(stop_pulse);
+        let _ = pulse.join();
+        match written {
+            Ok(0) => Ok(()),
+            Ok(unwritten) => Err(AuditError::Unwritten(unwritten)),
             // The writer panicked. Whatever it held is lost, and at least that.
-            Some(Err(_)) => Err(AuditError::Unwritten(self.lanes.given())),
+            Err(_) => Err(AuditError::Unwritten(self.lanes.given())),
         }
     }
 }
@@ -357,5 +463,25 @@ impl Drop for Inner {
         if let Err(error) = self.close() {
             tracing::error!(%error, "the audit log did not close well");
         }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Self { inner, sequence, at, ref mut event } = *self;
+        if let Some(event) = event.take().filter(|_| inner.gauges.pulse.is_stalled()) {
+            crate::writer::print_last_resort(&inner.identity, &inner.run, sequence, at, &event);
+        }
+    }
+}
+
+/// While the disk hangs: what waits goes to standard error, and whoever waits is told. It stays
+/// in its lane, and is written if the disk comes back.
+fn answer_waiting(lanes: &Lanes, identity: &Identity, run: &Run) {
+    let reason: Arc<str> = format!("the disk has not answered for {STALL_SECONDS_MAX} seconds").into();
+    for (sequence, at, event, ack) in lanes.take_waiting() {
+        crate::writer::print_last_resort(identity, run, sequence, at, &event);
+        // Nobody waits any more when the caller gave up; the line above is what counts.
+        let _ = ack.send(Err(AuditError::NotDurable { sequence, reason: Arc::clone(&reason) }));
     }
 }

@@ -3,6 +3,7 @@
 mod name;
 mod repair;
 mod reserve;
+mod retention;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -15,6 +16,7 @@ use crate::log::{Counts, Sequence};
 pub(crate) use name::{Run, SegmentName};
 pub(crate) use repair::repair_all;
 pub(crate) use reserve::Reserve;
+pub(crate) use retention::{remove_all, surplus};
 
 /// How often another name is tried when one is taken.
 const NAME_TRIES_MAX: u32 = 64;

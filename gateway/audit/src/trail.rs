@@ -213,6 +213,8 @@ pub enum Ending {
     TimedOut,
     /// The gateway went down and could not wait longer.
     Drained,
+    /// The gateway would not go on: the body was too large, the log had no room, or it failed.
+    Refused,
 }
 
 impl Ending {
@@ -226,6 +228,7 @@ impl Ending {
             Self::UpstreamFailed => "upstream_failed",
             Self::TimedOut => "timed_out",
             Self::Drained => "drained",
+            Self::Refused => "refused",
         }
     }
 }

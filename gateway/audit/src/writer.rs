@@ -9,13 +9,14 @@
 //!                              new segment, same lines ─── works ────────────────────────────┤
 //!                                   │ error                                                  │
 //!                                   ▼                                                        │
-//!                       Failed: no grants; reserve released; critical lines alone,           │
-//!                       else standard error and an error to whoever waits; try again ────────┘
+//!                       Failed: no grants; what is critical alone, revocations if need be    │
+//!                       into the reserve, else standard error and an error to whoever        │
+//!                       waits; try again ────────────────────────────────────────────────────┘
 //! ```
 //!
 //! An event leaves [`Writer::backlog`] only when it is durable (or counted as lost), so a failed
 //! write is repeated by encoding again, on another file. `fdatasync` is never asked twice about
-//! the same bytes of one file.
+//! the same bytes of one file. Before whatever may hang the writer takes a step of its pulse.
 
 mod commit;
 
@@ -30,10 +31,10 @@ use doorward_model::limits::{AUDIT_COMMIT_BYTES_MAX, AUDIT_CRITICAL_EVENTS_MAX};
 use doorward_model::time::Clock;
 
 use crate::config::AuditConfig;
-use crate::event::{Event, GapCause};
+use crate::event::{Event, Gap, GapCause, RetiredSegment, TakesAway};
 use crate::lanes::{Item, Lanes, Tally, Wake};
-use crate::log::{AuditError, Gauges, Identity, Sequence, StartReport};
-use crate::segment::{Reserve, Run, Segment, disk_free, make_dir, repair_all};
+use crate::log::{AuditError, Counts, Gauges, Identity, Sequence, StartReport};
+use crate::segment::{Reserve, Run, Segment, disk_free, make_dir, remove_all, repair_all, surplus};
 
 /// The first wait after a failure, and the longest.
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -55,6 +56,12 @@ pub(crate) struct Writer {
     backlog: VecDeque<Item>,
     /// What was lost and is not yet told.
     lost: Tally,
+    /// What could not be encoded and is not yet told.
+    garbled: Tally,
+    /// How many had ever been lost when the lanes were last looked into.
+    lost_ever: u64,
+    /// A file was begun: others may have to go.
+    begun: bool,
     /// Encoded lines, kept for their capacity.
     lines: Vec<u8>,
     /// None while all is well; else how long to wait before the next try.
@@ -77,14 +84,18 @@ impl Writer {
         let found = repair_all(dir)?;
         let (run, segment) = begin_run(&config, &identity, clock())?;
         let bytes = config.reserve_bytes();
-        let reserve = Reserve::set_aside(dir, &run, bytes).map_err(|e| AuditError::Reserve {
-            bytes,
-            path: dir.to_owned(),
-            source: e.into(),
-        })?;
+        let reserve = match Reserve::set_aside(dir, &run, bytes) {
+            Ok(reserve) => reserve,
+            Err(e) => {
+                // A start that fails again and again must not leave a file each time.
+                segment.abandon();
+                return Err(AuditError::Reserve { bytes, path: dir.to_owned(), source: e.into() });
+            }
+        };
         let report = StartReport {
             segment: segment.path().to_owned(),
             repaired: found.repaired,
+            damaged: found.damaged,
             in_use: found.in_use,
         };
         let mut writer = Self {
@@ -98,6 +109,9 @@ impl Writer {
             reserve: Some(reserve),
             backlog: VecDeque::new(),
             lost: Tally::default(),
+            garbled: Tally::default(),
+            lost_ever: 0,
+            begun: true,
             lines: Vec::new(),
             retry: None,
         };
@@ -110,9 +124,29 @@ impl Writer {
             );
             writer.push_own(Event::TornTailRepaired(Box::new(torn.clone())), None);
         }
-        writer
-            .write_backlog()
-            .map_err(|e| AuditError::Begin { path: report.segment.clone(), source: e.into() })?;
+        if let Some(damaged) = &report.damaged {
+            let (segment, lines) = (&damaged.segment, damaged.lines);
+            tracing::error!(
+                segment,
+                lines,
+                first_at = damaged.first_at,
+                "an audit file has lines that are no events"
+            );
+            let gap = Gap {
+                cause: GapCause::SegmentDamaged,
+                range: None,
+                lost: Counts { other: lines, ..Counts::default() },
+                detail: Some(format!("the first begins at byte {}", damaged.first_at)),
+                segment: Some(segment.clone()),
+            };
+            writer.push_own(Event::AuditGap(Box::new(gap)), None);
+        }
+        if let Err(e) = writer.write_backlog() {
+            if let Some(segment) = writer.segment.take() {
+                segment.abandon();
+            }
+            return Err(AuditError::Begin { path: report.segment, source: e.into() });
+        }
         writer.look_around();
         Ok((writer, report))
     }
@@ -127,9 +161,11 @@ impl Writer {
         loop {
             // Half of the flush time to gather; the other half for the disk.
             let longest = self.retry.unwrap_or(self.config.flush() / 2);
+            self.gauges.pulse.rest();
             let wake = self.lanes.wait(longest, self.retry.is_some());
+            self.gauges.pulse.step();
             match self.retry {
-                None => self.healthy_round(),
+                None => self.healthy_round(wake == Wake::Closing),
                 Some(waited) => self.failed_round(wake, waited),
             }
             if wake == Wake::Closing {
@@ -139,16 +175,24 @@ impl Writer {
         }
     }
 
-    fn healthy_round(&mut self) {
+    fn healthy_round(&mut self, last: bool) {
         if let Some(number) = self.take_all() {
             self.tell_lost(GapCause::Overflow, None, Some(number));
+        }
+        if let Some(summary) = self.gauges.nameless.take((self.clock)(), last) {
+            tracing::warn!(
+                total = summary.total(),
+                "refusals of nobody in particular were counted, not written"
+            );
+            self.push_own(Event::RefusalsSummarized(Box::new(summary)), None);
         }
         if self.backlog.is_empty() {
             // Nobody writes; somebody may have taken the file away nevertheless.
             self.check_segment();
         }
-        if let Err(error) = self.write_backlog() {
-            self.fall(&error);
+        match self.write_backlog().and_then(|()| self.retire()) {
+            Ok(()) => self.lanes.told(self.lost_ever),
+            Err(error) => self.fall(&error),
         }
     }
 
@@ -156,11 +200,12 @@ impl Writer {
         let critical = self.lanes.take_critical();
         self.backlog.extend(critical);
         // Where not even that works, coming back need not be tried.
-        let risen = self.rescue_critical().and_then(|()| self.rise());
+        let risen = self.rescue().and_then(|()| self.rise());
         match risen {
             Ok(()) => self.retry = None,
             Err(error) => {
                 self.note(&error);
+                self.give_up_critical(&error);
                 self.bound_backlog();
                 if wake == Wake::Time {
                     self.retry = Some((waited * 2).min(RETRY_MAX));
@@ -172,12 +217,12 @@ impl Writer {
     /// The last round: what waits is written, if the disk lets us.
     fn finish(mut self) -> u64 {
         if self.retry.is_none() {
-            self.healthy_round();
+            self.healthy_round(true);
         }
         let written = if self.retry.is_some() {
             let critical = self.lanes.take_critical();
             self.backlog.extend(critical);
-            self.rescue_critical().and_then(|()| self.rise())
+            self.rescue().and_then(|()| self.rise())
         } else {
             Ok(())
         };
@@ -198,9 +243,10 @@ impl Writer {
         self.gauges.failed.store(true, Ordering::Release);
         self.note(error);
         self.retry = Some(RETRY_MIN);
-        if let Err(error) = self.rescue_critical() {
+        if let Err(error) = self.rescue() {
             self.note(&error);
         }
+        self.give_up_critical(error);
         tracing::error!(%error, "the audit log cannot be written: grants are refused until it can");
     }
 
@@ -217,12 +263,10 @@ impl Writer {
             self.tell_lost(GapCause::WriteFailed, detail, number);
             self.write_backlog()
         });
-        if let Err(error) = &risen {
+        if risen.is_err() {
             self.gauges.grants.store(false, Ordering::Release);
-            if is_full_disk(error) {
-                self.release_reserve();
-            }
         } else {
+            self.lanes.told(self.lost_ever);
             self.gauges.failed.store(false, Ordering::Release);
             self.gauges.grants.store(true, Ordering::Release);
             tracing::info!("the audit log is written again");
@@ -240,26 +284,36 @@ impl Writer {
         Reserve::set_aside(self.config.dir(), &self.run, bytes)
     }
 
-    fn release_reserve(&mut self) -> bool {
-        self.reserve.take().map(Reserve::release).is_some()
+    /// Gives free what was set aside, for what takes access away and for nothing else.
+    fn release_reserve(&mut self, _why: TakesAway) {
+        if let Some(reserve) = self.reserve.take() {
+            reserve.release();
+        }
     }
 
-    /// Writes what somebody waits for, and only that, if need be into the reserve. Where even
-    /// that fails, it goes to standard error and whoever waits is told.
-    fn rescue_critical(&mut self) -> io::Result<()> {
-        let (urgent, rest): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.backlog).into_iter().partition(|item| item.ack.is_some());
-        self.backlog = urgent;
+    /// Writes what somebody waits for, and only that; what takes access away if need be into the
+    /// reserve. Once that is given free, all that is free is left to what takes access away.
+    fn rescue(&mut self) -> io::Result<()> {
+        let spare = self.reserve.is_some();
+        let mut rest = self.set_apart(|item| item.ack.is_some() && (spare || takes_away(item)));
         let mut rescued = self.write_plainly();
-        if rescued.as_ref().is_err_and(is_full_disk) && self.release_reserve() {
-            rescued = self.write_plainly();
-        }
-        if let Err(error) = &rescued {
-            self.give_up_critical(error);
+        if spare && rescued.as_ref().is_err_and(is_full_disk) {
+            rest.extend(self.set_apart(takes_away));
+            if let Some(why) = self.backlog.iter().find_map(|item| item.event.takes_away()) {
+                self.release_reserve(why);
+                rescued = self.write_plainly();
+            }
         }
         self.backlog.extend(rest);
         self.backlog.make_contiguous().sort_by_key(|item| (!item.critical, item.sequence));
         rescued
+    }
+
+    /// Leaves only these in the backlog, and comes back with the others.
+    fn set_apart(&mut self, keep: impl Fn(&Item) -> bool) -> VecDeque<Item> {
+        let (kept, others) = std::mem::take(&mut self.backlog).into_iter().partition(keep);
+        self.backlog = kept;
+        others
     }
 
     fn give_up_critical(&mut self, error: &io::Error) {
@@ -290,11 +344,51 @@ impl Writer {
 
     // --- what is written
 
+    /// Keeps the log to its bound, if the operator set one: the oldest files go, and the log says
+    /// which before they do.
+    fn retire(&mut self) -> io::Result<()> {
+        let Some(total_bytes_max) = self.config.total_bytes_max() else { return Ok(()) };
+        if !std::mem::take(&mut self.begun) {
+            return Ok(());
+        }
+        let written = self.segment.as_ref().map(Segment::path);
+        // The file that is written may grow to its full size, and stays until the next is begun.
+        let others = total_bytes_max.saturating_sub(self.config.segment_bytes_max().saturating_mul(2));
+        let surplus = match surplus(self.config.dir(), written, others) {
+            Ok(surplus) => surplus,
+            Err(error) => {
+                self.note_kept(&error);
+                return Ok(());
+            }
+        };
+        if surplus.is_empty() {
+            return Ok(());
+        }
+        for (segment, bytes) in &surplus {
+            tracing::warn!(segment, bytes, "an audit file is removed: the log holds as much as it may");
+            let retired = RetiredSegment { segment: segment.clone(), bytes: *bytes, total_bytes_max };
+            self.push_own(Event::SegmentRetired(Box::new(retired)), None);
+        }
+        self.write_backlog()?;
+        if let Err(error) = remove_all(self.config.dir(), surplus.iter().map(|(segment, _)| segment.as_str()))
+        {
+            self.note_kept(&error);
+        }
+        Ok(())
+    }
+
+    /// The log can be written, and that is what counts: it is tried again with the next file.
+    fn note_kept(&self, error: &io::Error) {
+        self.note(error);
+        tracing::error!(%error, "an audit file that should go cannot be removed");
+    }
+
     /// Comes back with the number for the event that must tell what was lost.
     fn take_all(&mut self) -> Option<Sequence> {
         let taken = self.lanes.take_all();
         self.backlog.extend(taken.items);
         self.lost.join(taken.lost);
+        self.lost_ever = taken.lost_ever;
         taken.gap
     }
 
@@ -330,6 +424,10 @@ fn begin_run(
     }
 }
 
+fn takes_away(item: &Item) -> bool {
+    item.event.takes_away().is_some()
+}
+
 fn is_full_disk(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -358,6 +456,7 @@ impl Drop for LastWord {
     fn drop(&mut self) {
         self.gauges.grants.store(false, Ordering::Release);
         self.gauges.closed.store(true, Ordering::Release);
+        self.gauges.pulse.rest();
         self.lanes.close();
         drop(self.lanes.take_critical());
     }

@@ -43,6 +43,8 @@ pub(crate) struct Block<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) geoip: Option<GeoOut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certificates: Option<CertificatesOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) gateway: Option<GatewayOut<'a>>,
@@ -50,6 +52,10 @@ pub(crate) struct Block<'a> {
     pub(crate) gap: Option<GapOut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) torn_tail: Option<TornTailOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) refusals: Option<RefusalsOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retired: Option<RetiredOut<'a>>,
 }
 
 #[derive(Serialize)]
@@ -139,6 +145,13 @@ pub(crate) struct GeoOut<'a> {
 }
 
 #[derive(Serialize)]
+pub(crate) struct CertificatesOut<'a> {
+    pub(crate) chains: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kept_because: Option<&'a str>,
+}
+
+#[derive(Serialize)]
 pub(crate) struct GeoDatabase<'a> {
     pub(crate) name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,4 +201,19 @@ pub(crate) struct TornTailOut<'a> {
     pub(crate) kept_bytes: u64,
     pub(crate) cut_bytes: u64,
     pub(crate) aside: &'a str,
+}
+
+#[derive(Serialize)]
+pub(crate) struct RefusalsOut<'a> {
+    pub(crate) total: u64,
+    pub(crate) by_reason: &'a BTreeMap<&'static str, u64>,
+    pub(crate) first_at: Iso,
+    pub(crate) last_at: Iso,
+}
+
+#[derive(Serialize)]
+pub(crate) struct RetiredOut<'a> {
+    pub(crate) segment: &'a str,
+    pub(crate) bytes: u64,
+    pub(crate) total_bytes_max: u64,
 }

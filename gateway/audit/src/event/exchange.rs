@@ -167,7 +167,8 @@ fn finish<'a>(line: &mut Line<'a>, trail: &'a Trail, full: bool) {
         | Ending::ClientGone
         | Ending::UpstreamFailed
         | Ending::TimedOut
-        | Ending::Drained => (None, None),
+        | Ending::Drained
+        | Ending::Refused => (None, None),
     };
     if full || finish.ending != Ending::Completed {
         line.unmapped.doorward.ending = Some(EndingOut { how: finish.ending.as_str(), revocation, after_us });

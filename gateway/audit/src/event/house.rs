@@ -1,14 +1,17 @@
 //! What happens in the house: policies, databases, operators, the gateway, the log itself.
 
-use super::block::{BundleOut, GapOut, GatewayOut, GeoDatabase, GeoOut, LostOut, TornTailOut};
+use super::block::{
+    BundleOut, CertificatesOut, GapOut, GatewayOut, GeoDatabase, GeoOut, LostOut, RefusalsOut, RetiredOut,
+    TornTailOut,
+};
 use super::standing::{actor, source};
 use super::wire::{
     Api, ApiResponse, Class, Endpoint, Entity, Head, HttpRequest, HttpResponse, Iso, Line, Named, Severity,
     Shown, Status, Url,
 };
 use super::{
-    Actor, Gap, GatewayDrain, GatewayStart, GatewayStop, GeoReload, OperatorCall, PolicyRejection,
-    PolicySwap, TornTail,
+    Actor, CertificateReload, Gap, GatewayDrain, GatewayStart, GatewayStop, GeoReload, OperatorCall,
+    PolicyMend, PolicyRejection, PolicySwap, RefusalSummary, RetiredSegment, TornTail,
 };
 use crate::trail::cut;
 
@@ -76,6 +79,27 @@ pub(super) fn policy_rejected(head: &Head<'_>, rejection: &PolicyRejection, out:
     line.write(out)
 }
 
+pub(super) fn policy_mended(head: &Head<'_>, mend: &PolicyMend, out: &mut Vec<u8>) -> Written {
+    let metadata = head.metadata("admin", PROFILES, None);
+    let mut line = Line::new(head, metadata, UPDATE_POLICY, Severity::Informational, Status::Success, true);
+    line.actor = Some(actor(&mend.actor));
+    line.src_endpoint = source(&mend.actor);
+    line.message =
+        Some(format!("The files hold policies {} again, which are in force", text(&mend.revision)));
+    line.entity = Some(bundle_entity(Some(&mend.revision)));
+    line.entity_result = Some(bundle_entity(Some(&mend.revision)));
+    line.unmapped.doorward.bundle = Some(BundleOut {
+        in_force: Some(text(&mend.revision)),
+        previous: None,
+        source: text(&mend.source),
+        policies: None,
+        cases: None,
+        mistakes: Vec::new(),
+        mistakes_total: None,
+    });
+    line.write(out)
+}
+
 fn bundle_entity(revision: Option<&str>) -> Entity<'_> {
     Entity { uid: None, name: Some("policy bundle"), type_id: 5, kind: "Policy", version: revision.map(text) }
 }
@@ -96,6 +120,28 @@ pub(super) fn geo_reloaded(head: &Head<'_>, reload: &GeoReload, out: &mut Vec<u8
         databases: databases
             .map(|(name, at)| GeoDatabase { name: text(name), built_at: at.map(Iso) })
             .collect(),
+        kept_because: reload.kept.as_deref().map(text),
+    });
+    line.write(out)
+}
+
+pub(super) fn certificates_reloaded(
+    head: &Head<'_>,
+    reload: &CertificateReload,
+    out: &mut Vec<u8>,
+) -> Written {
+    let (severity, status, message) = if reload.kept.is_some() {
+        (Severity::High, Status::Failure, "Certificates could not be served; those before are kept")
+    } else {
+        (Severity::Informational, Status::Success, "Certificates were read anew")
+    };
+    let metadata = head.metadata("admin", PROFILES_HOST, None);
+    let mut line = Line::new(head, metadata, lifecycle(8, "Update"), severity, status, true);
+    line.actor = Some(actor(&reload.actor));
+    line.message = Some(message.to_owned());
+    line.app = Some(head.product());
+    line.unmapped.doorward.certificates = Some(CertificatesOut {
+        chains: reload.chains.iter().take(LIST_MAX).map(|c| text(c)).collect(),
         kept_because: reload.kept.as_deref().map(text),
     });
     line.write(out)
@@ -218,6 +264,34 @@ pub(super) fn torn_tail(head: &Head<'_>, torn: &TornTail, out: &mut Vec<u8>) -> 
         kept_bytes: torn.kept_bytes,
         cut_bytes: torn.cut_bytes,
         aside: text(&torn.aside),
+    });
+    line.write(out)
+}
+
+pub(super) fn refusals_summarized(head: &Head<'_>, summary: &RefusalSummary, out: &mut Vec<u8>) -> Written {
+    let metadata = head.metadata("audit", PROFILES, None);
+    let mut line = Line::new(head, metadata, ERROR, Severity::Medium, Status::Success, true);
+    let total = summary.total();
+    line.status_detail = Some("rate_limited");
+    line.message = Some(format!("{total} refusals of nobody in particular were counted, not written"));
+    line.unmapped.doorward.refusals = Some(RefusalsOut {
+        total,
+        by_reason: &summary.by_reason,
+        first_at: Iso(summary.first_at),
+        last_at: Iso(summary.last_at),
+    });
+    line.write(out)
+}
+
+pub(super) fn segment_retired(head: &Head<'_>, retired: &RetiredSegment, out: &mut Vec<u8>) -> Written {
+    let metadata = head.metadata("audit", PROFILES, None);
+    let mut line = Line::new(head, metadata, ERROR, Severity::Medium, Status::Success, true);
+    line.status_detail = Some("total_bytes_max");
+    line.message = Some(format!("{} is removed: the log holds as much as it may", text(&retired.segment)));
+    line.unmapped.doorward.retired = Some(RetiredOut {
+        segment: text(&retired.segment),
+        bytes: retired.bytes,
+        total_bytes_max: retired.total_bytes_max,
     });
     line.write(out)
 }

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 
 use super::{SegmentName, sync_dir};
 use crate::event::TornTail;
-use crate::log::AuditError;
+use crate::log::{AuditError, DamagedSegment};
 
 /// How many files with cut tails may lie beside one segment.
 const ASIDE_MAX: u32 = 1000;
@@ -21,6 +21,7 @@ const ASIDE_MAX: u32 = 1000;
 pub(crate) struct Found {
     pub(crate) repaired: Vec<TornTail>,
     pub(crate) in_use: Vec<PathBuf>,
+    pub(crate) damaged: Option<DamagedSegment>,
 }
 
 /// Mends every file of the log that no process writes.
@@ -36,18 +37,32 @@ pub(crate) fn repair_all(dir: &Path) -> Result<Found, AuditError> {
     }
     names.sort();
     let mut found = Found::default();
+    let mut newest = None;
     for (_, path) in names {
         match repair(dir, &path) {
-            Ok(Mended::Whole) => {}
+            Ok(Mended::Empty) => {}
+            Ok(Mended::Whole) => newest = Some(path),
             Ok(Mended::InUse) => found.in_use.push(path),
-            Ok(Mended::Cut(torn)) => found.repaired.push(torn),
+            Ok(Mended::Cut(torn)) => {
+                found.repaired.push(torn);
+                newest = Some(path);
+            }
             Err(e) => return Err(AuditError::Repair { path, source: e.into() }),
         }
+    }
+    // Those before it were the newest once. A crash can only have damaged the last.
+    if let Some(path) = newest {
+        let damage = File::open(&path).and_then(|mut file| scan(&mut file));
+        let damage = damage.map_err(|e| AuditError::Repair { path: path.clone(), source: e.into() })?;
+        let segment = file_name(&path);
+        found.damaged =
+            damage.first_at.map(|first_at| DamagedSegment { segment, lines: damage.lines, first_at });
     }
     Ok(found)
 }
 
 enum Mended {
+    Empty,
     Whole,
     InUse,
     Cut(TornTail),
@@ -61,10 +76,13 @@ fn repair(dir: &Path, path: &Path) -> io::Result<Mended> {
         Err(std::fs::TryLockError::Error(e)) => return Err(e),
     }
     let size = file.metadata()?.len();
-    if size == 0 || ends_well(&mut file, size)? {
+    if size == 0 {
+        return Ok(Mended::Empty);
+    }
+    if ends_well(&mut file, size)? {
         return Ok(Mended::Whole);
     }
-    let kept = end_of_last_whole_line(&mut file)?;
+    let kept = scan(&mut file)?.end_of_last_event;
     if kept == size {
         return Ok(Mended::Whole);
     }
@@ -74,13 +92,16 @@ fn repair(dir: &Path, path: &Path) -> io::Result<Mended> {
     sync_dir(dir)?;
     file.set_len(kept)?;
     file.sync_all()?;
-    let name = |p: &Path| p.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Mended::Cut(TornTail {
-        segment: name(path),
+        segment: file_name(path),
         kept_bytes: kept,
         cut_bytes: size.saturating_sub(kept),
-        aside: name(&aside),
+        aside: file_name(&aside),
     }))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Looks at the last line only: nearly every file ends well, and files are large.
@@ -95,10 +116,20 @@ fn ends_well(file: &mut File, size: u64) -> io::Result<bool> {
     Ok(whole && is_event(last))
 }
 
-fn end_of_last_whole_line(file: &mut File) -> io::Result<u64> {
+/// What a file holds.
+#[derive(Debug, Default)]
+struct Scan {
+    end_of_last_event: u64,
+    /// How many lines are no events, and where the first of them begins.
+    lines: u64,
+    first_at: Option<u64>,
+}
+
+fn scan(file: &mut File) -> io::Result<Scan> {
     file.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::new(file);
-    let (mut at, mut kept) = (0_u64, 0_u64);
+    let mut scan = Scan::default();
+    let mut at = 0_u64;
     let mut line = Vec::new();
     // False inside a line that is longer than any event, which is read in pieces.
     let mut begins = true;
@@ -107,12 +138,16 @@ fn end_of_last_whole_line(file: &mut File) -> io::Result<u64> {
         line.clear();
         let read = Read::by_ref(&mut reader).take(most).read_until(b'\n', &mut line)?;
         if read == 0 {
-            return Ok(kept);
+            return Ok(scan);
         }
+        let start = at;
         at = at.saturating_add(u64::try_from(read).unwrap_or(0));
         let body = line.strip_suffix(b"\n");
         if begins && body.is_some_and(is_event) {
-            kept = at;
+            scan.end_of_last_event = at;
+        } else if begins {
+            scan.lines = scan.lines.saturating_add(1);
+            scan.first_at.get_or_insert(start);
         }
         begins = body.is_some();
     }

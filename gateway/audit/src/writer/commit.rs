@@ -8,7 +8,7 @@ use doorward_model::limits::AUDIT_COMMIT_BYTES_MAX;
 use super::Writer;
 use crate::event::{Event, Gap, GapCause, Head};
 use crate::lanes::{Item, Tally};
-use crate::log::{Identity, Sequence};
+use crate::log::{AuditError, Identity, Sequence};
 use crate::segment::{Run, Segment};
 
 /// How often a file may be taken away under one commit.
@@ -92,31 +92,63 @@ impl Writer {
         Ok(())
     }
 
-    /// Encodes the front of the backlog into `lines`.
+    /// Encodes the front of the backlog into `lines`. What cannot be encoded leaves the backlog:
+    /// whoever waits for it is told, and a gap event at the end of the backlog tells everybody.
     fn encode(&mut self) -> Chunk {
         self.lines.clear();
         let mut chunk = Chunk { events: 0, tally: Tally::default() };
-        for item in &self.backlog {
-            if self.lines.len() >= AUDIT_COMMIT_BYTES_MAX {
-                break;
-            }
-            chunk.events += 1;
-            if write_item(&self.identity, &self.run, item, &mut self.lines) {
-                chunk.tally.add(item.sequence, &item.event);
-            } else {
-                self.lost.add(item.sequence, &item.event);
+        while self.lines.len() < AUDIT_COMMIT_BYTES_MAX {
+            let Some(item) = self.backlog.get(chunk.events) else { break };
+            match write_item(&self.identity, &self.run, item, &mut self.lines) {
+                Ok(()) => {
+                    chunk.tally.add(item.sequence, &item.event);
+                    chunk.events += 1;
+                }
+                Err(error) => {
+                    let garbled = self.backlog.remove(chunk.events);
+                    garbled.into_iter().for_each(|item| self.give_up_garbled(item, &error));
+                }
             }
         }
+        self.tell_garbled();
         chunk
+    }
+
+    fn give_up_garbled(&mut self, item: Item, error: &serde_json::Error) {
+        let (sequence, code) = (item.sequence, item.event.code());
+        tracing::error!(%error, %sequence, code, "an audit event cannot be encoded");
+        // A gap that cannot be told is not told again: that would never end.
+        if !matches!(item.event, Event::AuditGap(_)) {
+            self.garbled.add(sequence, &item.event);
+        }
+        self.lanes.lose_told(&item.event);
+        if let Some(ack) = item.ack {
+            let reason = format!("it cannot be encoded: {error}").into();
+            // Nobody waits any more when the caller gave up; the line above is what counts.
+            let _ = ack.send(Err(AuditError::NotDurable { sequence, reason }));
+        }
+    }
+
+    fn tell_garbled(&mut self) {
+        let garbled = std::mem::take(&mut self.garbled);
+        if garbled.range.is_some() {
+            let (range, lost) = (garbled.range, garbled.counts);
+            let gap = Gap { cause: GapCause::NotEncodable, range, lost, detail: None, segment: None };
+            self.push_own(Event::AuditGap(Box::new(gap)), None);
+        }
     }
 
     /// Makes `lines` durable in a file that is still ours.
     fn commit(&mut self, chunk: &Chunk) -> io::Result<()> {
         let Some((first, last)) = chunk.tally.range else { return Ok(()) };
         for _ in 0..COMMIT_TRIES_MAX {
+            self.gauges.pulse.step();
             let mut segment = match self.segment.take() {
                 Some(segment) if !self.is_full(&segment) => segment,
-                Some(_) | None => Segment::begin(self.config.dir(), &self.run, first)?,
+                Some(_) | None => {
+                    self.begun = true;
+                    Segment::begin(self.config.dir(), &self.run, first)?
+                }
             };
             if let Err(error) = segment.commit(&self.lines) {
                 segment.abandon();
@@ -155,17 +187,15 @@ impl Writer {
     }
 }
 
-/// Encodes one event; false, and nothing is left of it, when it cannot be.
-fn write_item(identity: &Identity, run: &Run, item: &Item, lines: &mut Vec<u8>) -> bool {
+/// Encodes one event; nothing is left of it when it cannot be.
+fn write_item(
+    identity: &Identity,
+    run: &Run,
+    item: &Item,
+    lines: &mut Vec<u8>,
+) -> Result<(), serde_json::Error> {
     let start = lines.len();
     let head =
         Head { identity, run: run.id(), sequence: item.sequence, code: item.event.code(), time: item.at };
-    match item.event.write(&head, lines) {
-        Ok(()) => true,
-        Err(error) => {
-            lines.truncate(start);
-            tracing::error!(%error, code = item.event.code(), "an audit event cannot be encoded");
-            false
-        }
-    }
+    item.event.write(&head, lines).inspect_err(|_| lines.truncate(start))
 }

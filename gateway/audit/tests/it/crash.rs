@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use doorward_audit::AuditError;
-use doorward_audit::tail::{Follower, From};
+use doorward_audit::tail::{Filter, Follower, From};
 
 use crate::samples::{self, block_on, clock, config, identity, lines, open, sequences, small, text};
 
@@ -121,15 +121,9 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
     eprintln!("{KILLS} kills, {torn} torn tails");
 }
 
-/// Whether this machine lets one process trace another.
-fn strace_works() -> bool {
-    Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_ok_and(|s| s.success())
-}
-
 #[test]
 fn a_failed_fdatasync_is_not_asked_again_and_nothing_is_acknowledged_by_it() {
-    if !strace_works() {
-        eprintln!("skipped: there is no strace here, or it may not trace");
+    if !samples::strace_works() {
         return;
     }
     for when in [2, 5, 9] {
@@ -181,8 +175,7 @@ fn a_failed_fdatasync_is_not_asked_again_and_nothing_is_acknowledged_by_it() {
 /// Every `fdatasync` from the third on fails: nothing more may be acknowledged.
 #[test]
 fn a_disk_that_stays_broken_acknowledges_nothing_and_standard_error_has_it_all() {
-    if !strace_works() {
-        eprintln!("skipped: there is no strace here, or it may not trace");
+    if !samples::strace_works() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -217,7 +210,7 @@ fn a_follower_reads_over_a_kill() {
     while numbers(&heard, "acknowledged ").len() < 100 {
         assert!(output.read_line(&mut heard).unwrap() > 0, "{heard}");
     }
-    let mut follower = Follower::new(dir.path(), From::Start).unwrap();
+    let mut follower = Follower::new(dir.path(), From::Start, Filter::default()).unwrap();
     follower_lines += follower.poll().unwrap().len();
     process.kill().unwrap();
     process.wait().unwrap();

@@ -26,7 +26,7 @@ impl SmallDisk {
             return Some(Self(dir));
         }
         fs::remove_dir(&dir).unwrap();
-        eprintln!("skipped: only root may mount a file system, and not everywhere");
+        samples::privileged(false, "this test fills a disk: run it as root, where it may mount a `tmpfs`");
         None
     }
 
@@ -51,6 +51,12 @@ impl Drop for SmallDisk {
 }
 
 const RESERVE: u64 = 256 * 1024;
+
+/// Free space, as `df` has it, in bytes.
+fn free_bytes(dir: &Path) -> u64 {
+    let shown = Command::new("df").args(["--output=avail", "-B1"]).arg(dir).output().unwrap();
+    String::from_utf8(shown.stdout).unwrap().lines().nth(1).unwrap().trim().parse().unwrap()
+}
 
 fn start(dir: &Path) -> Audit {
     open(config(dir, 64 * 1024, 64, RESERVE)).0
@@ -141,6 +147,44 @@ fn a_gateway_does_not_start_on_a_full_disk() {
     let said = error.to_string();
     assert!(said.contains("audit"), "{said}");
     assert!(said.contains("os error 28"), "{said}");
+    let left = disk.audit().read_dir().map_or(0, Iterator::count);
+    assert_eq!(left, 0, "a start that fails leaves no file");
+}
+
+fn call(audit: &Audit) -> Result<u64, AuditError> {
+    let event = samples::all().into_iter().find(|(_, e)| e.code() == "operator.call").unwrap().1;
+    block_on(audit.record_durable(event)).map(|s| s.0)
+}
+
+/// What is set aside is for what takes access away. Whoever gives access back must not use it up.
+#[test]
+fn the_reserve_is_for_revocations() {
+    let Some(disk) = SmallDisk::mount(8 * 1024) else { return };
+    let audit = start(&disk.audit());
+    disk.fill();
+    // The page that is already there may still take a few.
+    let mut calls = 0;
+    while call(&audit).is_ok() {
+        calls += 1;
+        assert!(calls < 1000, "operator calls use the reserve");
+    }
+    assert!(free_bytes(&disk.0) < RESERVE, "the reserve is given free, and nothing was revoked");
+    let mut revoked = Vec::new();
+    for _ in 0..100 {
+        revoked.push(revoke(&audit).unwrap());
+        // Not even now that it is given free.
+        let AuditError::NotDurable { reason, .. } = call(&audit).unwrap_err() else { panic!("not durable") };
+        assert!(reason.contains("os error 28"), "{reason}");
+    }
+    let there = sequences(&lines(&disk.audit()));
+    assert!(revoked.iter().all(|n| there.contains(n)));
+    assert!(!audit.accepts_grants());
+    fs::remove_file(disk.0.join("filler")).unwrap();
+    eventually("grants are accepted again", || audit.accepts_grants());
+    audit.close().unwrap();
+    let calls =
+        lines(&disk.audit()).iter().filter(|e| text(e, "/metadata/event_code") == "operator.call").count();
+    assert!(calls > 100, "what was not durable then is written later");
 }
 
 #[test]

@@ -305,3 +305,74 @@ fn the_node_stands_in_every_event_as_it_is() {
     audit.close().unwrap();
     assert_eq!(text(&lines(dir.path())[0], "/metadata/product/uid"), odd.node);
 }
+
+/// A line in the middle of the file that was written last, which no end of it gives away.
+#[test]
+fn a_damaged_line_in_the_middle_is_told_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, whole) = earlier(dir.path(), 3);
+    let second = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
+    let mut bytes = whole.clone();
+    bytes[second..second + 20].fill(0);
+    fs::write(&file, &bytes).unwrap();
+    let (audit, report) = open(small(dir.path()));
+    let damaged = report.damaged.clone().unwrap();
+    let name = file.file_name().unwrap().to_str().unwrap();
+    assert_eq!((damaged.segment.as_str(), damaged.lines, damaged.first_at), (name, 1, second as u64));
+    assert!(audit.accepts_grants(), "what is past does not stop what comes");
+    audit.close().unwrap();
+    assert_eq!(fs::read(&file).unwrap(), bytes, "it is left as it is");
+    let text_of = fs::read_to_string(report.segment).unwrap();
+    let events: Vec<Value> = text_of.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let gap = gap(&events);
+    assert_eq!((text(gap, "/cause"), text(gap, "/segment")), ("segment_damaged", name));
+    assert_eq!(number(gap, "/lost/other"), 1);
+    // Told once: the file of the run that told it is the last one now.
+    assert_eq!(open(small(dir.path())).1.damaged, None);
+}
+
+#[test]
+fn the_log_keeps_to_its_bound_and_says_which_files_go() {
+    const TOTAL: u64 = 4 * 64 * 1024;
+    let dir = tempfile::tempdir().unwrap();
+    let (old, _) = earlier(dir.path(), 30);
+    let mine = samples::bounded(dir.path(), 64 * 1024, 64, 64 * 1024, Some(TOTAL));
+    // Another process of this node writes the file that would go next.
+    let before: doorward_model::time::Clock = std::sync::Arc::new(|| UnixMillis(1_700_000_001_000));
+    let (other, other_report) = Audit::open(small(dir.path()), identity(), before).unwrap();
+    durable(&other);
+    let (audit, report) = open(mine);
+    let size = || files(dir.path(), ".jsonl").iter().map(|f| fs::metadata(f).unwrap().len()).sum::<u64>();
+    let mut most = 0;
+    for _ in 0..600 {
+        durable(&audit);
+        most = most.max(size());
+    }
+    audit.close().unwrap();
+    assert!(most <= TOTAL, "{most} bytes");
+    assert!(most > TOTAL / 2, "more is removed than must be: {most} bytes");
+    assert!(!old.exists() && !report.segment.exists(), "the oldest go");
+    assert!(other_report.segment.exists(), "what a process writes stays");
+    other.close().unwrap();
+    let events = lines(dir.path());
+    let kept: Vec<u64> = sequences(&events);
+    assert!(kept.contains(&audit.health().recorded));
+    let told = of_code(&events, "audit.segment_retired");
+    let last = told.last().unwrap();
+    let gone = text(last, "/unmapped/doorward/retired/segment");
+    assert!(!dir.path().join(gone).exists(), "{gone}");
+    assert!(number(last, "/unmapped/doorward/retired/bytes") > 0);
+    assert_eq!(number(last, "/unmapped/doorward/retired/total_bytes_max"), TOTAL);
+}
+
+#[test]
+fn without_a_bound_nothing_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, _) = earlier(dir.path(), 30);
+    let (audit, report) = open(small(dir.path()));
+    for _ in 0..600 {
+        durable(&audit);
+    }
+    audit.close().unwrap();
+    assert!(old.exists() && report.segment.exists());
+}

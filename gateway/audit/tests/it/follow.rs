@@ -35,14 +35,19 @@ fn a_line_reads_well() {
 22:00:00.142 REVOKE revocation.user_at_app Revoked user_at_app payroll@corp:usr-01HBOB: 6 exchanges ended, in 19 ms req-op-1
 22:00:00.123 OK policy.swapped Policies c81e728d9d4c2f63 are in force
 22:00:00.123 FAIL policy.rejected Policies were refused for 1 mistakes; those before stay in force
+22:00:00.123 OK policy.mended The files hold policies b7e23ec29af22b0b again, which are in force
 22:00:00.123 OK geoip.reloaded GeoIP databases were read anew
 22:00:00.123 FAIL geoip.kept GeoIP databases could not be read; those before are kept
+22:00:00.123 OK certificates.reloaded Certificates were read anew
+22:00:00.123 FAIL certificates.kept Certificates could not be served; those before are kept
 22:00:00.123 OK operator.call operator called revoke.user user corp:usr-01HBOB: 200 req-op-1
 22:00:00.123 OK gateway.started The gateway takes requests
 22:00:00.123 OK gateway.draining The gateway takes no more requests and waits for those that run
 22:00:00.123 OK gateway.stopped The gateway stops
 22:00:00.123 FAIL audit.gap A gap in the audit log (overflow): 100 events
 22:00:00.123 OK audit.torn_tail_repaired audit-gw-1-20261120T080000000Z-000000000001.jsonl ended in the middle of a line and was mended
+22:00:00.123 OK audit.refusals_summarized 11437 refusals of nobody in particular were counted, not written
+22:00:00.123 OK audit.segment_retired audit-gw-1-20261020T080000000Z-000000000001.jsonl is removed: the log holds as much as it may
 ";
     assert_eq!(cases, expected);
 }
@@ -100,7 +105,7 @@ fn filters_choose() {
 fn reading_goes_on_across_files() {
     let dir = tempfile::tempdir().unwrap();
     let (audit, _) = open(small(dir.path()));
-    let mut follower = Follower::new(dir.path(), From::Start).unwrap();
+    let mut follower = Follower::new(dir.path(), From::Start, Filter::default()).unwrap();
     let mut seen = Vec::new();
     for i in 0..300 {
         block_on(audit.record_durable(samples::revocation(samples::bob(), i % 2 == 0))).unwrap();
@@ -127,9 +132,9 @@ fn reading_begins_where_it_is_told() {
         block_on(audit.record_durable(samples::denied("req"))).unwrap();
     }
     let number = |l: &String| samples::number(&serde_json::from_str(l).unwrap(), "/metadata/sequence");
-    let mut end = Follower::new(dir.path(), From::End).unwrap();
-    let mut last = Follower::new(dir.path(), From::Last(70)).unwrap();
-    let mut more = Follower::new(dir.path(), From::Last(1000)).unwrap();
+    let mut end = Follower::new(dir.path(), From::End, Filter::default()).unwrap();
+    let mut last = Follower::new(dir.path(), From::Last(70), Filter::default()).unwrap();
+    let mut more = Follower::new(dir.path(), From::Last(1000), Filter::default()).unwrap();
     assert_eq!(end.poll().unwrap(), Vec::<String>::new());
     assert_eq!(audit.record(samples::allowed("req")), Recorded::Queued);
     eventually("it is written", || audit.health().written == 101);
@@ -143,7 +148,7 @@ fn half_a_line_is_not_shown_until_it_is_whole() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("audit-gw-1-20261120T220000123Z-000000000001.jsonl");
     let mut file = fs::File::create(path).unwrap();
-    let mut follower = Follower::new(dir.path(), From::Start).unwrap();
+    let mut follower = Follower::new(dir.path(), From::Start, Filter::default()).unwrap();
     let line = line(&samples::denied("req-1"));
     let (first, second) = line.split_at(100);
     file.write_all(first.as_bytes()).unwrap();

@@ -39,6 +39,7 @@ fn what_is_lost_is_counted_to_the_number() {
                     match audit.record(event) {
                         Recorded::Queued => queued.fetch_add(1, Ordering::Relaxed),
                         Recorded::Dropped => dropped.fetch_add(1, Ordering::Relaxed),
+                        Recorded::Counted => panic!("everybody here has a name"),
                     };
                     if i % 500 == 0 {
                         std::thread::sleep(std::time::Duration::from_millis(5 + t));
@@ -163,4 +164,55 @@ fn an_abandoned_wait_is_no_loss() {
     });
     audit.close().unwrap();
     assert_eq!(lines(dir.path()).len(), 1);
+}
+
+/// Whoever did not sign in can cause as many refusals as they like. They fill neither the disk
+/// nor the queue, and stop nobody's grants.
+#[test]
+fn refusals_of_nobody_are_written_up_to_a_rate_and_told_beyond_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (audit, _) = open(config(dir.path(), 64 << 20, 1000, 64 * 1024));
+    let limit = u64::from(doorward_audit::config::NAMELESS_REFUSALS_PER_SECOND_MAX);
+    let mut counted = 0;
+    for _ in 0..2000 {
+        match audit.record(samples::unauthenticated("req")) {
+            Recorded::Queued => {}
+            Recorded::Counted => counted += 1,
+            Recorded::Dropped => panic!("lost"),
+        }
+        assert!(audit.accepts_grants());
+    }
+    assert_eq!(counted, 2000 - limit);
+    // Whoever did sign in is written, whatever the others do; and so is every grant.
+    assert_eq!(audit.record(samples::denied("req-named")), Recorded::Queued);
+    assert_eq!(audit.record(samples::allowed("req-allowed")), Recorded::Queued);
+    assert_eq!((audit.health().dropped.total(), audit.health().state), (0, AuditState::Healthy));
+    audit.close().unwrap();
+    let events = lines(dir.path());
+    let of = |code| events.iter().filter(|e| text(e, "/metadata/event_code") == code).collect::<Vec<_>>();
+    assert_eq!(of("access.request.denied").len() as u64, limit + 1);
+    assert_eq!(of("access.request.allowed").len(), 1);
+    let told = of("audit.refusals_summarized");
+    assert_eq!(told.len(), 1);
+    let refusals = &told[0]["unmapped"]["doorward"]["refusals"];
+    assert_eq!(refusals["total"], counted);
+    assert_eq!(refusals["by_reason"], serde_json::json!({ "unauthenticated": counted }));
+    assert_eq!(gaps(&events, audit.health().recorded).0, BTreeSet::new(), "no number is missing");
+}
+
+/// For whom nobody waits: a change of the policies because a file changed.
+#[test]
+fn what_is_critical_needs_nobody_who_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let (audit, _) = open(small(dir.path()));
+    let swapped = samples::all().into_iter().find(|(_, e)| e.code() == "policy.swapped").unwrap().1;
+    // Where decisions find no room any more.
+    for _ in 0..10_000 {
+        let _ = audit.record(samples::denied("req"));
+    }
+    assert_eq!(audit.record_critical(swapped.clone()), Recorded::Queued);
+    audit.close().unwrap();
+    let events = lines(dir.path());
+    assert_eq!(events.iter().filter(|e| text(e, "/metadata/event_code") == "policy.swapped").count(), 1);
+    assert_eq!(audit.record_critical(swapped), Recorded::Dropped, "the log is closed");
 }

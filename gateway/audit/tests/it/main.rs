@@ -14,3 +14,4 @@ mod follow;
 mod hostile;
 mod lanes;
 mod samples;
+mod stall;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::event::{
-    Gap, GapCause, GatewayDrain, GatewayStart, GatewayStop, GeoReload, OperatorCall, PolicyRejection,
-    PolicySwap, Revocation, TornTail,
+    CertificateReload, Gap, GapCause, GatewayDrain, GatewayStart, GatewayStop, GeoReload, OperatorCall,
+    PolicyMend, PolicyRejection, PolicySwap, RefusalSummary, RetiredSegment, Revocation, TornTail,
 };
 use doorward_audit::trail::HttpVersion;
 use doorward_audit::{
@@ -38,12 +38,23 @@ pub(crate) fn small(dir: &Path) -> AuditConfig {
 }
 
 pub(crate) fn config(dir: &Path, segment: u64, queue: u64, reserve: u64) -> AuditConfig {
+    bounded(dir, segment, queue, reserve, None)
+}
+
+pub(crate) fn bounded(
+    dir: &Path,
+    segment: u64,
+    queue: u64,
+    reserve: u64,
+    total_bytes_max: Option<u64>,
+) -> AuditConfig {
     let section = AuditSection {
         dir: Some(dir.to_owned()),
         segment_bytes_max: Some(segment),
         flush_millis_max: Some(20),
         queue_events_max: Some(queue),
         reserve_bytes: Some(reserve),
+        total_bytes_max,
     };
     AuditConfig::check(&section, &KeyPath::top(), dir, dir, &mut Vec::new()).unwrap()
 }
@@ -260,6 +271,14 @@ fn house() -> Vec<(&'static str, Event)> {
             })),
         ),
         (
+            "The files hold the policies in force again, after a bundle was refused.",
+            Event::PolicyMended(Box::new(PolicyMend {
+                actor: Actor::Gateway,
+                revision: "b7e23ec29af22b0b".into(),
+                source: dir(),
+            })),
+        ),
+        (
             "The GeoIP databases were read anew.",
             Event::GeoReloaded(Box::new(GeoReload {
                 actor: Actor::Gateway,
@@ -273,6 +292,22 @@ fn house() -> Vec<(&'static str, Event)> {
                 actor: Actor::Gateway,
                 databases: vec![("country.mmdb".to_owned(), None)],
                 kept: Some("`country.mmdb` is cut short".to_owned()),
+            })),
+        ),
+        (
+            "The certificates were read anew.",
+            Event::CertificatesReloaded(Box::new(CertificateReload {
+                actor: Actor::Gateway,
+                chains: vec!["/etc/doorward/tls/corp.example.pem".to_owned()],
+                kept: None,
+            })),
+        ),
+        (
+            "The certificates could not be served; the ones before are kept.",
+            Event::CertificatesReloaded(Box::new(CertificateReload {
+                actor: Actor::Gateway,
+                chains: vec!["/etc/doorward/tls/corp.example.pem".to_owned()],
+                kept: Some("the key `corp.example.key` does not fit the certificate".to_owned()),
             })),
         ),
         (
@@ -310,6 +345,22 @@ fn house() -> Vec<(&'static str, Event)> {
                 kept_bytes: 70_112,
                 cut_bytes: 213,
                 aside: "audit-gw-1-20261120T080000000Z-000000000001.jsonl.torn".to_owned(),
+            })),
+        ),
+        (
+            "More refusals of nobody in particular than are written one by one.",
+            Event::RefusalsSummarized(Box::new(RefusalSummary {
+                first_at: NOW,
+                last_at: UnixMillis(NOW.0 + 998),
+                by_reason: [("unauthenticated", 11_400), ("no_route", 37)].into(),
+            })),
+        ),
+        (
+            "The oldest file is removed, so that the log keeps to `audit.total_bytes_max`.",
+            Event::SegmentRetired(Box::new(RetiredSegment {
+                segment: "audit-gw-1-20261020T080000000Z-000000000001.jsonl".to_owned(),
+                bytes: 268_431_872,
+                total_bytes_max: 10_737_418_240,
             })),
         ),
     ]
@@ -367,4 +418,22 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 /// Runs a future to its end on this thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// Whether a test goes on that needs what not every machine allows. A test that cannot run has
+/// not held: it fails, unless whoever runs it said that it may be skipped.
+pub(crate) fn privileged(works: bool, what: &str) -> bool {
+    let skip = std::env::var_os("DOORWARD_SKIP_PRIVILEGED").is_some_and(|v| v == "1");
+    assert!(works || skip, "{what}; or skip the tests that need it with DOORWARD_SKIP_PRIVILEGED=1");
+    if !works {
+        eprintln!("skipped: {what}");
+    }
+    works
+}
+
+/// Whether this machine lets one process trace another.
+pub(crate) fn strace_works() -> bool {
+    let tried = std::process::Command::new("strace").args(["-o", "/dev/null", "true"]).status();
+    let works = tried.is_ok_and(|s| s.success());
+    privileged(works, "this test lets a call of the system fail: install `strace`, and let it trace")
 }
