@@ -72,6 +72,17 @@ impl Config {
             "issuer_skew_millis": skew_millis,
             "retention_days": self.revocation.retention().as_secs() / 86_400,
         });
+        let audit = json!({
+            "dir": self.audit.dir(),
+            "segment_bytes_max": self.audit.segment_bytes_max(),
+            "flush_millis_max": u64::try_from(self.audit.flush().as_millis()).unwrap_or(u64::MAX),
+            "queue_events_max": self.audit.queue_events_max(),
+            "reserve_bytes": self.audit.reserve_bytes(),
+            "total_bytes_max": self.audit.total_bytes_max().map_or_else(
+                || json!("no bound: no file is ever removed, so move closed ones away in time"),
+                |bytes| json!(bytes),
+            ),
+        });
         vec![
             ("gateway", gateway),
             ("listen", Value::Array(listen)),
@@ -81,7 +92,7 @@ impl Config {
             ("issuer", Value::Array(issuers)),
             ("revocation", revocation),
             ("policy", json!({ "dir": self.policy.dir, "watch": self.policy.watch })),
-            ("audit", json!({ "dir": self.audit.dir() })),
+            ("audit", audit),
             ("limits", self.limits_json()),
             ("app", self.apps.iter().map(app_json).collect()),
         ]
