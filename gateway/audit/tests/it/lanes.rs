@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use doorward_audit::{AuditError, AuditState, Recorded};
+use doorward_audit::{AuditError, AuditState, Outcome, Recorded};
 use serde_json::Value;
 
 use crate::samples::{self, block_on, config, lines, number, open, sequences, small, text};
@@ -215,4 +215,24 @@ fn what_is_critical_needs_nobody_who_waits() {
     let events = lines(dir.path());
     assert_eq!(events.iter().filter(|e| text(e, "/metadata/event_code") == "policy.swapped").count(), 1);
     assert_eq!(audit.record_critical(swapped), Recorded::Dropped, "the log is closed");
+}
+
+/// A visitor is nobody in particular when refused; what a visitor is granted is written, always.
+#[test]
+fn a_visitor_who_is_refused_is_nobody_in_particular() {
+    let dir = tempfile::tempdir().unwrap();
+    let (audit, _) = open(config(dir.path(), 64 << 20, 10_000, 64 * 1024));
+    let visit = |outcome| {
+        let mut trail = samples::arrived("req-v", "/");
+        let device = doorward_model::DevicePosture::default();
+        let visitor = doorward_model::Principal::Visitor(doorward_model::Visitor);
+        trail.identified(visitor, None, doorward_model::Assurance::default(), &device);
+        trail.decided(samples::ruling(outcome, "a-policy"));
+        audit.record(doorward_audit::Event::RequestDecided(Box::new(trail)))
+    };
+    let denied = Outcome::Denied(doorward_model::RefusalCode::NoPermit);
+    let refused = (0..2000).filter(|_| visit(denied) == Recorded::Counted).count();
+    assert_eq!(refused, 1500);
+    assert!((0..2000).all(|_| visit(Outcome::Allowed) == Recorded::Queued));
+    audit.close().unwrap();
 }
