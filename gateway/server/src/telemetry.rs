@@ -3,12 +3,14 @@
 //!
 //! The filter comes from `--log` or from `DOORWARD_LOG`, in the words of `tracing`, such as
 //! `debug` or `info,doorward_policy=trace`. Whatever it says, the libraries that carry headers
-//! and keys are held at `info`: below that they print what they carry.
+//! and keys are held at `info`: below that they print what they carry. A filter of its own holds
+//! them, as in one filter the more special words win, and there is always a more special word.
 
 use std::io::IsTerminal;
 
-use tracing::Subscriber;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
+use tracing_subscriber::layer::{Filter, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
@@ -74,7 +76,7 @@ pub fn start(filter: Option<&str>, color: ColorChoice) -> Result<(), TelemetryEr
         false => Format::Json,
     };
     tracing_subscriber::registry()
-        .with(layer(format, std::io::stderr).with_filter(filter))
+        .with(layer(format, std::io::stderr).with_filter(guarded(filter)))
         .try_init()
         .map_err(|e| TelemetryError::Twice(e.to_string()))
 }
@@ -107,20 +109,19 @@ fn filter(asked: Option<&str>) -> Result<EnvFilter, TelemetryError> {
         filter: asked.unwrap_or(FILTER).chars().take(200).collect(),
         cause,
     };
-    let mut filter = match asked {
-        Some(asked) => EnvFilter::try_new(asked).map_err(|e| wrong(e.to_string()))?,
-        None => {
-            EnvFilter::try_new(format!("{FILTER},{}", QUIET.join(","))).map_err(|e| wrong(e.to_string()))?
-        }
-    };
-    // A level for a target replaces one that was given before, so this has the last word.
-    if asked.is_some() {
-        for library in NEVER_BELOW_INFO {
-            let directive = format!("{library}=info").parse().map_err(|e| wrong(format!("{e}")))?;
-            filter = filter.add_directive(directive);
-        }
-    }
-    Ok(filter)
+    let usual = || format!("{FILTER},{}", QUIET.join(","));
+    EnvFilter::try_new(asked.map_or_else(usual, str::to_owned)).map_err(|e| wrong(e.to_string()))
+}
+
+/// What is asked for, and nothing that shows what libraries carry.
+fn guarded<S: Subscriber>(asked: EnvFilter) -> impl Filter<S> {
+    // The hint says that this one filter holds nothing else back, so that the other's still counts.
+    asked.and(filter_fn(is_harmless).with_max_level_hint(LevelFilter::TRACE))
+}
+
+fn is_harmless(metadata: &Metadata<'_>) -> bool {
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO || !NEVER_BELOW_INFO.contains(&library)
 }
 
 #[cfg(test)]
@@ -147,12 +148,17 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::registry()
-            .with(layer(format, move || writer.clone()).with_filter(filter(asked).unwrap()));
+            .with(layer(format, move || writer.clone()).with_filter(guarded(filter(asked).unwrap())));
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "doorward_policy", revision = "abc", "policies loaded");
             tracing::trace!(target: "doorward_policy", "details");
             tracing::trace!(target: "h2::codec", "authorization: Bearer hush");
             tracing::debug!(target: "hyper::proto", "authorization: Bearer hush");
+            tracing::trace!(target: "h2::codec::framed_read", "authorization: Bearer hush");
+            tracing::debug!(target: "hyper::proto::h1::conn", "authorization: Bearer hush");
+            tracing::trace!(target: "hyper_util::client::legacy", "authorization: Bearer hush");
+            let span = tracing::trace_span!(target: "h2::proto", "frame", authorization = "Bearer hush");
+            span.in_scope(|| tracing::error!(target: "h2::proto", "inside"));
             tracing::info!(target: "pingora_core::server", "chatter");
         });
         let bytes = lines.0.lock().unwrap().clone();
@@ -161,7 +167,16 @@ mod tests {
 
     #[test]
     fn libraries_that_print_headers_stay_silent_whatever_is_asked() {
-        for asked in [None, Some("trace"), Some("debug"), Some("info,h2=trace,hyper=trace")] {
+        for asked in [
+            None,
+            Some("trace"),
+            Some("debug"),
+            Some("info,h2=trace,hyper=trace"),
+            Some("info,h2::codec=trace,hyper::proto=trace,hyper_util::client=trace"),
+            Some("info,h2::codec::framed_read=trace,hyper::proto::h1::conn=debug"),
+            Some("info,hyper_util::client::legacy=trace,h2::proto=trace"),
+            Some("info,[frame{authorization}]=trace,[frame]=trace"),
+        ] {
             let text = logged(asked, Format::Human(Style::Plain));
             assert!(text.contains("policies loaded"), "{asked:?}: {text}");
             assert!(!text.contains("hush"), "{asked:?}: {text}");
@@ -173,7 +188,8 @@ mod tests {
     #[test]
     fn a_pipe_gets_one_json_object_for_each_line() {
         let text = logged(None, Format::Json);
-        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let line = &lines[0];
         assert_eq!(line["message"], "policies loaded");
         assert_eq!(line["revision"], "abc");
         assert_eq!(line["level"], "INFO");
