@@ -1,7 +1,7 @@
 //! The demo's folder: a configuration like any other, an operator token, and a copy of the
 //! policies that a visitor may edit.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::apps::SampleApp;
 use crate::provider::{AUDIENCE, ISSUER_ID, KeyError, random_id};
 use crate::surroundings::Ports;
 
-/// A file that says that a folder was made here and may be made anew.
+/// A file that says that a folder was made here and may be made anew. Who runs there has it locked.
 const MARKER: &str = "made-by-doorward-demo";
 /// How deep folders of policies may nest.
 const DEPTH_MAX: usize = 8;
@@ -45,12 +45,22 @@ pub struct DemoFolder {
     pub operator_token: PathBuf,
 }
 
+/// A folder that one demo has for itself until this is dropped, or the process ends in any way.
+#[derive(Debug)]
+#[must_use]
+pub struct Hold {
+    _locked: File,
+}
+
 /// Why the folder could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// The folder is somebody else's.
     #[error("`{0}` is not empty and was not made by the demo: choose another folder")]
     NotOurs(PathBuf),
+    /// A demo runs there, and would lose what it stands on.
+    #[error("another demo is running in `{0}`: end it first, or choose another folder and other ports")]
+    InUse(PathBuf),
     /// Something that should be copied is not there.
     #[error("`{0}` is not there: run the demo in the source tree, or say where it is")]
     NoSource(PathBuf),
@@ -79,16 +89,19 @@ fn io_at(path: &Path) -> impl FnOnce(io::Error) -> FolderError + '_ {
 }
 
 /// Writes the folder, or writes it anew when the demo made it: the policies that a visitor
-/// edited, revocations and the audit log of the last demo are gone.
+/// edited, revocations and the audit log of the last demo are gone. To be called when the ports
+/// are bound: until then the one who has them may be the demo of this folder.
 ///
 /// # Errors
-/// When the folder holds something else, a source is missing, or the system refuses.
-pub fn write(folder: &Path, ports: Ports, sources: &Sources) -> Result<DemoFolder, FolderError> {
+/// When another demo runs there, the folder holds something else, a source is missing, or the
+/// system refuses. Nothing was removed then, but for the last two of these.
+pub fn write(folder: &Path, ports: Ports, sources: &Sources) -> Result<(DemoFolder, Hold), FolderError> {
     for source in [&sources.policies, &sources.country_database] {
         if !source.exists() {
             return Err(FolderError::NoSource(source.clone()));
         }
     }
+    let hold = claim(folder)?;
     clear(folder)?;
     let folder = folder.canonicalize().map_err(io_at(folder))?;
     let made = DemoFolder {
@@ -103,28 +116,40 @@ pub fn write(folder: &Path, ports: Ports, sources: &Sources) -> Result<DemoFolde
     let token = format!("{}{}", random_id()?, random_id()?);
     private(&made.operator_token, &token)?;
     fs::write(&made.config, toml(ports, database)).map_err(io_at(&made.config))?;
-    Ok(made)
+    Ok((made, hold))
 }
 
-/// Makes an empty folder with the marker; what an earlier demo wrote goes away.
-fn clear(folder: &Path) -> Result<(), FolderError> {
+/// Takes a folder of the demo, or makes an empty one into it, for as long as the answer lives.
+fn claim(folder: &Path) -> Result<Hold, FolderError> {
     let marker = folder.join(MARKER);
-    if marker.is_file() {
-        for name in ["policies", "data"] {
-            let old = folder.join(name);
-            if old.is_dir() {
-                fs::remove_dir_all(&old).map_err(io_at(&old))?;
-            }
-        }
-        let old = folder.join("operator.token");
-        if old.is_file() {
-            fs::remove_file(&old).map_err(io_at(&old))?;
-        }
-    } else if folder.exists() && fs::read_dir(folder).map_err(io_at(folder))?.next().is_some() {
+    if !marker.is_file() && folder.exists() && fs::read_dir(folder).map_err(io_at(folder))?.next().is_some() {
         return Err(FolderError::NotOurs(folder.to_owned()));
     }
     fs::create_dir_all(folder).map_err(io_at(folder))?;
-    fs::write(&marker, "The demo writes this folder anew each time it starts.\n").map_err(io_at(&marker))
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).open(&marker).map_err(io_at(&marker))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(FolderError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(source)) => return Err(FolderError::Io { path: marker, source }),
+    }
+    (&file).write_all(b"The demo writes this folder anew each time it starts.\n").map_err(io_at(&marker))?;
+    Ok(Hold { _locked: file })
+}
+
+/// What an earlier demo wrote goes away.
+fn clear(folder: &Path) -> Result<(), FolderError> {
+    for name in ["policies", "data"] {
+        let old = folder.join(name);
+        if old.is_dir() {
+            fs::remove_dir_all(&old).map_err(io_at(&old))?;
+        }
+    }
+    let old = folder.join("operator.token");
+    if old.is_file() {
+        fs::remove_file(&old).map_err(io_at(&old))?;
+    }
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path, depth: usize) -> Result<(), FolderError> {
@@ -266,6 +291,7 @@ admin_surface = true
 id = "{id}"
 groups = ["engineering"]
 hosts = ["{host}"]
+scope = "build:run"
 
 [app.upstream]
 addresses = ["127.0.0.1:{port}"]
@@ -275,6 +301,7 @@ health_path = "/healthz"
 id = "{id}-grpc"
 groups = ["engineering"]
 hosts = ["{host}"]
+scope = "build:run"
 path_prefix = "/doorward.demo.Build"
 
 [app.upstream]

@@ -19,7 +19,12 @@ impl Tree {
         self.0.path().join(name)
     }
 
+    /// As a demo that has ended.
     fn write(&self, folder: &str) -> Result<DemoFolder, FolderError> {
+        self.run(folder).map(|(made, _hold)| made)
+    }
+
+    fn run(&self, folder: &str) -> Result<(DemoFolder, Hold), FolderError> {
         write(&self.path(folder), Ports::default(), &Sources::in_tree(self.0.path()))
     }
 }
@@ -106,6 +111,24 @@ fn a_second_demo_starts_afresh() {
         "mine",
         "not the demo's to remove"
     );
+}
+
+#[test]
+fn a_running_demo_keeps_what_it_stands_on() {
+    let tree = Tree::new();
+    let (made, hold) = tree.run(".demo").unwrap();
+    let token = fs::read_to_string(&made.operator_token).unwrap();
+    fs::create_dir_all(made.folder.join("data/audit")).unwrap();
+    fs::write(made.policies.join("apps/mine.cedar"), "// mine\n").unwrap();
+    let refused = tree.write(".demo").unwrap_err();
+    assert!(matches!(refused, FolderError::InUse(_)), "{refused}");
+    assert!(refused.to_string().contains("choose another folder and other ports"), "{refused}");
+    assert_eq!(fs::read_to_string(&made.operator_token).unwrap(), token);
+    assert!(made.folder.join("data/audit").exists() && made.policies.join("apps/mine.cedar").exists());
+    assert!(tree.write(".other").is_ok());
+    drop(hold);
+    assert_eq!(tree.write(".demo").unwrap(), made, "it has ended");
+    assert!(!made.folder.join("data").exists());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use doorward_demo::apps::Pace;
-use doorward_demo::config::{DemoFolder, Sources};
+use doorward_demo::config::{DemoFolder, Hold, Sources};
 use doorward_demo::surroundings::{Ports, Surroundings};
 use doorward_demo::tour::{self, Scene};
 use doorward_demo::watch::{self, Ending};
@@ -50,18 +50,14 @@ fn start(
         })?,
     };
     telemetry::start(log, color).map_err(|e| failed(&e))?;
-    let folder = write_folder(args, ports)?;
-    let config = config::load(&folder.config).map_err(|e| config_failure(e, Show::Plain))?;
-
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("doorward-demo")
         .enable_all()
         .build()
         .map_err(|e| failed(&e))?;
-    let around = runtime
-        .block_on(Surroundings::bind(ports, Pace::default(), clock::system()))
-        .map_err(|e| failed(&e))?;
+    let (around, folder, _hold) = runtime.block_on(prepare(args, ports))?;
+    let config = config::load(&folder.config).map_err(|e| config_failure(e, Show::Plain))?;
     runtime.spawn(around.serve());
 
     let program = std::env::args().next().unwrap_or_else(|| "doorward".to_owned());
@@ -79,9 +75,13 @@ fn start(
     ended
 }
 
-fn write_folder(args: &DemoArgs, ports: Ports) -> Result<DemoFolder, Failure> {
+/// First the ports, then the folder: where a demo runs already, nothing of it is touched.
+async fn prepare(args: &DemoArgs, ports: Ports) -> Result<(Surroundings, DemoFolder, Hold), Failure> {
+    let around = Surroundings::bind(ports, Pace::default(), clock::system()).await.map_err(|e| failed(&e))?;
     let root: PathBuf = args.source.clone().unwrap_or_else(|| PathBuf::from("."));
-    doorward_demo::config::write(&args.folder, ports, &Sources::in_tree(&root)).map_err(|e| failed(&e))
+    let (folder, hold) = doorward_demo::config::write(&args.folder, ports, &Sources::in_tree(&root))
+        .map_err(|e| failed(&e))?;
+    Ok((around, folder, hold))
 }
 
 fn failed(error: &dyn std::error::Error) -> Failure {
@@ -119,4 +119,33 @@ fn follow(args: &DemoWatchArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
         Ending::Closed { .. } | Ending::Broken(_) => Exit::Done,
         Ending::Refused { .. } => Exit::Failed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The same ports, and the same folder at other ports: in both cases the first demo goes on.
+    #[tokio::test]
+    async fn a_second_demo_leaves_the_first_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let args = DemoArgs {
+            folder: dir.path().join("demo"),
+            port: None,
+            source: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")),
+            part: None,
+        };
+        let any = Ports { gateway: 0, operator: 0, provider: 0, wiki: 0, payroll: 0, build: 0 };
+        let (around, folder, _hold) = prepare(&args, any).await.unwrap();
+        std::fs::create_dir(folder.folder.join("data")).unwrap();
+        let token = std::fs::read_to_string(&folder.operator_token).unwrap();
+        for (ports, says) in [(around.ports(), "cannot listen on"), (any, "another demo is running in")] {
+            let Err(refused) = prepare(&args, ports).await else { panic!("{says}: a second demo started") };
+            assert!(refused.message.contains(says), "{}", refused.message);
+            assert!(folder.folder.join("data").is_dir() && folder.policies.is_dir());
+            assert_eq!(std::fs::read_to_string(&folder.operator_token).unwrap(), token);
+        }
+    }
 }
