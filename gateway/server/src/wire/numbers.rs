@@ -2,13 +2,14 @@
 
 use doorward_audit::AuditState;
 use doorward_model::UnixMillis;
-use doorward_proxy::House;
 use doorward_proxy::inflight::Protocol;
 use doorward_proxy::serve::{OpenConnections, upstream_health};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+
+use super::Wired;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Protocols {
@@ -56,6 +57,9 @@ pub(crate) struct Numbers {
     keys_stale: Family<Issuers, Gauge>,
     geoip_built: Family<Files, Gauge>,
     geoip_stale: Family<Files, Gauge>,
+    geoip_refused: Family<Files, Gauge>,
+    policy_rejected: Gauge,
+    certificate_rejected: Gauge,
 }
 
 impl Numbers {
@@ -106,11 +110,19 @@ impl Numbers {
             keys_stale: gauge(r, "doorward_jwks_stale", "1 when keys could not be fetched when due"),
             geoip_built: seconds(r, "doorward_geoip_build_timestamp", "When a database was built"),
             geoip_stale: gauge(r, "doorward_geoip_stale", "1 when a database is older than allowed"),
+            geoip_refused: gauge(r, "doorward_geoip_refused", "1 while the file as it is now is refused"),
+            policy_rejected: gauge(r, "doorward_policy_rejected", "1 while the policy files are rejected"),
+            certificate_rejected: gauge(
+                r,
+                "doorward_certificate_rejected",
+                "1 while a certificate cannot be served as its files are now",
+            ),
         }
     }
 
     /// Looks everything up.
-    pub(crate) fn look(&self, house: &House, open: &OpenConnections) {
+    pub(crate) fn look(&self, wired: &Wired, open: &OpenConnections) {
+        let house = &wired.house;
         let now: UnixMillis = (house.clock)();
         self.connections.set(int(open.count()));
         for (protocol, n) in Protocol::ALL.into_iter().zip(house.inflight.count().by_protocol) {
@@ -152,7 +164,10 @@ impl Numbers {
             let labels = Files { file: name };
             self.geoip_built.get_or_create(&labels).set(i64::try_from(file.built_at_seconds).unwrap_or(0));
             self.geoip_stale.get_or_create(&labels).set(i64::from(file.stale));
+            self.geoip_refused.get_or_create(&labels).set(i64::from(file.refused.is_some()));
         }
+        self.policy_rejected.set(i64::from(wired.refused.policies().is_some()));
+        self.certificate_rejected.set(i64::from(wired.refused.certificates().is_some()));
     }
 }
 

@@ -5,50 +5,74 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_console::{
-    About, Aftermath, Condition, ConditionState, Hosts, Inflight, InflightFilter, Ports, Running, Token,
+    About, Aftermath, Condition, ConditionState, Hosts, Inflight, InflightFilter, Ports, ReloadPanicked,
+    Running,
 };
+use doorward_geoip::FileStatus;
+use doorward_identity::KeyStatus;
 use doorward_model::{Target, UnixMillis};
 use doorward_proxy::House;
 use doorward_proxy::inflight::{Facts, Slot};
 use doorward_proxy::serve::OpenConnections;
 use prometheus_client::encoding::text::encode;
+use tokio::net::TcpSocket;
 
 use super::{WireError, Wired, reload};
-use crate::config::read_token;
+use crate::command::printable;
 
 /// How long a revocation waits for the last goodbye before it answers.
 const AFTERMATH_MAX: Duration = Duration::from_millis(1000);
+/// How much of an error one detail of a condition repeats.
+const DETAIL_CHARS_MAX: usize = 400;
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// Listens and serves, on the house runtime.
-pub(super) async fn start(wired: &Arc<Wired>, open: OpenConnections) -> Result<(), WireError> {
+/// Takes the address; nobody can connect yet. Two processes share it while one takes over from the
+/// other, and only then.
+pub(super) fn bind(wired: &Wired, take_over: bool) -> Result<TcpSocket, WireError> {
     let address = wired.config.operator.address;
-    let listener = listen(address).map_err(|cause| WireError::System {
-        what: format!("the operator API cannot listen on {address}"),
-        cause,
-    })?;
+    let bound = || {
+        if !take_over {
+            // Found out without sharing: with it the system would say yes to any of this user.
+            socket(address)?.bind(address)?;
+        }
+        let socket = socket(address)?;
+        socket.set_reuseport(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    bound().map_err(|cause| cannot_listen(address, cause))
+}
+
+fn socket(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    Ok(socket)
+}
+
+fn cannot_listen(address: SocketAddr, cause: std::io::Error) -> WireError {
+    WireError::System { what: format!("the operator API cannot listen on {address}"), cause }
+}
+
+/// Listens and serves, on the house runtime.
+pub(super) async fn start(
+    wired: &Arc<Wired>,
+    open: OpenConnections,
+    socket: TcpSocket,
+) -> Result<(), WireError> {
+    let listener = socket.listen(128).map_err(|cause| cannot_listen(wired.config.operator.address, cause))?;
     let router = doorward_console::router(ports(wired, open));
+    tokio::spawn(Arc::clone(&wired.token).keep_looking());
     // It ends with the process and not before: a drain needs health, metrics and the kill switch.
     tokio::spawn(doorward_console::serve(listener, router, std::future::pending()));
     Ok(())
 }
 
-/// Two processes share the address while one takes over from the other.
-fn listen(address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
-    let socket =
-        if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(true)?;
-    socket.bind(address)?;
-    socket.listen(128)
-}
-
 fn ports(wired: &Arc<Wired>, open: OpenConnections) -> Ports {
     let house = &wired.house;
-    let (for_token, for_metrics) = (Arc::clone(wired), Arc::clone(wired));
-    let (for_reload, for_inflight, for_aftermath) = (Arc::clone(house), Arc::clone(house), Arc::clone(house));
-    let (for_conditions, for_jwks) = (Arc::clone(house), Arc::clone(house));
+    let (for_reload, for_conditions, for_metrics) = (Arc::clone(wired), Arc::clone(wired), Arc::clone(wired));
+    let (for_inflight, for_aftermath, for_jwks) = (Arc::clone(house), Arc::clone(house), Arc::clone(house));
+    let token = Arc::clone(&wired.token);
     let open_too = open.clone();
     let started_at =
         UnixMillis((house.clock)().0 - i64::try_from(wired.running.elapsed().as_millis()).unwrap_or(0));
@@ -61,19 +85,18 @@ fn ports(wired: &Arc<Wired>, open: OpenConnections) -> Ports {
         },
         clock: Arc::clone(&house.clock),
         hosts: Hosts::new(wired.config.operator.address, wired.config.operator.hosts.clone()),
-        token: Arc::new(move || {
-            let file = for_token.config.operator.token_file.as_deref()?;
-            read_token(file).ok().and_then(|token| Token::new(token.expose()))
-        }),
+        token: Arc::new(move |()| Box::pin(Arc::clone(&token).token())),
         revocations: house.revocations.as_ref().clone(),
         audit: house.audit.as_ref().clone(),
         policies: Arc::clone(&house.policies),
         reload: Arc::new(move |actor| {
-            let house = Arc::clone(&for_reload);
+            let wired = Arc::clone(&for_reload);
             Box::pin(async move {
-                let task = tokio::task::spawn_blocking(move || reload::policies(&house, actor));
-                // A load that panicked changed nothing.
-                task.await.unwrap_or(doorward_policy::Outcome::Unchanged)
+                let task = tokio::task::spawn_blocking(move || reload::policies(&wired, actor));
+                task.await.map_err(|error| {
+                    tracing::error!(%error, "loading the policies panicked; the old ones stay");
+                    ReloadPanicked
+                })
             })
         }),
         inflight: Arc::new(move |filter| running(&for_inflight, filter)),
@@ -88,7 +111,7 @@ fn ports(wired: &Arc<Wired>, open: OpenConnections) -> Ports {
 }
 
 fn metrics(wired: &Wired, open: &OpenConnections) -> String {
-    wired.numbers.look(&wired.house, open);
+    wired.numbers.look(wired, open);
     let mut text = String::new();
     let registry = wired.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Err(e) = encode(&mut text, &registry) {
@@ -135,42 +158,124 @@ async fn aftermath(house: &House, target: &Target) -> Aftermath {
     }
 }
 
-fn conditions(house: &House, open: &OpenConnections) -> Vec<Condition> {
+fn conditions(wired: &Wired, open: &OpenConnections) -> Vec<Condition> {
+    let house = &wired.house;
     let now = (house.clock)();
-    let mut all = vec![if open.is_accepting() {
-        Condition {
-            name: "listeners",
-            state: ConditionState::Holds,
-            detail: "every address is listened on".to_owned(),
-        }
-    } else {
-        Condition {
-            name: "listeners",
-            state: ConditionState::Missing,
-            detail: "the gateway is starting".to_owned(),
-        }
-    }];
-    for keys in house.verifier.key_status(now) {
-        let state = match (keys.keys, keys.stale) {
-            (0, _) => ConditionState::Missing,
-            (_, true) => ConditionState::Degraded,
-            (_, false) => ConditionState::Holds,
-        };
+    let listeners = match open.is_accepting() {
+        true => (ConditionState::Holds, "every address is listened on"),
+        false => (ConditionState::Missing, "the gateway is starting"),
+    };
+    let mut all = vec![Condition { name: "listeners", state: listeners.0, detail: listeners.1.to_owned() }];
+    if open.is_draining() {
         all.push(Condition {
-            name: "issuer_keys",
-            state,
-            detail: format!("{}: {} keys", keys.issuer, keys.keys),
+            name: "draining",
+            state: ConditionState::Missing,
+            detail: "the gateway is going away and takes no new connections".to_owned(),
         });
     }
-    for file in house.places.status(now) {
-        let state = if file.stale || file.refused.is_some() {
-            ConditionState::Degraded
-        } else {
-            ConditionState::Holds
-        };
-        let name = file.path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-        let days = file.age.as_secs() / 86_400;
-        all.push(Condition { name: "geoip", state, detail: format!("{name}: {days} days old") });
+    if !house.revocations.health().alive {
+        all.push(Condition {
+            name: "revocation_writer",
+            state: ConditionState::Missing,
+            detail: "the thread that saves revocations died: restart the gateway".to_owned(),
+        });
     }
+    all.extend(issuer_keys(&house.verifier.key_status(now)));
+    all.extend(house.places.status(now).iter().map(geoip));
+    all.push(files("policy_files", "the files hold the policies in force", wired.refused.policies()));
+    if !wired.certificates.is_empty() {
+        all.push(files("certificates", "the files can be served", wired.refused.certificates()));
+    }
+    all.push(wired.token.condition());
     all
+}
+
+/// One condition for each issuer. While one of them has keys its people can be let in, so an
+/// issuer without any is something to look at; only when none has keys nobody can sign in.
+fn issuer_keys(issuers: &[KeyStatus]) -> Vec<Condition> {
+    let nobody = issuers.iter().all(|keys| keys.keys == 0);
+    let told = |keys: &KeyStatus| {
+        let state = match (keys.keys, keys.stale) {
+            (0, _) if nobody => ConditionState::Missing,
+            (0, _) | (_, true) => ConditionState::Degraded,
+            (_, false) => ConditionState::Holds,
+        };
+        let mut detail = format!("{}: {} keys", keys.issuer, keys.keys);
+        if let Some(error) = &keys.last_error {
+            detail.push_str(&format!("; the last try failed: {}", short(error)));
+        }
+        Condition { name: "issuer_keys", state, detail }
+    };
+    issuers.iter().map(told).collect()
+}
+
+fn geoip(file: &FileStatus) -> Condition {
+    let name = file.path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let mut detail = format!("{name}: {} days old", file.age.as_secs() / 86_400);
+    if let Some(refused) = &file.refused {
+        detail.push_str(&format!("; the file as it is now was refused: {}", short(refused)));
+    }
+    let good = !file.stale && file.refused.is_none();
+    let state = if good { ConditionState::Holds } else { ConditionState::Degraded };
+    Condition { name: "geoip", state, detail }
+}
+
+/// Files that were refused stay so until they are mended; what was read before is in use.
+fn files(name: &'static str, good: &str, refused: Option<String>) -> Condition {
+    match refused {
+        None => Condition { name, state: ConditionState::Holds, detail: good.to_owned() },
+        Some(why) => {
+            let detail = format!("the files were refused, those before are in use: {}", short(&why));
+            Condition { name, state: ConditionState::Degraded, detail }
+        }
+    }
+}
+
+/// An error of elsewhere, as much of it as fits into a detail.
+fn short(error: &str) -> String {
+    printable(&error.chars().take(DETAIL_CHARS_MAX).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use doorward_model::IssuerId;
+
+    use super::*;
+
+    fn issuer(id: &str, keys: usize, stale: bool, last_error: Option<&str>) -> KeyStatus {
+        KeyStatus {
+            issuer: IssuerId::new(id).unwrap(),
+            keys,
+            fetched_at: None,
+            stale,
+            last_error: last_error.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn one_issuer_without_keys_is_no_cause_to_send_everybody_elsewhere() {
+        use ConditionState::{Degraded, Holds, Missing};
+        let good = || issuer("corp", 2, false, None);
+        let without = || issuer("partners", 0, true, Some("connection refused"));
+        for (issuers, want) in [
+            (vec![good()], vec![Holds]),
+            (vec![issuer("corp", 2, true, None)], vec![Degraded]),
+            (vec![without()], vec![Missing]),
+            (vec![good(), without()], vec![Holds, Degraded]),
+            (vec![without(), without()], vec![Missing, Missing]),
+            (vec![], vec![]),
+        ] {
+            let all = issuer_keys(&issuers);
+            assert_eq!(all.iter().map(|c| c.state).collect::<Vec<_>>(), want, "{all:?}");
+        }
+        let told = issuer_keys(&[good(), without()]).remove(1).detail;
+        assert_eq!(told, "partners: 0 keys; the last try failed: connection refused");
+    }
+
+    #[test]
+    fn a_detail_is_short_and_harmless() {
+        let condition = files("policy_files", "", Some(format!("\u{1b}[2J{}", "x".repeat(9000))));
+        assert_eq!(condition.state, ConditionState::Degraded);
+        assert!(condition.detail.len() < 600 && !condition.detail.contains('\u{1b}'), "{}", condition.detail);
+    }
 }

@@ -2,14 +2,16 @@
 //!
 //! A reload swaps something whole, or leaves the old one in force and says so loudly.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use doorward_audit::event::{GeoReload, PolicyRejection, PolicySwap};
+use doorward_audit::event::{CertificateReload, GeoReload, PolicyMend, PolicyRejection, PolicySwap};
 use doorward_audit::{Actor, Event};
 use doorward_geoip::Reload;
 use doorward_model::UnixMillis;
-use doorward_policy::Outcome;
+use doorward_model::limits::OPERATOR_AUDIT_SECONDS_MAX;
+use doorward_policy::{Finding, Outcome};
 use doorward_proxy::House;
 
 use super::{WireError, Wired};
@@ -18,8 +20,17 @@ use crate::watch::{self, Watched, Watching};
 /// How often the age of the GeoIP databases is looked at.
 const OLD_DATABASES_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// How many mistakes of a rejected bundle go into its event.
-const MISTAKES_RECORDED_MAX: usize = 20;
+/// How many names of policies that are gone stand in a line of the log.
+const LOST_SHOWN_MAX: usize = 50;
+
+/// What was refused at the last load, and why. It stands until a load is not refused.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    /// One load at a time, so that a slow old one cannot be noted after a new one.
+    loading: Mutex<()>,
+    policies: Mutex<Option<String>>,
+    certificates: Mutex<Option<String>>,
+}
 
 /// Loads everything again. Returns when all files are read; the keys of issuers are fetched
 /// beside it, because one that does not answer must hold up neither files nor signals.
@@ -30,9 +41,17 @@ pub(super) async fn everything(wired: &Arc<Wired>, why: &'static str) {
     tokio::spawn(async move { verifier.refresh_all(now).await });
     let wired = Arc::clone(wired);
     let _ = tokio::task::spawn_blocking(move || {
-        policies(&wired.house, Actor::Gateway);
-        geoip(&wired.house, Actor::Gateway);
-        certificates(&wired);
+        let each: [(&str, &dyn Fn()); 3] = [
+            ("policies", &|| drop(policies(&wired, Actor::Gateway))),
+            ("GeoIP databases", &|| geoip(&wired, Actor::Gateway)),
+            ("certificates", &|| certificates(&wired, Actor::Gateway)),
+        ];
+        for (what, load) in each {
+            // One that fails must not keep the others from being read.
+            if catch_unwind(AssertUnwindSafe(load)).is_err() {
+                tracing::error!(what, "loading the files again panicked; the old ones stay");
+            }
+        }
     })
     .await;
 }
@@ -41,23 +60,21 @@ pub(super) async fn everything(wired: &Arc<Wired>, why: &'static str) {
 pub(super) fn watch(wired: &Arc<Wired>) -> Result<Watching, WireError> {
     let mut watched = Vec::new();
     if wired.config.policy.watch {
-        let house = Arc::clone(&wired.house);
+        let for_policies = Arc::clone(wired);
         watched.push(Watched {
             name: "policies",
             paths: vec![wired.config.policy.dir.clone()],
-            changed: Box::new(move || {
-                policies(&house, Actor::Gateway);
-            }),
+            changed: Box::new(move || drop(policies(&for_policies, Actor::Gateway))),
         });
     }
     let geo_files: Vec<_> =
         wired.house.places.status((wired.house.clock)()).into_iter().map(|status| status.path).collect();
     if !geo_files.is_empty() {
-        let house = Arc::clone(&wired.house);
+        let for_geoip = Arc::clone(wired);
         watched.push(Watched {
             name: "GeoIP databases",
             paths: geo_files,
-            changed: Box::new(move || geoip(&house, Actor::Gateway)),
+            changed: Box::new(move || geoip(&for_geoip, Actor::Gateway)),
         });
     }
     let pairs = wired.certificates.iter().flat_map(|c| c.files());
@@ -67,48 +84,101 @@ pub(super) fn watch(wired: &Arc<Wired>) -> Result<Watching, WireError> {
         watched.push(Watched {
             name: "certificates",
             paths: certificate_files,
-            changed: Box::new(move || certificates(&wired)),
+            changed: Box::new(move || certificates(&wired, Actor::Gateway)),
         });
     }
     watch::start(watched)
         .map_err(|cause| WireError::System { what: "files cannot be watched".to_owned(), cause })
 }
 
-/// Loads the policies again and records what came of it.
-pub(super) fn policies(house: &House, actor: Actor) -> Outcome {
+/// The first of these names, and how many there are more.
+fn shown(names: &[Arc<str>]) -> String {
+    let some = names.get(..names.len().min(LOST_SHOWN_MAX)).unwrap_or_default().join(", ");
+    match names.len().saturating_sub(LOST_SHOWN_MAX) {
+        0 => some,
+        more => format!("{some}, and {more} more"),
+    }
+}
+
+/// Loads the policies again and records what came of it. Blocks until that is on the disk, and not
+/// for ever: who loads policies is told what they came to even when the log is silent.
+pub(super) fn policies(wired: &Wired, actor: Actor) -> Outcome {
+    let house = &wired.house;
+    let one_at_a_time = wired.refused.loading.lock().unwrap_or_else(PoisonError::into_inner);
     let outcome = house.policies.reload((house.clock)());
+    let refusal = match &outcome {
+        Outcome::Rejected(failure) => Some(format!("{} mistakes", failure.findings.len())),
+        Outcome::Unchanged | Outcome::Swapped { .. } => None,
+    };
+    let was_refused = wired.refused.note(|r| &r.policies, refusal);
+    drop(one_at_a_time);
     let source = house.policies.dir().display().to_string();
+    let in_force = house.policies.bundle().revision().to_string();
     match &outcome {
+        Outcome::Unchanged if was_refused => {
+            tracing::info!(in_force, "the policies are mended: the files hold what is in force");
+            let mend = PolicyMend { actor, revision: in_force.into(), source };
+            record(wired, Event::PolicyMended(Box::new(mend)));
+        }
         Outcome::Unchanged => {}
-        Outcome::Swapped { from, to, cases, hints } => {
+        Outcome::Swapped { from, to, cases, hints, lost_forbids, lost_permits } => {
+            if !lost_forbids.is_empty() {
+                let lost = shown(lost_forbids);
+                tracing::warn!(lost, "policies that forbade something are gone with this reload");
+            }
+            if !lost_permits.is_empty() {
+                tracing::info!(lost = shown(lost_permits), "policies that permitted something are gone");
+            }
             let policies = house.policies.bundle().policies();
             tracing::info!(from = %from, to = %to, policies, hints = hints.len(), "other policies are in force");
-            let _ = house.audit.record(Event::PolicySwapped(Box::new(PolicySwap {
+            let swap = PolicySwap {
                 actor,
                 revision: to.to_string().into(),
                 previous: Some(from.to_string().into()),
                 source,
                 policies: u64::try_from(policies).unwrap_or(u64::MAX),
                 cases: u64::try_from(*cases).unwrap_or(u64::MAX),
-            })));
+            };
+            record(wired, Event::PolicySwapped(Box::new(swap)));
         }
         Outcome::Rejected(failure) => {
-            let in_force = house.policies.bundle().revision().to_string();
             let report = failure.plain();
             tracing::error!(
                 in_force,
                 "the policies were rejected; the old ones stay in force\n{}",
                 report.trim_end()
             );
-            let _ = house.audit.record(Event::PolicyRejected(Box::new(PolicyRejection {
+            let rejection = PolicyRejection {
                 actor,
                 in_force: Some(in_force.into()),
                 source,
-                mistakes: report.lines().take(MISTAKES_RECORDED_MAX).map(str::to_owned).collect(),
-            })));
+                mistakes: failure.findings.iter().map(mistake).collect(),
+            };
+            record(wired, Event::PolicyRejected(Box::new(rejection)));
         }
     }
     outcome
+}
+
+/// A mistake of a policy in one line.
+fn mistake(finding: &Finding) -> String {
+    let place = finding.line_and_column().map(|(line, column)| format!(":{line}:{column}"));
+    let place = format!("{}{}", finding.file().unwrap_or("the folder"), place.unwrap_or_default());
+    format!("{place}: {}", finding.message())
+}
+
+/// Writes an event and waits until it is on the disk, as long as an operator waits for the log.
+fn record(wired: &Wired, event: Event) {
+    let code = event.code();
+    let bound = Duration::from_secs(OPERATOR_AUDIT_SECONDS_MAX);
+    let written = wired
+        .runtime
+        .block_on(async { tokio::time::timeout(bound, wired.house.audit.record_durable(event)).await });
+    match written {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::error!(code, %error, "the audit log does not have this"),
+        Err(_) => tracing::error!(code, "the audit log does not say that it has this"),
+    }
 }
 
 /// Looks once a day, from now on, whether a GeoIP database has grown too old.
@@ -127,10 +197,20 @@ fn tell_old_databases(house: &House) {
     }
 }
 
-fn geoip(house: &House, actor: Actor) {
+fn geoip(wired: &Wired, actor: Actor) {
+    let house = &wired.house;
+    let was_refused = house.places.status((house.clock)()).iter().any(|file| file.refused.is_some());
     let kept = match house.places.reload() {
-        Reload::Unchanged => return,
-        Reload::Replaced => None,
+        Reload::Unchanged if !was_refused => return,
+        Reload::Unchanged => {
+            tracing::info!("the GeoIP databases are mended: the files hold what is in use");
+            None
+        }
+        Reload::Replaced => {
+            tracing::info!("other GeoIP databases are in use");
+            tell_old_databases(house);
+            None
+        }
         Reload::Kept(errors) => {
             let why = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             tracing::error!(error = why, "the GeoIP databases cannot be used; the old ones stay");
@@ -146,18 +226,51 @@ fn geoip(house: &House, actor: Actor) {
             (s.path.display().to_string(), Some(built))
         })
         .collect();
-    if kept.is_none() {
-        tracing::info!("other GeoIP databases are in use");
-        tell_old_databases(house);
-    }
-    let _ = house.audit.record(Event::GeoReloaded(Box::new(GeoReload { actor, databases, kept })));
+    record(wired, Event::GeoReloaded(Box::new(GeoReload { actor, databases, kept })));
 }
 
-fn certificates(wired: &Wired) {
+fn certificates(wired: &Wired, actor: Actor) {
+    let one_at_a_time = wired.refused.loading.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut errors = Vec::new();
     for certificates in &wired.certificates {
-        match certificates.reload() {
-            Ok(()) => tracing::info!("certificates were read again"),
-            Err(e) => tracing::error!(error = %e, "a certificate cannot be served; the old ones stay"),
+        if let Err(e) = certificates.reload() {
+            tracing::error!(error = %e, "a certificate cannot be served; the old ones stay");
+            errors.push(e.to_string());
         }
+    }
+    let pairs = wired.certificates.iter().flat_map(|c| c.files());
+    let chains: Vec<_> = pairs.map(|pair| pair.chain.display().to_string()).collect();
+    if chains.is_empty() {
+        return;
+    }
+    let kept = (!errors.is_empty()).then(|| errors.join("; "));
+    let was_refused = wired.refused.note(|r| &r.certificates, kept.clone());
+    drop(one_at_a_time);
+    match (&kept, was_refused) {
+        (Some(_), _) => {}
+        (None, true) => tracing::info!("the certificates are mended and were read again"),
+        (None, false) => tracing::info!("certificates were read again"),
+    }
+    let reload = CertificateReload { actor, chains, kept };
+    record(wired, Event::CertificatesReloaded(Box::new(reload)));
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// Why the policy files were refused, if they were.
+    pub(super) fn policies(&self) -> Option<String> {
+        self.policies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why the certificates were refused, if they were.
+    pub(super) fn certificates(&self) -> Option<String> {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes what a load came to. Says whether the load before was refused.
+    fn note(&self, of: impl Fn(&Self) -> &Mutex<Option<String>>, refusal: Option<String>) -> bool {
+        let mut last = of(self).lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *last, refusal).is_some()
     }
 }
