@@ -36,6 +36,7 @@ use doorward_context::config::{self as context, Geoip, GeoipSection, Network, Ne
 use doorward_identity::config::{self as identity, Issuer, IssuerSection};
 use doorward_model::RouteFacts;
 use doorward_model::complaint::{Complaint, KeyPath};
+use doorward_policy::Known;
 use doorward_policy::config::{PolicySection, PolicySettings};
 use doorward_proxy::config::{self as proxy, App, AppSection, Limits, LimitsSection, Listen, ListenSection};
 use doorward_state::{RevocationConfig, RevocationSection};
@@ -263,7 +264,7 @@ fn compose(
     let limits = written.limits.clone().unwrap_or_default();
     let limits = proxy::check_limits(&limits, &top.key("limits"), complaints);
     let apps = proxy::check_apps(&written.app, &top.key("app"), base_dir, complaints);
-    together::check(written, complaints);
+    together::check(written, base_dir, complaints);
     let mut config = Config {
         file: file.to_owned(),
         gateway: gateway?,
@@ -287,6 +288,11 @@ impl Config {
     /// Every route of every app.
     pub fn routes(&self) -> impl Iterator<Item = &RouteFacts> {
         self.apps.iter().flat_map(|app| app.routes.iter().map(|route| &route.facts))
+    }
+
+    /// The names that policies may use.
+    pub fn known(&self) -> Known {
+        Known::new(self.routes(), self.issuers.iter().map(Issuer::id), self.network.named.names())
     }
 }
 

@@ -5,7 +5,7 @@ use crate::cli::RunArgs;
 use crate::color::ColorChoice;
 use crate::config::Config;
 use crate::telemetry;
-use crate::wire;
+use crate::wire::{self, WireError};
 
 pub(super) fn run(args: &RunArgs, log: Option<&str>, color: ColorChoice) -> Result<Exit, Failure> {
     let config = load_config(&args.config, color)?;
@@ -26,10 +26,9 @@ pub(super) fn serve(config: Config, upgrade: bool) -> Result<Exit, Failure> {
     for remark in &config.remarks {
         tracing::warn!(key = %remark.at, "{}", remark.message);
     }
-    wire::run(config, upgrade).map_err(|e| Failure {
-        exit: Exit::Failed,
-        message: e.to_string(),
-        help: None,
+    wire::run(config, upgrade).map_err(|e| {
+        let exit = if matches!(e, WireError::Policies(_)) { Exit::Mistaken } else { Exit::Failed };
+        Failure { exit, message: e.to_string(), help: None }
     })?;
     Ok(Exit::Done)
 }
