@@ -5,7 +5,7 @@
 //! and the id under which the log tells the rest.
 
 use doorward_model::{Refusal, RefusalCode};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 /// Who reads the answer.
@@ -24,7 +24,10 @@ impl Reader {
     #[must_use]
     pub fn of(request: &RequestHeader) -> Self {
         let headers = &request.headers;
-        if starts_with(headers, &header::CONTENT_TYPE, "application/grpc")
+        // Elsewhere the words are just words, and a 200 would look like success.
+        if request.version == Version::HTTP_2
+            && request.method == Method::POST
+            && starts_with(headers, &header::CONTENT_TYPE, "application/grpc")
             && !starts_with(headers, &header::CONTENT_TYPE, "application/grpc-web")
         {
             return Self::Grpc;
@@ -59,13 +62,14 @@ pub(crate) fn answer(
 ) -> pingora::Result<Answer> {
     let code = refusal.code;
     if reader == Reader::Grpc {
-        let mut head = ResponseHeader::build(StatusCode::OK, Some(6))?;
+        let mut head = ResponseHeader::build(StatusCode::OK, Some(8))?;
         head.insert_header(header::CONTENT_TYPE, "application/grpc")?;
         head.insert_header("grpc-status", code.grpc_status().to_string())?;
         head.insert_header(
             "grpc-message",
             grpc_message(&format!("{} ({code}, request {request_id})", code.title())),
         )?;
+        insert_ours(&mut head, code, request_id)?;
         return Ok(Answer { head, body: Vec::new() });
     }
     let (kind, body) = match reader {
@@ -75,9 +79,7 @@ pub(crate) fn answer(
     let mut head = ResponseHeader::build(code.status(), Some(12))?;
     head.insert_header(header::CONTENT_TYPE, kind)?;
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
-    head.insert_header(header::CACHE_CONTROL, "no-store")?;
-    head.insert_header("x-doorward-refusal", code.as_str())?;
-    head.insert_header("x-doorward-request-id", request_id)?;
+    insert_ours(&mut head, code, request_id)?;
     head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
     head.insert_header(header::REFERRER_POLICY, "no-referrer")?;
     if reader == Reader::Browser {
@@ -96,6 +98,13 @@ pub(crate) fn answer(
         head.insert_header(header::ALLOW, "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE")?;
     }
     Ok(Answer { head, body: if head_only { Vec::new() } else { body.into_bytes() } })
+}
+
+/// What stands in every answer, whoever reads it.
+fn insert_ours(head: &mut ResponseHeader, code: RefusalCode, request_id: &str) -> pingora::Result<()> {
+    head.insert_header(header::CACHE_CONTROL, "no-store")?;
+    head.insert_header("x-doorward-refusal", code.as_str())?;
+    head.insert_header("x-doorward-request-id", request_id)
 }
 
 /// The answer to what never became a request, as bytes of HTTP/1.1; the connection ends with it.
@@ -192,6 +201,9 @@ mod tests {
                 let text = format!("{:?} {}", a.head.headers, String::from_utf8(a.body).unwrap());
                 assert!(!text.contains("secret-detail"), "{text}");
                 assert!(text.contains("req-1"), "{text}");
+                assert_eq!(a.head.headers.get("x-doorward-refusal").unwrap(), code.as_str());
+                assert_eq!(a.head.headers.get("x-doorward-request-id").unwrap(), "req-1");
+                assert_eq!(a.head.headers.get("cache-control").unwrap(), "no-store");
                 assert_eq!(a.head.status.is_success(), reader == Reader::Grpc);
                 if reader == Reader::Browser {
                     assert!(text.contains("&lt;b&gt;Use the office network."), "{text}");
@@ -214,6 +226,12 @@ mod tests {
         r.insert_header("accept", "application/json, text/html;q=0.9").unwrap();
         assert_eq!(Reader::of(&r), Reader::Browser);
         r.insert_header("content-type", "application/grpc+proto").unwrap();
+        assert_eq!(Reader::of(&r), Reader::Browser, "no call of gRPC over HTTP/1.1");
+        r.set_version(Version::HTTP_2);
+        assert_eq!(Reader::of(&r), Reader::Browser, "nor with GET");
+        r.set_method(Method::POST);
         assert_eq!(Reader::of(&r), Reader::Grpc);
+        r.insert_header("content-type", "application/grpc-web+proto").unwrap();
+        assert_eq!(Reader::of(&r), Reader::Browser);
     }
 }
