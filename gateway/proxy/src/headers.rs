@@ -14,6 +14,9 @@ use pingora::http::RequestHeader;
 pub const USER: HeaderName = HeaderName::from_static("x-doorward-user");
 /// The groups, comma-separated, percent-encoded where needed.
 pub const GROUPS: HeaderName = HeaderName::from_static("x-doorward-groups");
+/// The person for whom an agent acts: `issuer:subject`, as above. Groups and e-mail address are
+/// then that person's.
+pub const ON_BEHALF_OF: HeaderName = HeaderName::from_static("x-doorward-on-behalf-of");
 /// The verified e-mail address, if there is one.
 pub const EMAIL: HeaderName = HeaderName::from_static("x-doorward-email");
 /// The signed assertion: see [`crate::assertion`].
@@ -43,6 +46,7 @@ const RESERVED_PREFIXES: &[&str] = &[
     "xgoogiap",
     "xmsclientprincipal",
     "xmstoken",
+    "xremote",
 ];
 
 /// Names, folded, that say who or where somebody is, or what was really asked for.
@@ -51,9 +55,7 @@ const RESERVED_NAMES: &[&str] = &[
     "xrealip",
     "xclientip",
     "xclusterclientip",
-    "xremoteuser",
-    "xremoteip",
-    "xremoteaddr",
+    "clientip",
     "remoteuser",
     "remoteaddr",
     "remotename",
@@ -109,8 +111,8 @@ pub(crate) struct Told<'a> {
     pub(crate) assertion: Option<&'a str>,
     pub(crate) request_id: &'a str,
     pub(crate) client: IpAddr,
-    pub(crate) host: &'a str,
-    pub(crate) tls: bool,
+    pub(crate) authority: &'a str,
+    pub(crate) https: bool,
     pub(crate) traceparent: &'a str,
     pub(crate) pass_token: bool,
 }
@@ -131,7 +133,7 @@ pub(crate) fn prepare(request: &mut RequestHeader, told: &Told<'_>) -> Result<()
     if !told.pass_token {
         request.remove_header(&http::header::AUTHORIZATION);
     }
-    strip_our_cookies(request)?;
+    join_cookies(request)?;
     let mut put = |name: HeaderName, value: String| {
         let value = HeaderValue::try_from(value)
             .map_err(|_| Refusal::new(RefusalCode::Internal, format!("`{name}` cannot be written")))?;
@@ -141,8 +143,8 @@ pub(crate) fn prepare(request: &mut RequestHeader, told: &Told<'_>) -> Result<()
     };
     put(REQUEST_ID, told.request_id.to_owned())?;
     put(HeaderName::from_static("x-forwarded-for"), told.client.to_string())?;
-    put(HeaderName::from_static("x-forwarded-host"), told.host.to_owned())?;
-    put(HeaderName::from_static("x-forwarded-proto"), if told.tls { "https" } else { "http" }.to_owned())?;
+    put(HeaderName::from_static("x-forwarded-host"), told.authority.to_owned())?;
+    put(HeaderName::from_static("x-forwarded-proto"), if told.https { "https" } else { "http" }.to_owned())?;
     put(HeaderName::from_static("traceparent"), told.traceparent.to_owned())?;
     let person = match told.principal {
         Principal::User(user) => Some(user),
@@ -151,6 +153,9 @@ pub(crate) fn prepare(request: &mut RequestHeader, told: &Told<'_>) -> Result<()
     };
     if let Some(id) = told.principal.id() {
         put(USER, visible(&id.to_string()))?;
+    }
+    if let Principal::Agent(agent) = told.principal {
+        put(ON_BEHALF_OF, visible(&agent.on_behalf_of.id.to_string()))?;
     }
     if let Some(person) = person {
         let groups: Vec<_> = person.groups.iter().map(|g| visible(g)).collect();
@@ -178,33 +183,29 @@ fn visible(text: &str) -> String {
     out
 }
 
-/// Removes our cookies from `Cookie`, and the header when nothing else is in it.
-fn strip_our_cookies(request: &mut RequestHeader) -> Result<(), Refusal> {
+/// Removes our cookies from `Cookie`, and the header when nothing else is in it. What is left is one
+/// line: HTTP/2 clients send one for each cookie, which servers of HTTP/1.1 take the first of
+/// (RFC 9113 §8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<(), Refusal> {
     let lines: Vec<HeaderValue> = request.headers.get_all(http::header::COOKIE).iter().cloned().collect();
     let ours = |pair: &[u8]| {
         let name = pair.trim_ascii_start();
         name.get(..OUR_COOKIES.len()).is_some_and(|n| n.eq_ignore_ascii_case(OUR_COOKIES.as_bytes()))
     };
-    if !lines.iter().any(|line| line.as_bytes().split(|b| *b == b';').any(ours)) {
+    let pairs = || lines.iter().flat_map(|line| line.as_bytes().split(|b| *b == b';'));
+    if lines.len() < 2 && !pairs().any(ours) {
         return Ok(());
     }
     request.remove_header(&http::header::COOKIE);
-    for line in &lines {
-        let kept: Vec<&[u8]> = line
-            .as_bytes()
-            .split(|b| *b == b';')
-            .map(<[u8]>::trim_ascii)
-            .filter(|p| !p.is_empty() && !ours(p))
-            .collect();
-        if kept.is_empty() {
-            continue;
-        }
-        HeaderValue::from_bytes(&kept.join(&b"; "[..]))
-            .ok()
-            .and_then(|value| request.append_header(http::header::COOKIE, value).ok())
-            .ok_or_else(|| Refusal::new(RefusalCode::BadRequest, "the `cookie` header cannot be read"))?;
+    let kept: Vec<&[u8]> = pairs().map(<[u8]>::trim_ascii).filter(|p| !p.is_empty() && !ours(p)).collect();
+    if kept.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    HeaderValue::from_bytes(&kept.join(&b"; "[..]))
+        .ok()
+        .and_then(|value| request.append_header(http::header::COOKIE, value).ok())
+        .map(drop)
+        .ok_or_else(|| Refusal::new(RefusalCode::BadRequest, "the `cookie` header cannot be read"))
 }
 
 #[cfg(test)]
@@ -220,6 +221,12 @@ mod tests {
             "X-DoorWard-User",
             "xdoorwarduser",
             "x-_doorward-user",
+            "x-doorward-on-behalf-of",
+            "client-ip",
+            "Client_IP",
+            "x-remote-group",
+            "x-remote-extra-scopes",
+            "X_Remote_User",
             "x-forwarded-for",
             "x_forwarded_for",
             "x-forwarded-user",
@@ -239,28 +246,89 @@ mod tests {
         ] {
             assert!(is_reserved(name), "{name}");
         }
-        for name in
-            ["accept", "cookie", "x-requested-with", "x-csrf-token", "x-request-id", "origin", "user-agent"]
-        {
+        for name in [
+            "accept",
+            "cookie",
+            "x-requested-with",
+            "x-csrf-token",
+            "x-request-id",
+            "origin",
+            "user-agent",
+            "client",
+        ] {
             assert!(!is_reserved(name), "{name}");
         }
     }
 
     #[test]
     fn our_cookies_never_reach_an_app() {
-        let cases = [
-            ("a=1; __Host-doorward-session=x; b=2", Some("a=1; b=2")),
-            ("__Host-doorward-session=x", None),
-            ("__host-DOORWARD=x; ;", None),
-            ("a=1", Some("a=1")),
-            ("not__Host-doorward=1", Some("not__Host-doorward=1")),
-        ];
-        for (sent, seen) in cases {
+        for (sent, seen) in [
+            (&["a=1; __Host-doorward-session=x; b=2"][..], Some("a=1; b=2")),
+            (&["__Host-doorward-session=x"], None),
+            (&["__host-DOORWARD=x; ;"], None),
+            (&["a=1"], Some("a=1")),
+            (&["a=1;b=2"], Some("a=1;b=2")),
+            (&["not__Host-doorward=1"], Some("not__Host-doorward=1")),
+            (&["a=1", "b=2"], Some("a=1; b=2")),
+            (&["a=1", "__Host-doorward-session=x", "b=\"2\";c=3"], Some("a=1; b=\"2\"; c=3")),
+            (&["__Host-doorward-a=x", "__host-doorward-b=y"], None),
+            (&["", " "], None),
+        ] {
             let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-            request.insert_header("cookie", sent).unwrap();
-            strip_our_cookies(&mut request).unwrap();
-            let got = request.headers.get("cookie").map(|v| v.to_str().unwrap().to_owned());
-            assert_eq!(got.as_deref(), seen, "{sent}");
+            for line in sent {
+                request.append_header("cookie", *line).unwrap();
+            }
+            join_cookies(&mut request).unwrap();
+            let got: Vec<_> =
+                request.headers.get_all("cookie").iter().map(|v| v.to_str().unwrap().to_owned()).collect();
+            assert_eq!(got, Vec::from_iter(seen), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn an_agent_is_told_apart_from_the_person_it_acts_for() {
+        let person = doorward_model::User {
+            id: "corp:alice".parse().unwrap(),
+            name: None,
+            email: Some("alice@corp.example".to_owned()),
+            groups: ["finance".to_owned()].into(),
+            roles: std::collections::BTreeSet::new(),
+            stage: doorward_model::LifecycleStage::Active,
+            employment: doorward_model::Employment::Unknown,
+            contract_end: None,
+            home_country: doorward_model::CountryCode::UNKNOWN,
+            department: None,
+            tags: std::collections::BTreeMap::new(),
+        };
+        let agent = Principal::Agent(doorward_model::Agent {
+            id: "corp:robot".parse().unwrap(),
+            on_behalf_of: person.clone(),
+            scopes: std::collections::BTreeSet::new(),
+        });
+        for (principal, user, behalf) in
+            [(Principal::User(person), "corp:alice", None), (agent, "corp:robot", Some("corp:alice"))]
+        {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            request.insert_header("x_doorward_on_behalf_of", "corp:forged").unwrap();
+            request.insert_header("x-doorward-on-behalf-of", "corp:forged").unwrap();
+            let told = Told {
+                principal: &principal,
+                assertion: None,
+                request_id: "r",
+                client: IpAddr::from([192, 0, 2, 1]),
+                authority: "wiki.test:8443",
+                https: true,
+                traceparent: "t",
+                pass_token: false,
+            };
+            prepare(&mut request, &told).unwrap();
+            let said = |name: &str| request.headers.get(name).map(|v| v.to_str().unwrap());
+            assert_eq!(said("x-doorward-user"), Some(user));
+            assert_eq!(said("x-doorward-on-behalf-of"), behalf);
+            assert_eq!(said("x_doorward_on_behalf_of"), None);
+            assert_eq!(said("x-doorward-email"), Some("alice@corp.example"));
+            assert_eq!(said("x-forwarded-host"), Some("wiki.test:8443"));
+            assert_eq!(said("x-forwarded-proto"), Some("https"));
         }
     }
 
