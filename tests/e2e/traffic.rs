@@ -9,6 +9,8 @@ mod bodies;
 mod clients;
 #[path = "traffic/drain.rs"]
 mod drain;
+#[path = "traffic/given.rs"]
+mod given;
 #[path = "traffic/keys.rs"]
 mod keys;
 #[path = "traffic/limits.rs"]
@@ -19,6 +21,8 @@ mod listen;
 mod records;
 #[path = "traffic/refusals.rs"]
 mod refusals;
+#[path = "traffic/start.rs"]
+mod start;
 #[path = "traffic/streams.rs"]
 mod streams;
 #[path = "traffic/tls.rs"]

@@ -21,14 +21,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use doorward_audit::{Audit, Protocol};
+use doorward_audit::{Audit, Protocol, Recorded};
 use doorward_context::{Calendar, Places, TrustedProxies};
 use doorward_identity::Verifier;
 use doorward_model::time::Clock;
 use doorward_model::{Refusal, RefusalCode, limits};
-use doorward_policy::Policies;
+use doorward_policy::{Action, Policies};
 use doorward_state::Revocations;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -179,10 +180,7 @@ impl ProxyHttp for Door {
                     session.set_read_timeout(Some(self.0.limits.stream_idle_max));
                     session.set_write_timeout(Some(self.0.limits.stream_idle_max));
                 } else if let Some(running) = exchange.running.as_ref().filter(|_| !session.is_body_empty()) {
-                    // Over HTTP/1.1 Pingora itself bounds the wait for the body.
-                    if session.as_downstream().is_http2() || permit.upstream().answer_max().is_some() {
-                        running.patience.uploads();
-                    }
+                    running.patience.uploads();
                 }
                 exchange.permit = Some(permit);
                 Ok(false)
@@ -203,6 +201,23 @@ impl ProxyHttp for Door {
         forward::peer(&self.0, permit, uploads, &mut exchange.story)
     }
 
+    async fn connected_to_upstream(
+        &self,
+        session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        fd: std::os::fd::RawFd,
+        _digest: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if let (Some(running), Some(permit)) = (&exchange.running, &exchange.permit) {
+            // A connection of HTTP/2 is not this exchange's alone.
+            let own = Some(fd).filter(|_| !permit.upstream().speaks_h2());
+            running.patience.asked(permit.answer_max(!session.is_body_empty()), own);
+        }
+        Ok(())
+    }
+
     async fn upstream_request_filter(
         &self,
         _session: &mut Session,
@@ -218,7 +233,7 @@ impl ProxyHttp for Door {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
         exchange: &mut Exchange,
@@ -226,38 +241,59 @@ impl ProxyHttp for Door {
         if let (Some(running), Some(permit)) = (&exchange.running, &exchange.permit) {
             running.patience.piece();
             if end {
-                running.patience.uploaded(permit.upstream().answer_max());
+                running.patience.uploaded(permit.answer_max(!session.is_body_empty()));
             }
         }
         let received = exchange.story.received(body.as_ref().map_or(0, Bytes::len));
-        let max = exchange.permit.as_ref().and_then(Permit::request_body_bytes_max);
-        if max.is_some_and(|max| received > max) {
+        let Some(permit) = &exchange.permit else { return Ok(()) };
+        if permit.request_body_bytes_max().is_some_and(|max| received > max) {
             return Error::e_explain(ErrorType::HTTPStatus(413), "the body is larger than the app allows");
+        }
+        // Nobody was answered yet, so that it is not too late to refuse.
+        let recorded = exchange.story.told_if_long(exchange.running.as_deref());
+        if permit.must_be_recorded() && recorded == Recorded::Dropped && session.response_written().is_none() {
+            return Err(forward::unrecorded());
         }
         Ok(())
     }
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        if response.status.is_informational() && response.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        let switches = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+        if response.status.is_informational() && !switches {
             return Ok(());
         }
+        let permit = exchange
+            .permit
+            .as_ref()
+            .ok_or_else(|| Error::explain(ErrorType::InternalError, "no permit, no answer"))?;
+        // The policies were asked about a WebSocket, or about what a plain request fetches. An app
+        // that answers the other one would give what nobody decided about.
+        let upgrade = permit.accepted().action() == Action::Upgrade;
+        if upgrade != switches && !(upgrade && response.status.as_u16() >= 400) {
+            return Err(forward::unasked(response.status, upgrade));
+        }
         if let Some(running) = &exchange.running {
-            running.patience.answered();
-            if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            let events = !switches && is_event_stream(response);
+            running.patience.answered(switches || events || running.slot.protocol() == Protocol::Grpc);
+            if switches {
                 running.slot.becomes(Protocol::WebSocket);
-                if let Some(connection) = &running.connection {
-                    connection.line.upgrade();
-                }
-            } else if is_event_stream(response) {
+            } else if events {
                 running.slot.becomes(Protocol::EventStream);
+                session.set_write_timeout(Some(self.0.limits.stream_idle_max));
             }
         }
-        exchange.story.answered(response.status.as_u16(), exchange.running.as_deref());
+        let recorded = exchange.story.answered(response.status.as_u16(), exchange.running.as_deref());
+        if permit.must_be_recorded() && recorded == Recorded::Dropped {
+            return Err(forward::unrecorded());
+        }
+        if switches && let Some(connection) = exchange.running.as_ref().and_then(|r| r.connection.as_ref()) {
+            connection.line.upgrade();
+        }
         Ok(())
     }
 
@@ -268,7 +304,12 @@ impl ProxyHttp for Door {
         _end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
+        if let Some(running) = &exchange.running {
+            running.patience.piece();
+        }
         exchange.story.sent(body.as_ref().map_or(0, Bytes::len));
+        // What is under way already is not cut off for the log: nothing new passes while it has gaps.
+        let _counted = exchange.story.told_if_long(exchange.running.as_deref());
         Ok(None)
     }
 
@@ -283,17 +324,40 @@ impl ProxyHttp for Door {
         error
     }
 
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        exchange: &mut Exchange,
+        reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        let late = exchange.running.as_ref().is_some_and(|running| {
+            running.patience.left();
+            running.patience.is_late()
+        });
+        let again = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+        if again && !late {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
     async fn fail_to_proxy(
         &self,
         session: &mut Session,
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        let refusal = forward::failure(error);
+        let late = exchange.running.as_ref().is_some_and(|r| r.patience.is_late());
+        let refusal = forward::failure(error, late);
         let killed = exchange.running.as_ref().is_some_and(|r| r.slot.is_ended());
         let client_gone =
             *error.esource() == ErrorSource::Downstream && refusal.code == RefusalCode::Internal;
-        exchange.story.failed(error, killed);
+        exchange.story.failed(error, refusal.code, killed);
         if !killed && !client_gone && session.response_written().is_none() {
             if let Err(e) = self.refuse(session, exchange, &refusal).await {
                 tracing::debug!(error = %e, "an answer could not be written");

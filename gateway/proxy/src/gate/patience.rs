@@ -1,26 +1,50 @@
 //! How long an exchange may wait where Pingora sets no bound of its own.
 //!
-//! Over HTTP/2 it waits for the next piece of a request's body for ever, and it counts the time
-//! that an app has for its answer from the begin of an upload, not from its end. So both waits
-//! are bounded here: whoever moves the exchange on says so, and the gate ends one that stands still.
+//! Over HTTP/2 Pingora waits for the next piece of a request's body for ever. Of an app it has one
+//! bound for everything it reads: the head of the answer and every piece of the body, be it a page
+//! or a stream of events that is silent for an hour. So these waits are bounded here: whoever moves
+//! the exchange on says so, and the gate ends one that stands still.
+//!
+//! An app that speaks HTTP/1.1 and does not answer in time has its connection shut first, which
+//! Pingora notices: so the client is told 504, and not just cut off.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How often a look is taken.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long the answer may take that tells a client of an app that is late.
+const TELL_MAX: Duration = Duration::from_secs(2);
+/// No connection to the app that could be shut.
+const NONE: i32 = -1;
 
 const BEGUN: u8 = 0;
 const UPLOADING: u8 = 1;
 const ANSWERING: u8 = 2;
-const OVER: u8 = 3;
+const LATE: u8 = 3;
+const FLOWING: u8 = 4;
+const OVER: u8 = 5;
 
 /// What one exchange waits for.
-#[derive(Default)]
 pub(crate) struct Patience {
     stage: AtomicU8,
     pieces: AtomicU64,
     answer_millis_max: AtomicU64,
+    /// The connection to an app that speaks HTTP/1.1, as long as the exchange holds it.
+    app: AtomicI32,
+    late: AtomicBool,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            stage: AtomicU8::new(BEGUN),
+            pieces: AtomicU64::new(0),
+            answer_millis_max: AtomicU64::new(u64::MAX),
+            app: AtomicI32::new(NONE),
+            late: AtomicBool::new(false),
+        }
+    }
 }
 
 impl Patience {
@@ -29,25 +53,51 @@ impl Patience {
         self.stage.store(UPLOADING, Ordering::Relaxed);
     }
 
-    /// A piece of the body came.
+    /// A piece of a body came, in whatever direction.
     pub(crate) fn piece(&self) {
         self.pieces.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The body is here; the app may take this long to answer, where Pingora does not count.
     pub(crate) fn uploaded(&self, answer_max: Option<Duration>) {
+        self.awaits(UPLOADING, answer_max);
+    }
+
+    /// The app has the request, over a connection of its own if one is named: it may take this long
+    /// to answer, unless an upload comes first.
+    pub(crate) fn asked(&self, answer_max: Option<Duration>, connection: Option<i32>) {
+        self.app.store(connection.unwrap_or(NONE), Ordering::Relaxed);
+        self.piece();
+        if answer_max.is_some() {
+            self.awaits(BEGUN, answer_max);
+        }
+    }
+
+    fn awaits(&self, after: u8, answer_max: Option<Duration>) {
         let millis = answer_max.map(|max| u64::try_from(max.as_millis()).unwrap_or(u64::MAX));
         self.answer_millis_max.store(millis.unwrap_or(u64::MAX), Ordering::Relaxed);
         // The app may have answered before it had everything.
-        let _ = self.stage.compare_exchange(UPLOADING, ANSWERING, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.stage.compare_exchange(after, ANSWERING, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// The app answers; nothing more is bounded here.
-    pub(crate) fn answered(&self) {
-        self.stage.store(OVER, Ordering::Relaxed);
+    /// The connection to the app is the exchange's no longer.
+    pub(crate) fn left(&self) {
+        self.app.store(NONE, Ordering::Relaxed);
     }
 
-    /// Resolves when the exchange has stood still for longer than it may.
+    /// The app answers. A stream may be silent for as long as Pingora lets it.
+    pub(crate) fn answered(&self, streams: bool) {
+        self.left();
+        self.stage.store(if streams { OVER } else { FLOWING }, Ordering::Relaxed);
+    }
+
+    /// The app did not answer in time, and its connection was shut.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when the exchange has stood still for longer than it may. To be waited for in the
+    /// task of the exchange, after it: then a connection that is named is still the exchange's.
     pub(crate) async fn runs_out(&self, body_idle_max: Duration) {
         let (mut seen, mut still) = ((BEGUN, 0), Duration::ZERO);
         loop {
@@ -57,20 +107,31 @@ impl Patience {
             seen = now;
             let max = match now.0 {
                 // Over HTTP/1.1 Pingora has an answer when the same time is over: let it.
-                UPLOADING => body_idle_max + 2 * LOOK_EVERY,
+                UPLOADING | FLOWING => body_idle_max + 2 * LOOK_EVERY,
                 ANSWERING => Duration::from_millis(self.answer_millis_max.load(Ordering::Relaxed)),
+                LATE => TELL_MAX,
                 OVER => return std::future::pending().await,
                 _ => continue,
             };
-            if still >= max {
+            if still < max {
+                continue;
+            }
+            let connection = self.app.swap(NONE, Ordering::Relaxed);
+            if now.0 != ANSWERING || connection == NONE {
                 return;
             }
+            self.late.store(true, Ordering::Relaxed);
+            self.stage.store(LATE, Ordering::Relaxed);
+            let _ = nix::sys::socket::shutdown(connection, nix::sys::socket::Shutdown::Both);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     const MAX: Duration = Duration::from_secs(10);
@@ -101,9 +162,35 @@ mod tests {
         });
         assert!((3..5).contains(&out.duration_since(end_of_upload).as_secs()));
         patience.uploaded(None);
-        assert_eq!(lasts(&patience).await, None, "Pingora counts");
-        patience.answered();
+        patience.answered(true);
         patience.uploaded(Some(MAX));
-        assert_eq!(lasts(&patience).await, None, "an answer came before the end of the body");
+        assert_eq!(lasts(&patience).await, None, "a stream may be silent");
+        patience.answered(false);
+        assert_eq!(lasts(&patience).await, Some(11), "a page may not stop in the middle");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_uploads_nothing_waits_for_the_answer_alone() {
+        let patience = Patience::default();
+        patience.asked(None, None);
+        assert_eq!(lasts(&patience).await, None, "Pingora counts");
+        patience.asked(Some(Duration::from_secs(30)), None);
+        assert_eq!(lasts(&patience).await, Some(30));
+        assert!(!patience.is_late());
+        let uploads = Patience::default();
+        uploads.uploads();
+        uploads.asked(Some(Duration::from_secs(3)), None);
+        assert_eq!(lasts(&uploads).await, Some(11), "the upload comes first");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_app_that_is_late_has_its_connection_shut() {
+        let (mut ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let fd = ours.as_raw_fd();
+        let patience = Patience::default();
+        patience.asked(Some(Duration::from_secs(3)), Some(fd));
+        assert_eq!(lasts(&patience).await, Some(5), "some time to tell the client");
+        assert!(patience.is_late());
+        assert_eq!(ours.read(&mut [0; 8]).unwrap(), 0);
     }
 }

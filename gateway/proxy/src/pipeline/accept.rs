@@ -28,9 +28,10 @@ pub struct Accepted {
     resolved: Resolved,
     action: Action,
     host: String,
+    authority: String,
     client: IpAddr,
     now: UnixMillis,
-    tls: bool,
+    https: bool,
     streaming: Streaming,
     user_agent: Option<String>,
     bearer: Option<String>,
@@ -55,6 +56,12 @@ impl Accepted {
         &self.host
     }
 
+    /// The host as the client named it, in lower case, with the port if there was one.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// The client's address, behind the proxies that are trusted.
     #[must_use]
     pub const fn client(&self) -> IpAddr {
@@ -67,10 +74,10 @@ impl Accepted {
         self.now
     }
 
-    /// Whether the client speaks TLS to us.
+    /// Whether the client speaks TLS, to us or to the proxy before us that is trusted.
     #[must_use]
-    pub const fn tls(&self) -> bool {
-        self.tls
+    pub const fn https(&self) -> bool {
+        self.https
     }
 
     /// Whether the exchange may be silent for long.
@@ -109,11 +116,17 @@ pub(crate) fn accept(
         .digest()
         .and_then(|d| d.ssl_digest.as_ref())
         .map(|d| d.extension.get::<Handshake>().cloned().unwrap_or_default());
-    let host = host_of(request);
+    let authority = authority_of(request);
+    let host = authority.as_deref().and_then(host_name).map(str::to_owned);
     let resolved = host.as_deref().map(|h| house.routes.resolve(h, request.uri.path()));
     begin(story, request, host.as_deref().unwrap_or_default(), resolved.as_ref(), peer, now, house);
 
     let peer = peer.ok_or_else(|| Refusal::new(RefusalCode::Internal, "the peer has no IP address"))?;
+    let client = client_address(house, peer, &request.headers);
+    if let Ok(client) = &client {
+        story.came_from(*client);
+    }
+    let https = is_https(house, peer, handshake.is_some(), &request.headers);
     check_size(request, house)?;
     let upgrade = is_websocket(session, &request.headers)?;
     let method = request.method.as_str();
@@ -134,7 +147,6 @@ pub(crate) fn accept(
     {
         return Err(Refusal::new(RefusalCode::Misdirected, "the TLS handshake named another host"));
     }
-    let client = client_address(house, peer, &request.headers);
     check_target(request, &host)?;
     if let Some(h1) = session.as_downstream().as_http1() {
         bytes::check(&h1.get_headers_raw_bytes(), &host).map_err(bad)?;
@@ -156,7 +168,11 @@ pub(crate) fn accept(
         return Err(Refusal::new(RefusalCode::BodyTooLarge, format!("{length} bytes, {max} are allowed")));
     }
     if upgrade {
-        check_origin(request, &host, handshake.is_some(), app)?;
+        if resolved.app.upstream.speaks_h2() {
+            // It could only answer as to a plain GET, which nobody asked the policies about.
+            return Err(bad("a WebSocket was asked for, but HTTP/2 is spoken to the app"));
+        }
+        check_origin(request, &host, https, app)?;
     }
     let bearer = match Credential::from_headers(
         request.headers.get_all(header::AUTHORIZATION).iter().map(|v| v.as_bytes()),
@@ -167,9 +183,10 @@ pub(crate) fn accept(
     Ok(Accepted {
         action,
         host,
+        authority: authority.unwrap_or_default(),
         client,
         now,
-        tls: handshake.is_some(),
+        https,
         streaming: streaming(running.slot.protocol(), upgrade, &request.headers),
         user_agent: text(&request.headers, &header::USER_AGENT),
         bearer,
@@ -237,8 +254,8 @@ fn text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
     headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned)
 }
 
-/// The one host of a request, in lower case and without port (RFC 9112 §3.2, RFC 9113 §8.3.1).
-fn host_of(request: &RequestHeader) -> Option<String> {
+/// The one authority of a request, in lower case (RFC 9112 §3.2, RFC 9113 §8.3.1).
+fn authority_of(request: &RequestHeader) -> Option<String> {
     let mut hosts = request.headers.get_all(header::HOST).iter();
     let header = hosts.next();
     if hosts.next().is_some() {
@@ -246,13 +263,25 @@ fn host_of(request: &RequestHeader) -> Option<String> {
     }
     let header = header.map(|h| h.to_str().ok().map(str::to_ascii_lowercase));
     let authority = request.uri.authority().map(|a| a.as_str().to_ascii_lowercase());
-    let authority = match (header, authority) {
-        (Some(None), _) | (None, None) => return None,
-        (Some(Some(header)), Some(authority)) if header != authority => return None,
-        (Some(Some(header)), _) => header,
-        (None, Some(authority)) => authority,
-    };
-    host_name(&authority).map(str::to_owned)
+    match (header, authority) {
+        (Some(None), _) | (None, None) => None,
+        (Some(Some(header)), Some(authority)) if header != authority => None,
+        (Some(Some(header)), _) => Some(header),
+        (None, Some(authority)) => Some(authority),
+    }
+}
+
+/// Whether the client speaks TLS: a trusted proxy says so in one word, otherwise the connection does.
+fn is_https(house: &House, peer: IpAddr, tls: bool, headers: &HeaderMap) -> bool {
+    if !house.proxies.trusts(peer) {
+        return tls;
+    }
+    let mut values = headers.get_all("x-forwarded-proto").iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"https") => true,
+        (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"http") => false,
+        (_, _) => tls,
+    }
 }
 
 fn client_address(house: &House, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, Refusal> {
@@ -339,7 +368,7 @@ fn is_websocket(session: &Session, headers: &HeaderMap) -> Result<bool, Refusal>
 fn check_origin(
     request: &RequestHeader,
     host: &str,
-    tls: bool,
+    https: bool,
     app: &crate::config::App,
 ) -> Result<(), Refusal> {
     let mut origins = request.headers.get_all(header::ORIGIN).iter();
@@ -350,10 +379,10 @@ fn check_origin(
         return Err(foreign());
     }
     let origin = origin.to_str().map_err(|_| foreign())?.to_ascii_lowercase();
-    // Behind a proxy that ends TLS the page's scheme is not ours; then host and port decide.
+    // A proxy may end TLS and not say so, and then the page's scheme is not ours; host and port decide.
     let (authority, port) = match (origin.strip_prefix("https://"), origin.strip_prefix("http://")) {
         (Some(authority), _) => (Some(authority), ":443"),
-        (None, authority) => (authority.filter(|_| !tls), ":80"),
+        (None, authority) => (authority.filter(|_| !https), ":80"),
     };
     let named = request.headers.get(header::HOST).and_then(|h| h.to_str().ok()).map(str::to_ascii_lowercase);
     let own = authority.is_some_and(|authority| {
@@ -372,8 +401,7 @@ fn check_target(request: &RequestHeader, host: &str) -> Result<(), Refusal> {
     {
         return Err(bad("the request target names another host"));
     }
-    if request.version != Version::HTTP_2
-        && let Some(scheme) = uri.scheme_str()
+    if let Some(scheme) = uri.scheme_str()
         && !matches!(scheme, "http" | "https")
     {
         return Err(bad("the request target has a scheme that is not HTTP"));
@@ -391,8 +419,42 @@ fn check_query(request: &RequestHeader) -> Result<(), Refusal> {
 }
 
 fn streaming(protocol: Protocol, upgrade: bool, headers: &HeaderMap) -> Streaming {
-    let events = headers
-        .get(header::ACCEPT)
-        .is_some_and(|v| v.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"));
-    if upgrade || events || protocol == Protocol::Grpc { Streaming::Yes } else { Streaming::No }
+    let events = headers.get_all(header::ACCEPT).iter().any(|line| {
+        line.as_bytes().split(|b| *b == b',').any(|media| {
+            let name = media.split(|b| *b == b';').next().unwrap_or_default();
+            name.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+        })
+    });
+    match (upgrade || protocol == Protocol::Grpc, events) {
+        (true, _) => Streaming::Yes,
+        (false, true) => Streaming::Perhaps,
+        (false, false) => Streaming::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_streams_are_asked_for_in_any_line_and_place() {
+        for (lines, perhaps) in [
+            (&["text/event-stream"][..], true),
+            (&["application/json, text/event-stream"], true),
+            (&["application/json", "Text/Event-Stream;q=0.5"], true),
+            (&["*/*"], false),
+            (&["application/json;profile=text/event-stream"], false),
+            (&["text/event-streams"], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::ACCEPT, line.parse().unwrap());
+            }
+            let expected = if perhaps { Streaming::Perhaps } else { Streaming::No };
+            assert_eq!(streaming(Protocol::Http1, false, &headers), expected, "{lines:?}");
+            assert_eq!(streaming(Protocol::Grpc, false, &headers), Streaming::Yes);
+            assert_eq!(streaming(Protocol::Http1, true, &headers), Streaming::Yes);
+        }
+    }
 }

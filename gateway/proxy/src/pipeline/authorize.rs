@@ -1,11 +1,12 @@
 //! May they?
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::{Outcome, Ruling};
 use doorward_model::{LifecycleStage, Principal, Refusal, RefusalCode};
-use doorward_policy::Question;
+use doorward_policy::{Action, Question, Revision};
 
 use crate::config::{App, AuditNeed};
 use crate::pipeline::House;
@@ -41,8 +42,31 @@ impl Permit {
         self.accepted().streaming()
     }
 
+    /// How long the app may take to begin its answer, where Pingora does not count. A gRPC stream
+    /// may begin it when there is something to say.
+    pub(crate) fn answer_max(&self, uploads: bool) -> Option<Duration> {
+        let streaming = self.streaming();
+        if streaming == Streaming::Yes && !self.is_upgrade() {
+            return None;
+        }
+        self.upstream().answer_max(streaming, uploads)
+    }
+
+    /// The bound on the body, which a stream does not have: a WebSocket, and gRPC to an app that
+    /// speaks HTTP/2. To another app gRPC is a word that any client may write.
     pub(crate) fn request_body_bytes_max(&self) -> Option<u64> {
-        self.app().request_body_bytes_max
+        let streams =
+            self.is_upgrade() || (self.streaming() == Streaming::Yes && self.upstream().speaks_h2());
+        self.app().request_body_bytes_max.filter(|_| !streams)
+    }
+
+    /// Whether the app wants no request that is not in the log.
+    pub(crate) fn must_be_recorded(&self) -> bool {
+        self.app().audit == AuditNeed::Required
+    }
+
+    fn is_upgrade(&self) -> bool {
+        self.accepted().action() == Action::Upgrade
     }
 }
 
@@ -83,7 +107,7 @@ pub(crate) fn authorize(house: &House, unrevoked: Unrevoked, story: &mut Story) 
             determining: verdict.determining,
             errors: verdict.errors.into_iter().map(|(id, why)| format!("{id}: {why}")).collect(),
             latency_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            revision: verdict.revision.to_string().into(),
+            revision: text_of(verdict.revision),
         },
         took,
     );
@@ -94,4 +118,20 @@ pub(crate) fn authorize(house: &House, unrevoked: Unrevoked, story: &mut Story) 
         return Err(Refusal::new(RefusalCode::AuditUnavailable, "the audit log cannot be written"));
     }
     Ok(Permit { unrevoked })
+}
+
+thread_local! {
+    static LAST_REVISION: RefCell<Option<(Revision, Arc<str>)>> = const { RefCell::new(None) };
+}
+
+/// The revision as the log has it, written once for all decisions that share it.
+fn text_of(revision: Revision) -> Arc<str> {
+    LAST_REVISION.with_borrow_mut(|last| match last {
+        Some((known, text)) if *known == revision => Arc::clone(text),
+        Some(_) | None => {
+            let text: Arc<str> = revision.to_string().into();
+            *last = Some((revision, Arc::clone(&text)));
+            text
+        }
+    })
 }

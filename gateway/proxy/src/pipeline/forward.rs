@@ -2,7 +2,7 @@
 
 use doorward_model::{Refusal, RefusalCode};
 use http::Uri;
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme};
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -21,7 +21,8 @@ pub(crate) fn peer(
     story: &mut Story,
 ) -> Result<Box<HttpPeer>> {
     let idle_max = house.limits.stream_idle_max;
-    let Some(peer) = permit.upstream().peer(permit, permit.streaming(), uploads, idle_max) else {
+    let Some(peer) = permit.upstream().peer(permit, permit.streaming(), uploads, idle_max, story.tried())
+    else {
         return Err(Error::explain(ErrorType::ConnectNoRoute, "no instance of the app is well").into_up());
     };
     if let pingora::protocols::l4::socket::SocketAddr::Inet(address) = &peer._address {
@@ -46,7 +47,11 @@ pub(crate) fn prepare(
     let target = PathAndQuery::try_from(target).map_err(|_| internal("the target cannot be written"))?;
     let mut parts = request.uri.clone().into_parts();
     parts.path_and_query = Some(target);
-    if request.version != http::Version::HTTP_2 {
+    if request.version == http::Version::HTTP_2 {
+        // What the client wrote is about its own connection, or made up (RFC 9113 §8.3.1).
+        let scheme = if permit.upstream().speaks_tls() { Scheme::HTTPS } else { Scheme::HTTP };
+        parts.scheme = parts.authority.as_ref().map(|_| scheme);
+    } else {
         parts.scheme = None;
         parts.authority = None;
     }
@@ -60,8 +65,8 @@ pub(crate) fn prepare(
         assertion: assertion.as_deref(),
         request_id: story.request_id(),
         client: accepted.client(),
-        host: accepted.host(),
-        tls: accepted.tls(),
+        authority: accepted.authority(),
+        https: accepted.https(),
         traceparent: &story.traceparent(),
         pass_token: permit.app().pass_token,
     };
@@ -74,15 +79,31 @@ pub(crate) fn prepare(
     Ok(())
 }
 
+/// The app answered what it was not asked for.
+pub(crate) fn unasked(status: http::StatusCode, upgrade: bool) -> Box<Error> {
+    let asked = if upgrade { "a request for a WebSocket" } else { "a plain request" };
+    Error::explain(ErrorType::InvalidHTTPHeader, format!("the app answered {asked} with {}", status.as_u16()))
+        .into_up()
+}
+
+/// The decision found no place in the log of an app that requires it.
+pub(crate) fn unrecorded() -> Box<Error> {
+    Error::explain(UNRECORDED, "the decision found no room in the audit log")
+}
+
+const UNRECORDED: ErrorType = ErrorType::Custom("unrecorded");
+
 fn internal(why: &str) -> Box<Error> {
     Error::explain(ErrorType::InternalError, why.to_owned())
 }
 
 /// What an error of Pingora means to the client.
-pub(crate) fn failure(error: &Error) -> Refusal {
+pub(crate) fn failure(error: &Error, late: bool) -> Refusal {
     use ErrorType as E;
     let code = match (&error.etype, &error.esource) {
+        (_, ErrorSource::Upstream) if late => RefusalCode::UpstreamTimeout,
         (E::HTTPStatus(413), _) => RefusalCode::BodyTooLarge,
+        (etype, _) if *etype == UNRECORDED => RefusalCode::AuditUnavailable,
         (E::HTTPStatus(408), _) | (E::ReadTimedout, ErrorSource::Downstream) => RefusalCode::RequestTimeout,
         (E::InvalidHTTPHeader, ErrorSource::Downstream) => RefusalCode::BadRequest,
         (

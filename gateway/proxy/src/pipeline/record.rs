@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::trail::{Arrival, HttpVersion};
-use doorward_audit::{Ending, Event, Protocol, Ruling, Trail};
+use doorward_audit::{Ending, Event, Protocol, Recorded, Ruling, Trail};
 use doorward_model::{Place, Refusal, RefusalCode, RouteId, limits};
 use pingora::{Error, ErrorSource, ErrorType};
 
@@ -17,6 +17,11 @@ use crate::inflight::{HouseEnd, Slot};
 use crate::metrics::{Decided, Passed};
 use crate::pipeline::House;
 use crate::pipeline::identify::Identified;
+
+/// An exchange that takes longer is in the log before it ends.
+const LONG: Duration = Duration::from_secs(10);
+/// So is one with more bytes than this, both ways together.
+const LONG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The story of one exchange, and the numbers of its end.
 pub(crate) struct Story {
@@ -31,7 +36,12 @@ pub(crate) struct Story {
     sent: u64,
     status: u16,
     connects: usize,
-    /// The decision is in the log already: this exchange is a long one.
+    /// Instances that this request was sent to, or was to be.
+    tried: Vec<SocketAddr>,
+    /// Where the client is, once the proxies before it are known.
+    client: Option<IpAddr>,
+    located: bool,
+    /// The decision is in the log already, or was lost there: this exchange is a long one.
     told_early: bool,
     ending: Option<Ending>,
 }
@@ -53,6 +63,9 @@ impl Story {
             sent: 0,
             status: 0,
             connects: 0,
+            tried: Vec::new(),
+            client: None,
+            located: false,
             told_early: false,
             ending: None,
         }
@@ -73,6 +86,11 @@ impl Story {
         self.trail = Some(Trail::begin(arrival));
     }
 
+    /// Who is behind the proxies that are trusted. In the log even when no later stage is reached.
+    pub(crate) const fn came_from(&mut self, client: IpAddr) {
+        self.client = Some(client);
+    }
+
     pub(crate) fn routed(&mut self, route: &RouteId) {
         self.route = Some(route.clone());
         if let Some(trail) = &mut self.trail {
@@ -87,6 +105,7 @@ impl Story {
     }
 
     pub(crate) fn located(&mut self, place: &Arc<Place>) {
+        self.located = true;
         if let Some(trail) = &mut self.trail {
             trail.located(Arc::clone(place));
         }
@@ -100,9 +119,15 @@ impl Story {
     }
 
     pub(crate) fn forwarded(&mut self, upstream: SocketAddr) {
+        self.tried.push(upstream);
         if let Some(trail) = &mut self.trail {
             trail.forwarded(upstream);
         }
+    }
+
+    /// Instances that are not to be tried again.
+    pub(crate) fn tried(&self) -> &[SocketAddr] {
+        &self.tried
     }
 
     /// Whether another instance may be tried; counts the tries.
@@ -135,31 +160,49 @@ impl Story {
         tracing::debug!(request_id = %self.request_id, refusal = %refusal, "refused");
     }
 
-    /// The app began to answer. A long exchange is recorded now, as its end may be far.
-    pub(crate) fn answered(&mut self, status: u16, running: Option<&Running>) {
+    /// The app began to answer. A stream is recorded now, as its end may be far.
+    pub(crate) fn answered(&mut self, status: u16, running: Option<&Running>) -> Recorded {
         self.status = status;
-        let Some(trail) = &mut self.trail else { return };
-        trail.answered(status);
-        let Some(running) = running else { return };
-        let protocol = running.slot.protocol();
-        trail.speaks(protocol);
-        if matches!(protocol, Protocol::WebSocket | Protocol::EventStream | Protocol::Grpc)
-            && !self.told_early
-        {
-            self.told_early = true;
-            let _ = self.house.audit.record(Event::RequestDecided(Box::new(trail.clone())));
+        if let Some(trail) = &mut self.trail {
+            trail.answered(status);
+        }
+        match running.map(|r| r.slot.protocol()) {
+            Some(Protocol::WebSocket | Protocol::EventStream | Protocol::Grpc) => self.tell_early(running),
+            Some(Protocol::Http1 | Protocol::Http2) | None => self.told_if_long(running),
         }
     }
 
+    /// Records the decision of an exchange that takes long, whatever it does.
+    pub(crate) fn told_if_long(&mut self, running: Option<&Running>) -> Recorded {
+        if !self.told_early
+            && (self.received.saturating_add(self.sent) > LONG_BYTES
+                || (self.house.ticks)().saturating_sub(self.began) > LONG)
+        {
+            return self.tell_early(running);
+        }
+        Recorded::Queued
+    }
+
+    fn tell_early(&mut self, running: Option<&Running>) -> Recorded {
+        let Some(trail) = self.trail.as_mut().filter(|_| !self.told_early) else { return Recorded::Queued };
+        self.told_early = true;
+        if let Some(running) = running {
+            trail.speaks(running.slot.protocol());
+        }
+        self.house.metrics.decided(&Decided { route: self.route.as_ref(), outcome: trail.outcome() });
+        self.house.audit.record(Event::RequestDecided(Box::new(trail.clone())))
+    }
+
     /// Pingora failed to proxy.
-    pub(crate) fn failed(&mut self, error: &Error, killed: bool) {
-        let timed_out = matches!(error.etype, ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+    pub(crate) fn failed(&mut self, error: &Error, code: RefusalCode, killed: bool) {
+        let timed_out = matches!(error.etype, ErrorType::ReadTimedout | ErrorType::WriteTimedout)
+            || code == RefusalCode::UpstreamTimeout;
         self.ending = match (killed, &error.esource, timed_out) {
             (true, _, _) => None,
             (false, _, true) => Some(Ending::TimedOut),
             (false, ErrorSource::Downstream, false) => Some(Ending::ClientGone),
             (false, ErrorSource::Upstream, false) => Some(Ending::UpstreamFailed),
-            (false, _, false) => None,
+            (false, _, false) => Some(Ending::Refused),
         };
         if !killed {
             tracing::info!(request_id = %self.request_id, error = %error.etype.as_str(), source = %error.esource.as_str(), "an exchange failed");
@@ -178,11 +221,14 @@ impl Story {
     /// Records what is known, once. What the log drops it counts, and tells in a gap event.
     fn tell(&mut self) {
         let Some(mut trail) = self.trail.take() else { return };
+        if let Some(client) = self.client.filter(|_| !self.located) {
+            trail.located(self.house.places.locate(client));
+        }
         let now = (self.house.ticks)();
         let took = now.saturating_sub(self.began);
         let slot = self.slot.as_deref();
         let terminated = slot.and_then(Slot::cause).map(|cause| Ending::Terminated {
-            revocation: cause.target.to_string().into(),
+            revocation: Arc::clone(&cause.revocation),
             after_micros: u64::try_from(now.saturating_sub(cause.ticks).as_micros()).unwrap_or(u64::MAX),
         });
         let protocol = slot.map_or(Protocol::Http1, Slot::protocol);
@@ -191,12 +237,15 @@ impl Story {
         let by_house = slot.and_then(Slot::house_end).map(|why| match why {
             HouseEnd::TimeUp => Ending::TimedOut,
             HouseEnd::Drained => Ending::Drained,
+            HouseEnd::Stale => Ending::Refused,
         });
         let ending = terminated.or(by_house).or(self.ending.take()).unwrap_or(Ending::ClientGone);
         trail.speaks(protocol);
         trail.finished(ending, self.received, self.sent, took);
         let outcome = trail.outcome();
-        self.house.metrics.decided(&Decided { route: self.route.as_ref(), outcome });
+        if !self.told_early {
+            self.house.metrics.decided(&Decided { route: self.route.as_ref(), outcome });
+        }
         self.house.metrics.passed(&Passed {
             route: self.route.as_ref(),
             status: self.status,
@@ -207,12 +256,18 @@ impl Story {
         let event = Box::new(trail);
         if self.told_early || is_terminated {
             if !self.told_early {
-                let _ = self.house.audit.record(Event::RequestDecided(event.clone()));
+                self.too_late(Event::RequestDecided(event.clone()));
             }
-            let _ = self.house.audit.record(Event::ExchangeEnded(event));
+            self.too_late(Event::ExchangeEnded(event));
         } else {
-            let _ = self.house.audit.record(Event::RequestDecided(event));
+            self.too_late(Event::RequestDecided(event));
         }
+    }
+
+    /// Records what cannot be refused any more. If it is lost, the log counts it and tells it in a
+    /// gap event, and accepts no grants until it writes again: the next request is refused for it.
+    fn too_late(&self, event: Event) {
+        let _counted = self.house.audit.record(event);
     }
 }
 
