@@ -66,10 +66,15 @@ async fn every_kind_of_stream_ends_with_the_word_of_its_protocol() {
     })
     .await;
     assert_eq!(terminated.len(), listed);
+    let mut revocations = site.gateway.events();
+    revocations.retain(|e| e["metadata"]["event_code"] == "revocation.user");
     for event in terminated {
         let user = event["actor"]["user"]["uid"].as_str().unwrap();
         let ending = &event["unmapped"]["doorward"]["ending"];
-        assert_eq!(ending["revocation"], format!("user {user}"), "{event}");
+        let of_user = |e: &&serde_json::Value| e["unmapped"]["doorward"]["revocation"]["target"] == user;
+        let ids: Vec<_> = revocations.iter().filter(of_user).collect();
+        let [revocation] = ids.as_slice() else { panic!("{user} was revoked once: {ids:?}") };
+        assert_eq!(ending["revocation"], revocation["unmapped"]["doorward"]["revocation"]["id"], "{event}");
         assert!(ending["after_us"].is_u64(), "{event}");
     }
 }

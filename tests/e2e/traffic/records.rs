@@ -133,12 +133,12 @@ async fn a_stream_is_recorded_when_it_begins_and_when_it_ends() {
     assert!(ended["duration"].is_number() && ended["traffic"]["bytes_in"].as_u64().unwrap() > 0, "{ended}");
 
     let mut cut = open().await;
-    gateway.revoke("user", "demo:bob").await;
+    let receipt = gateway.revoke("user", "demo:bob").await;
     cut.ending().await;
     let terminated =
         events(&gateway, 1, |e| e["unmapped"]["doorward"]["ending"]["how"] == "terminated").await.remove(0);
     assert_eq!(terminated["disposition"], "Access Revoked");
-    assert_eq!(terminated["unmapped"]["doorward"]["ending"]["revocation"], "user demo:bob");
+    assert_eq!(terminated["unmapped"]["doorward"]["ending"]["revocation"], receipt["id"]);
     assert_eq!(terminated["unmapped"]["doorward"]["protocol"], "websocket");
     let revoked = events(&gateway, 1, |e| code(e) == "revocation.user").await.remove(0);
     assert_eq!(revoked["unmapped"]["doorward"]["revocation"]["target"], "demo:bob");

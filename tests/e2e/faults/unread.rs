@@ -1,0 +1,53 @@
+//! The store of revocations cannot be read or written for a while: nobody new comes in, what runs is
+//! cut after the grace, and what could not be saved is saved and put on record when it is back.
+
+use doorward_demo::apps::{Pace, SampleApp};
+use doorward_tests::company::{Company, bearer, sample};
+use doorward_tests::wire::within;
+use doorward_tests::ws::{Next, Ws};
+use serde_json::{Value, json};
+
+use crate::seen;
+
+#[tokio::test]
+async fn what_runs_is_cut_when_nobody_knows_who_was_cut_off() {
+    let app = sample(SampleApp::Build, Pace::default()).await;
+    let mut company = Company::new(app).await;
+    company.config.set("revocation.stream_grace_seconds", json!(1));
+    let (issuer, gateway) = company.start().await;
+    let token = issuer.token_of("bob");
+    let auth = bearer(&token);
+    let mut ws =
+        Ws::open(gateway.address(), "build.test", "/logs", &[("authorization", &auth)]).await.unwrap();
+    ws.until("line 1").await;
+
+    let store = gateway.folder().join("data/revocations.sqlite3");
+    let away = store.with_extension("away");
+    std::fs::rename(&store, &away).unwrap();
+    let answer = gateway.change("disable", "user", "demo:victim").await;
+    let said: Value = serde_json::from_str(&answer.text).unwrap();
+    assert_eq!((answer.status, &said["enforced"], &said["kept"]), (503, &json!(true), &json!(true)), "{said}");
+    let began = std::time::Instant::now();
+    assert!(matches!(ws.ending().await, Next::Closed(1001, _)));
+    assert!(began.elapsed().as_secs() >= 4, "a disk that hiccups cuts nobody");
+    assert_eq!(seen::told(&gateway, "build.test", &token).await, (503, "stale_revocations".into()));
+    assert!(gateway.log().contains("what runs was ended"), "{}", gateway.log());
+
+    std::fs::rename(&away, &store).unwrap();
+    seen::condition_comes_to(&gateway, "revocations", 200, "holds").await;
+    assert_eq!(seen::told(&gateway, "build.test", &token).await.0, 200);
+    let of_victim = |e: &Value| e["unmapped"]["doorward"]["revocation"]["target"] == "demo:victim";
+    let event = within("the late revocation to be on record", async {
+        loop {
+            if let Some(event) = gateway.events().into_iter().find(of_victim) {
+                return event;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let call = gateway.events().into_iter().find(|e| {
+        e["metadata"]["correlation_uid"] == event["metadata"]["correlation_uid"] && !of_victim(e)
+    });
+    assert!(call.is_some(), "it names the call that was told otherwise: {event}");
+}
