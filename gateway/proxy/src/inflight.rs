@@ -7,8 +7,11 @@
 //! An exchange registers *before* it checks, a revoker writes the mark *before* it looks. Both
 //! sides pass the same lock of the same shard, so one of them sees the other: there is no gap
 //! between the check and the registration.
+//!
+//! Whether an exchange was over before it was told to end has one answer, its [`Fate`]: what was over
+//! is in no receipt, and what is in one leaves it when it ends.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -42,10 +45,27 @@ pub struct Facts {
 /// Why an exchange was ended from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
+    /// Which revocation: its id, as in its receipt.
+    pub revocation: Arc<str>,
     /// [`RefusalCode::Revoked`] or [`RefusalCode::Disabled`].
     pub code: RefusalCode,
     /// Whom the revocation hits.
     pub target: Target,
+    /// When it was applied here.
+    pub at: UnixMillis,
+    /// The same instant on the process's monotonic clock.
+    pub ticks: Duration,
+}
+
+/// A revocation, as far as it concerns what runs.
+#[derive(Clone, Debug)]
+pub struct Cut<'a> {
+    /// Its id.
+    pub revocation: Arc<str>,
+    /// Whom it hits.
+    pub target: &'a Target,
+    /// What now holds for the target.
+    pub entry: Entry,
     /// When it was applied here.
     pub at: UnixMillis,
     /// The same instant on the process's monotonic clock.
@@ -59,6 +79,21 @@ pub enum HouseEnd {
     TimeUp,
     /// The time of the drain was over.
     Drained,
+    /// It is not known any more who was cut off.
+    Stale,
+}
+
+/// How a slot's time came to its end. What is written first stays.
+#[derive(Clone, Debug)]
+enum Fate {
+    /// It was over, or refused, before anybody wanted it to end.
+    Left,
+    /// It was told to end.
+    Told {
+        cause: Cause,
+        /// Who asked for it waits for its end: it was not at rest.
+        counted: bool,
+    },
 }
 
 /// One running exchange.
@@ -68,7 +103,7 @@ pub struct Slot {
     resting: AtomicBool,
     started_at: UnixMillis,
     end: CancellationToken,
-    cause: OnceLock<Cause>,
+    fate: OnceLock<Fate>,
     house_end: OnceLock<HouseEnd>,
     facts: OnceLock<Facts>,
 }
@@ -83,7 +118,7 @@ impl Slot {
             resting: AtomicBool::new(false),
             started_at,
             end: CancellationToken::new(),
-            cause: OnceLock::new(),
+            fate: OnceLock::new(),
             house_end: OnceLock::new(),
             facts: OnceLock::new(),
         })
@@ -134,7 +169,10 @@ impl Slot {
     /// Why it was ended, if it was.
     #[must_use]
     pub fn cause(&self) -> Option<&Cause> {
-        self.cause.get()
+        match self.fate.get()? {
+            Fate::Left => None,
+            Fate::Told { cause, .. } => Some(cause),
+        }
     }
 
     /// Resolves when the exchange must end.
@@ -160,11 +198,21 @@ impl Slot {
         self.end.cancel();
     }
 
-    /// Tells it to end. Only the first cause counts; says whether this was it.
-    fn end_because(&self, cause: Cause) -> bool {
-        let first = self.cause.set(cause).is_ok();
-        self.end.cancel();
+    /// Tells it to end, unless it is over. Only the first cause counts; says whether this was it.
+    fn end_because(&self, cause: Cause, counted: bool) -> bool {
+        let first = self.fate.set(Fate::Told { cause, counted }).is_ok();
+        if first {
+            self.end.cancel();
+        }
         first
+    }
+
+    /// It is over. The cause that somebody waits for, if it was told to end before.
+    fn leaves(&self) -> Option<&Cause> {
+        match self.fate.get_or_init(|| Fate::Left) {
+            Fate::Told { cause, counted: true } => Some(cause),
+            Fate::Told { counted: false, .. } | Fate::Left => None,
+        }
     }
 }
 
@@ -187,9 +235,13 @@ impl Terminated {
     }
 }
 
+/// What could end exchanges, hashed, and which those are, by their numbers: one person may have many
+/// thousands, and each of them leaves by itself.
+type Shard = HashMap<u64, BTreeMap<u64, Arc<Slot>>>;
+
 /// Every running exchange, by everything that could end it.
 pub struct Inflight {
-    shards: Vec<Mutex<HashMap<u64, Vec<Arc<Slot>>>>>,
+    shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
     next: AtomicU64,
     ticks: Ticks,
@@ -240,15 +292,13 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if let Some(cause) = self.slot.cause() {
+        if let Some(cause) = self.slot.leaves() {
             self.inflight.note_end(cause);
         }
         for key in &self.keys {
             let mut shard = self.inflight.shard(*key);
             if let Some(slots) = shard.get_mut(key) {
-                if let Some(i) = slots.iter().position(|s| s.id == self.slot.id) {
-                    slots.swap_remove(i);
-                }
+                slots.remove(&self.slot.id);
                 if slots.is_empty() {
                     shard.remove(key);
                 }
@@ -263,7 +313,7 @@ impl Inflight {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn shard(&self, key: u64) -> MutexGuard<'_, HashMap<u64, Vec<Arc<Slot>>>> {
+    fn shard(&self, key: u64) -> MutexGuard<'_, Shard> {
         // `% SHARDS` is always in bounds; the first shard stands in to avoid a panic path.
         let i = usize::try_from(key % SHARDS as u64).unwrap_or(0);
         let lock = match self.shards.get(i) {
@@ -292,32 +342,36 @@ impl Inflight {
             keys.clear();
         }
         for key in &keys {
-            self.shard(*key).entry(*key).or_default().push(Arc::clone(slot));
+            self.shard(*key).entry(*key).or_default().insert(slot.id, Arc::clone(slot));
         }
         Registration { inflight: Arc::clone(self), slot: Arc::clone(slot), keys }
     }
 
-    /// Ends what `target` runs and does not stand before `entry`. The mark must be visible to
+    /// Ends what the target runs and does not stand before the entry. The mark must be visible to
     /// the check of revocations already.
-    pub fn terminate(
-        &self,
-        target: &Target,
-        entry: Entry,
-        skew: Duration,
-        at: UnixMillis,
-        ticks: Duration,
-    ) -> Terminated {
+    pub fn terminate(&self, cut: &Cut<'_>, skew: Duration) -> Terminated {
         // The other half of the fence in the check of revocations.
         std::sync::atomic::fence(Ordering::SeqCst);
-        let key = self.key(target);
-        let hit: Vec<Arc<Slot>> = self.shard(key).get(&key).cloned().unwrap_or_default();
+        let key = self.key(cut.target);
+        let hit: Vec<Arc<Slot>> =
+            self.shard(key).get(&key).into_iter().flat_map(BTreeMap::values).cloned().collect();
+        self.end(&hit, cut, skew)
+    }
+
+    /// Ends those of `hit` that are not over. They were found a moment ago.
+    fn end(&self, hit: &[Arc<Slot>], cut: &Cut<'_>, skew: Duration) -> Terminated {
+        let &Cut { ref revocation, target, entry, at, ticks } = cut;
         let mut count = Terminated::default();
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         if outcomes.len() >= OUTCOMES_MAX {
-            outcomes.clear();
+            // Somebody waits for the others. There are never more of them than exchanges.
+            outcomes.retain(|_, outcome| outcome.remaining > 0);
         }
-        let outcome = outcomes.entry(key).or_default();
-        *outcome = Outcome::default();
+        let outcome = outcomes.entry(self.key(target)).or_default();
+        // A change that came before may still be waited for: this one adds to it.
+        if outcome.remaining == 0 {
+            *outcome = Outcome::default();
+        }
         for slot in hit {
             // Two targets may share a hash: the facts decide.
             let Some(presented) = slot.facts().and_then(|f| f.presented.as_ref()) else { continue };
@@ -329,15 +383,16 @@ impl Inflight {
                 Standing::MadeBefore(_) => RefusalCode::Revoked,
                 Standing::Disabled => RefusalCode::Disabled,
             };
-            // Counted before it is told, as it may be over at once: the lock keeps order.
-            let first = slot.end_because(Cause { code, target: target.clone(), at, ticks });
-            if first {
-                outcome.remaining += 1;
+            // What rests is over: only its connection is closed, and nobody waits for that.
+            let counted = !slot.is_resting();
+            let cause =
+                Cause { revocation: Arc::clone(revocation), code, target: target.clone(), at, ticks };
+            // It may be over at once: the lock keeps `note_end` behind this.
+            if !slot.end_because(cause, counted) || !counted {
+                continue;
             }
-            if first
-                && !slot.is_resting()
-                && let Some(n) = count.by_protocol.get_mut(usize::from(place_of(slot.protocol())))
-            {
+            outcome.remaining += 1;
+            if let Some(n) = count.by_protocol.get_mut(usize::from(place_of(slot.protocol()))) {
                 *n += 1;
             }
         }
@@ -365,7 +420,7 @@ impl Inflight {
         let mut found: HashMap<u64, Arc<Slot>> = HashMap::new();
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            for slot in shard.values().flatten() {
+            for slot in shard.values().flat_map(BTreeMap::values) {
                 if !slot.is_resting() && slot.facts().is_some_and(&wanted) {
                     found.insert(slot.id, Arc::clone(slot));
                 }
@@ -382,6 +437,14 @@ impl Inflight {
         let running = self.list(usize::MAX, |_| true);
         running.iter().for_each(|slot| slot.end_by_house(HouseEnd::Drained));
         running.len()
+    }
+
+    /// Tells everything that a revocation could hit to end: whether one does is not known any more.
+    /// Says how much that was, without what was told before.
+    pub fn end_stale(&self) -> usize {
+        let running = self.list(usize::MAX, |facts| facts.presented.is_some());
+        let told = running.iter().filter(|slot| !slot.is_ended());
+        told.map(|slot| slot.end_by_house(HouseEnd::Stale)).count()
     }
 
     /// How many exchanges run, by protocol.
@@ -402,3 +465,6 @@ fn unreachable_shard<T>(shards: &[Mutex<T>]) -> &Mutex<T> {
     #[expect(clippy::indexing_slicing, reason = "the constructor makes 64 shards")]
     &shards[0]
 }
+
+#[cfg(test)]
+mod tests;
