@@ -55,7 +55,11 @@ pub fn route_table(apps: Vec<config::App>) -> Result<RouteTable, UpstreamError> 
     let served = apps
         .into_iter()
         .map(|app| {
-            let upstream = upstream::Upstreams::new(app.id.clone(), app.upstream.clone())?;
+            let upstream = upstream::Upstreams::new(
+                app.id.clone(),
+                app.hosts.first().cloned().unwrap_or_default(),
+                app.upstream.clone(),
+            )?;
             Ok(Arc::new(ServedApp { app, upstream }))
         })
         .collect::<Result<Vec<_>, UpstreamError>>()?;

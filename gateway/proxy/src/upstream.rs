@@ -3,19 +3,16 @@
 //! [`Upstreams::peer`] is the only road to an app, and it takes a
 //! [`Permit`](crate::pipeline::authorize::Permit).
 
-use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use doorward_model::{AppId, limits};
 use doorward_policy::Action;
-use pingora::lb::discovery::ServiceDiscovery;
 use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
 use pingora::lb::selection::RoundRobin;
-use pingora::lb::{Backend, Backends, LoadBalancer};
+use pingora::lb::{Backends, LoadBalancer};
 use pingora::protocols::ALPN;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::upstreams::peer::HttpPeer;
@@ -24,7 +21,12 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::config::Upstream;
+use bounded::Bounded;
+use names::Names;
 use crate::pipeline::authorize::Permit;
+
+mod bounded;
+mod names;
 
 /// How many addresses of an app are looked at to find one that is well.
 const SELECT_MAX: usize = 256;
@@ -37,6 +39,8 @@ static GROUP: AtomicU64 = AtomicU64::new(1);
 /// The instances of one app.
 pub(crate) struct Upstreams {
     app: AppId,
+    /// The name under which clients know it; said to an instance whose health is checked.
+    host: String,
     config: Upstream,
     balancer: LoadBalancer<RoundRobin>,
     ca: Option<Arc<[WrappedX509]>>,
@@ -47,13 +51,15 @@ pub(crate) struct Upstreams {
 /// Why the instances of an app cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
-    /// The file with the roots does not hold any.
-    #[error("app `{app}`: `{file}` holds no certificate: write PEM with `BEGIN CERTIFICATE`")]
+    /// The file with the roots does not hold any, or something else too.
+    #[error("app `{app}`: `{file}` cannot be used for `ca_file`: {why}; write PEM with `BEGIN CERTIFICATE`")]
     Ca {
         /// Which app.
         app: AppId,
         /// Which file.
         file: String,
+        /// What is wrong with it.
+        why: String,
     },
 }
 
@@ -62,19 +68,20 @@ impl Upstreams {
     ///
     /// # Errors
     /// When the file with the roots is not one.
-    pub(crate) fn new(app: AppId, config: Upstream) -> Result<Self, UpstreamError> {
+    pub(crate) fn new(app: AppId, host: String, config: Upstream) -> Result<Self, UpstreamError> {
         let ca =
             match config.tls.as_ref().and_then(|t| t.ca_file.as_deref()) {
                 None => None,
-                Some(file) => Some(read_roots(file).ok_or_else(|| UpstreamError::Ca {
+                Some(file) => Some(read_roots(file).map_err(|why| UpstreamError::Ca {
                     app: app.clone(),
                     file: file.display().to_string(),
+                    why,
                 })?),
             };
-        let names = Names { addresses: config.addresses.clone() };
+        let names = Names::new(config.addresses.clone());
         let balancer = LoadBalancer::from_backends(Backends::new(Box::new(names)));
         let mut upstreams =
-            Self { app, config, balancer, ca, group_key: GROUP.fetch_add(1, Ordering::Relaxed) };
+            Self { app, host, config, balancer, ca, group_key: GROUP.fetch_add(1, Ordering::Relaxed) };
         let check = upstreams.health_check();
         upstreams.balancer.set_health_check(check);
         Ok(upstreams)
@@ -82,18 +89,27 @@ impl Upstreams {
 
     /// The next instance, spoken to as the app wants it. Only who holds a permit gets one.
     ///
-    /// None when no instance is well.
+    /// None when no instance is well. One that was tried already for this request comes again only
+    /// when there is no other.
     ///
-    /// To an app that speaks HTTP/2 Pingora counts the time for the answer from the begin of an
-    /// upload: there [`Patience`](crate::gate) counts instead.
+    /// Pingora has one bound for the head of an answer and for every piece of its body. So it gets
+    /// the longest that any answer could need, and [`Patience`](crate::gate) counts what this one
+    /// may take. To an app that speaks HTTP/2 Pingora counts where nothing is uploaded and no event
+    /// stream is asked for, because there only Pingora can turn a late answer into a 504; then no
+    /// pause in the body may be longer than that either.
     pub(crate) fn peer(
         &self,
         permit: &Permit,
         streaming: Streaming,
         uploads: bool,
         idle_max: Duration,
+        tried: &[std::net::SocketAddr],
     ) -> Option<HttpPeer> {
-        let backend = self.balancer.select(b"", SELECT_MAX)?;
+        let is_new = |a: &SocketAddr| a.as_inet().is_none_or(|a| !tried.contains(a));
+        let backend = self
+            .balancer
+            .select_with(b"", SELECT_MAX, |b, well| well && is_new(&b.addr))
+            .or_else(|| self.balancer.select(b"", SELECT_MAX))?;
         let SocketAddr::Inet(address) = backend.addr else { return None };
         let mut peer = self.peer_at(address);
         if permit.accepted().action() == Action::Upgrade {
@@ -105,9 +121,8 @@ impl Upstreams {
         }
         let o = &mut peer.options;
         o.read_timeout = Some(match streaming {
-            Streaming::Yes => idle_max,
-            Streaming::No if uploads && self.config.h2 => idle_max,
-            Streaming::No => self.config.response_max,
+            Streaming::No if self.pingora_counts(streaming, uploads) => self.config.response_max,
+            Streaming::Yes | Streaming::Perhaps | Streaming::No => idle_max,
         });
         o.write_timeout = Some(idle_max.min(self.config.response_max.max(Duration::from_secs(60))));
         Some(peer)
@@ -134,15 +149,15 @@ impl Upstreams {
     }
 
     fn health_check(&self) -> Box<dyn HealthCheck + Send + Sync> {
-        let name = self.config.tls.as_ref().map(|t| t.server_name.clone());
+        // Connect, ask and answer: an instance that takes longer is not well. Nothing waits longer.
+        let within = self.config.connect_max * 3;
         let template = self.peer_at(std::net::SocketAddr::from(([0, 0, 0, 0], 1)));
         let Some(path) = &self.config.health_path else {
             let mut check = TcpHealthCheck::new();
             check.peer_template.options.connection_timeout = Some(self.config.connect_max);
-            return check;
+            return Box::new(Bounded::new(*check, within));
         };
-        let host = name.clone().unwrap_or_else(|| self.app.as_str().to_owned());
-        let mut check = HttpHealthCheck::new(&host, name.is_some());
+        let mut check = HttpHealthCheck::new(&self.host, self.config.tls.is_some());
         check.peer_template = template;
         check.peer_template.options.read_timeout = Some(self.config.connect_max);
         if let Ok(uri) = path.parse() {
@@ -157,37 +172,46 @@ impl Upstreams {
                 format!("the health check answered {}", response.status.as_u16()),
             )
         }));
-        Box::new(check)
+        Box::new(Bounded::new(check, within))
     }
 
     /// Looks up names and checks health, for ever. A drain does not stop it: what still runs
-    /// needs an app that is well.
+    /// needs an app that is well. Neither waits for the other.
     pub(crate) async fn keep_well(&self) {
-        let mut until_resolve = Duration::ZERO;
-        loop {
-            if until_resolve.is_zero() {
-                if let Err(e) = self.balancer.update().await {
-                    tracing::warn!(app = %self.app, error = %e, "the addresses of the app cannot be looked up; the old ones stay");
-                }
-                until_resolve = RESOLVE_EVERY;
+        let resolve = async {
+            loop {
+                self.resolve().await;
+                tokio::time::sleep(RESOLVE_EVERY).await;
             }
-            self.balancer.backends().run_health_check(true).await;
-            let pause = self.config.health_every.min(until_resolve);
-            tokio::time::sleep(pause).await;
-            until_resolve = until_resolve.saturating_sub(pause);
-        }
+        };
+        let check = async {
+            loop {
+                self.balancer.backends().run_health_check(true).await;
+                tokio::time::sleep(self.config.health_every).await;
+            }
+        };
+        tokio::join!(resolve, check);
     }
 
-    /// Looks up the addresses once, so that the first request finds them.
+    /// Looks up the addresses once.
     pub(crate) async fn resolve(&self) {
         if let Err(e) = self.balancer.update().await {
             tracing::warn!(app = %self.app, error = %e, "the addresses of the app cannot be looked up");
         }
     }
 
-    /// How long they may take to answer after an upload, where Pingora does not count.
-    pub(crate) fn answer_max(&self) -> Option<Duration> {
-        self.config.h2.then_some(self.config.response_max)
+    /// How long they may take to begin an answer, where Pingora does not count.
+    pub(crate) fn answer_max(&self, streaming: Streaming, uploads: bool) -> Option<Duration> {
+        (!self.pingora_counts(streaming, uploads)).then_some(self.config.response_max)
+    }
+
+    fn pingora_counts(&self, streaming: Streaming, uploads: bool) -> bool {
+        self.config.h2 && streaming == Streaming::No && !uploads
+    }
+
+    /// Whether TLS is spoken to them.
+    pub(crate) const fn speaks_tls(&self) -> bool {
+        self.config.tls.is_some()
     }
 
     /// Whether HTTP/2 is spoken to them.
@@ -202,49 +226,31 @@ impl Upstreams {
     }
 }
 
-/// Whether an exchange may be silent for long: WebSocket, event stream, gRPC.
+/// Whether an exchange may be silent for long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Streaming {
-    /// It may.
+    /// It may: WebSocket, gRPC.
     Yes,
+    /// Its answer may, if it is an event stream: one was asked for, perhaps among others.
+    Perhaps,
     /// It may not.
     No,
 }
 
-fn read_roots(file: &Path) -> Option<Arc<[WrappedX509]>> {
-    let roots: Vec<_> = CertificateDer::pem_file_iter(file)
-        .ok()?
-        .filter_map(Result::ok)
-        .map(|c| WrappedX509::new(c.to_vec(), parse_x509))
-        .collect();
-    (!roots.is_empty()).then(|| roots.into())
-}
-
-/// Looks names up without blocking a worker.
-struct Names {
-    addresses: Vec<String>,
-}
-
-#[async_trait]
-impl ServiceDiscovery for Names {
-    async fn discover(&self) -> pingora::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
-        let mut found = BTreeSet::new();
-        for address in &self.addresses {
-            match tokio::net::lookup_host(address.as_str()).await {
-                Ok(addresses) => {
-                    for a in addresses {
-                        found.insert(Backend::new(&a.to_string())?);
-                    }
-                }
-                Err(e) => tracing::warn!(address, error = %e, "the name of an instance cannot be looked up"),
-            }
-        }
-        if found.is_empty() {
-            return pingora::Error::e_explain(
-                pingora::ErrorType::Custom("unresolved"),
-                "no instance has an address",
-            );
-        }
-        Ok((found, HashMap::new()))
+/// Every root of a file. One that cannot be read makes the file useless: whoever wrote it relies on it.
+fn read_roots(file: &Path) -> Result<Arc<[WrappedX509]>, String> {
+    let mut roots = Vec::new();
+    for (i, root) in CertificateDer::pem_file_iter(file).map_err(|e| e.to_string())?.enumerate() {
+        let root = root.map_err(|e| format!("certificate {}: {e}", i + 1))?;
+        // Pingora panics where this fails.
+        x509_parser::parse_x509_certificate(&root).map_err(|e| format!("certificate {}: {e}", i + 1))?;
+        roots.push(WrappedX509::new(root.to_vec(), parse_x509));
     }
+    if roots.is_empty() {
+        return Err("it holds no certificate".to_owned());
+    }
+    Ok(roots.into())
 }
+
+#[cfg(test)]
+mod tests;
