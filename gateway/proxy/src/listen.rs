@@ -23,7 +23,7 @@ use rustls::sign::CertifiedKey;
 
 use crate::config::{CertificateFiles, Listen};
 use crate::gate::handshake::BeforeTls;
-use crate::gate::{Census, Connections, Exchanges};
+use crate::gate::{Census, Connections, Listener};
 use crate::pipeline::{Door, House};
 
 /// What the TLS handshake of a connection said.
@@ -192,9 +192,9 @@ pub(crate) fn service(
     conf: &Arc<ServerConf>,
 ) -> pingora::Result<Service<Connections>> {
     let proxy = http_proxy(conf, Door(Arc::clone(house)));
-    let exchanges = Exchanges::new(proxy, Arc::clone(house), listen);
+    let listener = Listener::new(proxy, Arc::clone(house), listen);
     let proxies = listen.proxy_protocol.then(|| Arc::clone(&house.proxies));
-    let app = Connections::new(exchanges, Arc::clone(census), house.limits.header_max, proxies.clone());
+    let app = Connections::new(listener, Arc::clone(census), house.limits.header_max, proxies.clone());
     let address = listen.address.to_string();
     let mut service = Service::new(format!("listen {address}"), app);
     // Pingora's 64 KiB for each connection are wasted on streams that say little.

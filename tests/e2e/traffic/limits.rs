@@ -101,12 +101,27 @@ async fn who_says_nothing_or_too_slowly_is_closed() {
         }
     });
     dripped.await;
-    // An HTTP/2 preface alone, and a header block that never ends.
-    let mut frames = Frames::connect(gateway.address()).await;
+    // An HTTP/2 preface alone, with its settings, and with a header block that never ends.
+    let mut bare = wire::connect(gateway.address()).await;
+    bare.write_all(doorward_tests::frames::PREFACE).await.unwrap();
+    assert_ne!(wire::drain(&mut bare, QUIET).await.1, Ending::StillOpen, "a bare preface");
     let block = doorward_tests::frames::header_block(&ordinary("GET", "build.test", "/"));
-    frames.send(&Frame::new(doorward_tests::frames::HEADERS, 0, 1, block)).await;
-    let outcome = frames.outcome(1, Duration::from_secs(2)).await;
-    assert!(!matches!(outcome, Outcome::Status(_)), "{outcome:?}");
+    for header in [None, Some(Frame::new(doorward_tests::frames::HEADERS, 0, 1, block))] {
+        let mut frames = Frames::connect(gateway.address()).await;
+        if let Some(header) = &header {
+            frames.send(header).await;
+        }
+        let outcome = frames.outcome(1, QUIET).await;
+        assert!(matches!(outcome, Outcome::Closed | Outcome::GoAway(_)), "{header:?}: {outcome:?}");
+    }
+    // One that had a stream may rest.
+    let h2 = H2::connect(gateway.address()).await;
+    let auth = bearer(&issuer.token("bob"));
+    for _ in 0..2 {
+        let answer = h2.get("build.test", "/", &[("authorization", &auth)]).await;
+        assert_eq!(answer.status, 200);
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
     // TLS: nobody waits for a handshake that does not come, or comes by the byte.
     let mut silent = wire::connect(gateway.listener(1)).await;
     assert_ne!(wire::drain(&mut silent, QUIET).await.1, Ending::StillOpen, "a silent TLS connection");
@@ -129,7 +144,7 @@ async fn who_says_nothing_or_too_slowly_is_closed() {
         assert_eq!(h1.ask("GET", "build.test", "/", &fields).await.status(), 200);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    assert_eq!(upstream.requests().len(), 4);
+    assert_eq!(upstream.requests().len(), 6);
 }
 
 #[tokio::test]

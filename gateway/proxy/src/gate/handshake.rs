@@ -20,7 +20,8 @@ use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{GetProxyDigest, Stream, UniqueID};
 
-use super::{Census, Counted, peer_ip, take_proxy_header};
+use super::census::{Census, Counted};
+use super::connections::{TOO_MANY, peer_ip, take_proxy_header};
 
 /// What is done with a connection before its handshake.
 pub(crate) struct BeforeTls {
@@ -33,7 +34,7 @@ pub(crate) struct BeforeTls {
 
 /// A connection that is counted, and has a deadline as long as its handshake lasts.
 struct Handshaking {
-    _counted: Counted,
+    counted: Counted,
     socket: Mutex<Option<SecondHandle>>,
 }
 
@@ -78,23 +79,29 @@ fn refused(why: &'static str) -> Box<pingora::Error> {
 impl PreTlsProcess for BeforeTls {
     async fn process(&self, stream: &mut L4Stream) -> pingora::Result<()> {
         let from = peer_ip(stream);
-        let Some(counted) = self.census.enter(from) else {
-            tracing::warn!(from = ?from, "a connection was refused: too many are open");
-            return Err(refused("too many connections"));
+        let too_many = || {
+            tracing::warn!(from = ?from, why = TOO_MANY, "a connection was refused");
+            refused(TOO_MANY)
         };
+        let counted = self.census.enter().ok_or_else(too_many)?;
         let second = fcntl(stream.id(), FcntlArg::F_DUPFD_CLOEXEC(0));
         let second = second.map_err(|_| refused("no descriptor is left"))?;
         let socket = Mutex::new(Some(SecondHandle(second)));
-        let handshaking = Arc::new(Handshaking { _counted: counted, socket });
+        let handshaking = Arc::new(Handshaking { counted, socket });
         tokio::spawn(break_off_after(self.within, Arc::downgrade(&handshaking)));
-        let user_data: Box<dyn Any + Send + Sync> = Box::new(handshaking);
+        let user_data: Box<dyn Any + Send + Sync> = Box::new(Arc::clone(&handshaking));
         let response = Box::new(ResponseHeader::build(200, Some(0))?);
         stream.set_proxy_digest(ProxyDigest::new(response, Some(user_data)));
-        let Some(proxies) = &self.proxies else { return Ok(()) };
-        take_proxy_header(stream, proxies).await.map_err(|why| {
-            tracing::warn!(from = ?from, why, "a connection without a valid PROXY protocol header was refused");
-            refused("no valid PROXY protocol header")
-        })
+        if let Some(proxies) = &self.proxies {
+            take_proxy_header(stream, proxies).await.map_err(|why| {
+                tracing::warn!(from = ?from, why, "a connection without a valid PROXY protocol header was refused");
+                refused("no valid PROXY protocol header")
+            })?;
+        }
+        match peer_ip(stream) {
+            Some(address) if !handshaking.counted.comes_from(address) => Err(too_many()),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

@@ -31,7 +31,6 @@ const UPGRADING: u8 = 1;
 /// What the gate and the wrapper tell each other.
 #[derive(Default)]
 pub(crate) struct LineState {
-    bytes_in: AtomicU64,
     /// How many bytes may still come before the header of a request is whole; 0 while none is read.
     header_room: AtomicU64,
     /// The id of the request whose header it is.
@@ -46,11 +45,6 @@ pub(crate) struct LineState {
 }
 
 impl LineState {
-    /// Bytes that the client sent so far, TLS removed.
-    pub(crate) fn bytes_in(&self) -> u64 {
-        self.bytes_in.load(Ordering::Relaxed)
-    }
-
     /// The header of a request is read next; it may be so many bytes long, with what comes along.
     pub(crate) fn header_begins(&self, request_id: Arc<str>, room: u64) {
         *self.header_of.lock().unwrap_or_else(PoisonError::into_inner) = Some(request_id);
@@ -296,7 +290,6 @@ impl AsyncRead for Line {
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut this.inner).poll_read(cx, buf));
         let n = buf.filled().len().saturating_sub(before);
-        this.state.bytes_in.fetch_add(n as u64, Ordering::Relaxed);
         if this.state.has_room(n as u64) {
             return Poll::Ready(read);
         }
