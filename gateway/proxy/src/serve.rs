@@ -1,6 +1,9 @@
 //! Listening, draining and handing over: the life of the process, as far as Pingora leads it.
 
-use std::path::PathBuf;
+mod handover;
+mod sockets;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +17,8 @@ use crate::config::Listen;
 use crate::gate::Census;
 use crate::listen::{self, Certificates};
 use crate::pipeline::House;
+pub use handover::{Given, HandOverError, Waiting, hand_over};
+pub use sockets::Sockets;
 
 /// How much longer than a drain may take Pingora waits before it ends by itself.
 const DRAIN_MARGIN_SECONDS: u64 = 30;
@@ -25,8 +30,6 @@ const LISTENING_LOOK_EVERY: Duration = Duration::from_millis(2);
 pub enum Stop {
     /// Take no new connections, let what runs come to its end within the drain time.
     Drain,
-    /// Hand the listening sockets to the process that waits for them, then drain.
-    HandOver,
     /// Now.
     Now,
 }
@@ -39,10 +42,8 @@ pub struct Serve {
     pub listeners: Vec<(Listen, Option<Arc<Certificates>>)>,
     /// Worker threads for each address.
     pub threads: usize,
-    /// Take the listening sockets over from the process that runs now.
+    /// Listening sockets come from the process that runs now: see [`Ready::take_over`].
     pub take_over: bool,
-    /// Where sockets are handed over; in a folder that only the owner can enter.
-    pub handover_socket: PathBuf,
     /// Tells when and how to go.
     pub stop: watch::Receiver<Option<Stop>>,
 }
@@ -76,13 +77,32 @@ impl OpenConnections {
     pub fn is_accepting(&self) -> bool {
         self.0.is_accepting()
     }
+
+    /// Resolves when every address is listened on.
+    pub async fn accepting(&self) {
+        while !self.is_accepting() {
+            tokio::time::sleep(LISTENING_LOOK_EVERY).await;
+        }
+    }
+
+    /// No new connection is wanted any more: who asks whether clients should be sent here hears no.
+    pub fn drain(&self) {
+        self.0.drains();
+    }
+
+    /// Whether no new connection is wanted any more.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.is_draining()
+    }
 }
 
-/// A service that tells when it listens. Pingora sets up sockets on the service's own threads,
-/// after everything else of the process has begun.
+/// A service that listens on a socket of ours and tells when it does. Pingora begins on the service's
+/// own threads, after everything else of the process has begun.
 struct Announced<S> {
     inner: S,
     address: String,
+    sockets: Sockets,
     census: Arc<Census>,
 }
 
@@ -94,9 +114,14 @@ impl<S: Service> Service for Announced<S> {
         shutdown: ShutdownWatch,
         listeners_per_fd: usize,
     ) {
-        let (table, address, census) = (fds.clone(), self.address.clone(), Arc::clone(&self.census));
+        let socket = self.sockets.get(&self.address);
+        // What Pingora finds there it listens on, and does not bind.
+        if let (Some(table), Some(fd)) = (&fds, socket) {
+            table.lock().add(self.address.clone(), fd);
+        }
+        let census = Arc::clone(&self.census);
         let told = async move {
-            while table.as_ref().is_some_and(|t| t.lock().get(&address).is_none()) {
+            while !socket.is_some_and(sockets::is_listening) {
                 tokio::time::sleep(LISTENING_LOOK_EVERY).await;
             }
             census.listens();
@@ -126,7 +151,6 @@ impl ShutdownSignalWatch for StopSignal {
         let said = stop.wait_for(Option::is_some).await.ok().and_then(|s| *s);
         match said {
             Some(Stop::Drain) => ShutdownSignal::GracefulTerminate,
-            Some(Stop::HandOver) => ShutdownSignal::GracefulUpgrade,
             // Nobody can say anything any more: the rest of the process is gone.
             Some(Stop::Now) | None => ShutdownSignal::FastShutdown,
         }
@@ -138,12 +162,14 @@ pub struct Ready {
     server: Server,
     stop: watch::Receiver<Option<Stop>>,
     open: OpenConnections,
+    sockets: Sockets,
+    addresses: Vec<SocketAddr>,
 }
 
-/// Sets everything up. Nothing listens yet; sockets are taken over here.
+/// Sets everything up, the addresses too. Nobody can connect yet.
 ///
 /// # Errors
-/// When an address cannot be set up.
+/// When an address cannot be set up, or is not to be had.
 pub fn prepare(serve: Serve) -> Result<Ready, ServeError> {
     let conf = ServerConf {
         threads: serve.threads,
@@ -154,15 +180,15 @@ pub fn prepare(serve: Serve) -> Result<Ready, ServeError> {
         // this one is for the case that nobody does.
         grace_period_seconds: Some(serve.house.limits.drain_max.as_secs() + DRAIN_MARGIN_SECONDS),
         graceful_shutdown_timeout_seconds: Some(1),
-        upgrade_sock: serve.handover_socket.display().to_string(),
         // A first attempt and the retries of `fail_to_connect`, and one for a pooled connection
         // that the app closed at the same moment.
         max_retries: doorward_model::limits::UPSTREAM_CONNECT_RETRIES_MAX + 2,
         ..ServerConf::default()
     };
-    let opt = Opt { upgrade: serve.take_over, ..Opt::default() };
-    let mut server = Server::new_with_opt_and_conf(Some(opt), conf);
+    let mut server = Server::new_with_opt_and_conf(Some(Opt::default()), conf);
     server.bootstrap();
+    let addresses: Vec<SocketAddr> = serve.listeners.iter().map(|(listen, _)| listen.address).collect();
+    let sockets = Sockets::bind(&addresses, serve.take_over)?;
     let census = Census::new(&serve.house.limits, serve.listeners.len());
     for (address, certificates) in &serve.listeners {
         let service =
@@ -174,10 +200,11 @@ pub fn prepare(serve: Serve) -> Result<Ready, ServeError> {
         server.add_service(Announced {
             inner: service,
             address: address.address.to_string(),
+            sockets: sockets.clone(),
             census: Arc::clone(&census),
         });
     }
-    Ok(Ready { server, stop: serve.stop, open: OpenConnections(census) })
+    Ok(Ready { server, stop: serve.stop, open: OpenConnections(census), sockets, addresses })
 }
 
 impl Ready {
@@ -185,6 +212,20 @@ impl Ready {
     #[must_use]
     pub fn open_connections(&self) -> OpenConnections {
         self.open.clone()
+    }
+
+    /// The sockets, to be handed over one day.
+    #[must_use]
+    pub fn sockets(&self) -> Sockets {
+        self.sockets.clone()
+    }
+
+    /// Takes over what another process listens on.
+    ///
+    /// # Errors
+    /// When an address is missing among it. The other process goes on when it is not told otherwise.
+    pub fn take_over(&self, given: &mut Given) -> Result<(), ServeError> {
+        self.sockets.take(std::mem::take(&mut given.sockets), &self.addresses)
     }
 
     /// Serves until told to stop. Blocks; must not be called from async code.
@@ -209,9 +250,8 @@ pub async fn keep_upstreams_well(house: Arc<House>) {
 
 /// Looks up every app's addresses once, before the first request.
 pub async fn resolve_upstreams(house: &House) {
-    for app in house.routes.apps() {
-        app.upstream.resolve().await;
-    }
+    // None waits for another.
+    futures_util::future::join_all(house.routes.apps().map(|app| app.upstream.resolve())).await;
 }
 
 /// How many instances of each app are well, and how many there are.

@@ -1,13 +1,14 @@
 //! What the signals mean, as a small machine that knows nothing of sockets.
 //!
 //! ```text
-//!              SIGHUP: reload                 SIGHUP: reload
-//!               ╭────╮                         ╭────╮
-//!               ▼    │    SIGTERM, SIGINT      ▼    │     SIGTERM, SIGINT
-//!             Running ────────────────────▶ Draining ────────────────────▶ Stopping
-//!               │   SIGQUIT: hand over         ▲   SIGQUIT: nothing           │
-//!               ╰──────────────────────────────╯                              ▼
-//!                                                        every signal: nothing more
+//!                    SIGTERM, SIGINT                 SIGTERM, SIGINT, or quiet
+//!  Running ─────────────────────────────▶ Draining ────────────────────────────▶ Stopping
+//!    │  ▲                                    ▲
+//!    │  │ not taken                          │ taken, or SIGTERM, SIGINT
+//!    │  ╰───────────────── HandingOver ──────╯
+//!    ╰──────── SIGQUIT ────────▲
+//!
+//!  SIGHUP: reload, wherever it is but Stopping; every other signal: nothing
 //! ```
 //!
 //! A reload is obeyed while draining: a policy that is made stricter, and a revocation, count for
@@ -36,6 +37,8 @@ pub enum Phase {
     /// It accepts connections.
     #[default]
     Running,
+    /// It accepts them, and another process is about to.
+    HandingOver,
     /// It accepts none; what runs may finish, within `limits.drain_seconds_max`.
     Draining,
     /// It ends what still runs.
@@ -49,7 +52,8 @@ pub enum Order {
     Reload,
     /// Stop accepting; let finish what runs.
     Drain,
-    /// Give the listening sockets to the process that waits for them, then as [`Order::Drain`].
+    /// Offer the listening sockets to the process that waits for them, and report what came of it with
+    /// [`Shutdown::handed_over`].
     HandOver,
     /// End what still runs, now.
     Stop,
@@ -73,11 +77,15 @@ impl Shutdown {
     /// Takes a signal and says what to do.
     pub const fn on(&mut self, signal: Signal) -> Order {
         let (phase, order) = match (self.phase, signal) {
-            (Phase::Running | Phase::Draining, Signal::Hangup) => (self.phase, Order::Reload),
-            (Phase::Running, Signal::Terminate | Signal::Interrupt) => (Phase::Draining, Order::Drain),
-            (Phase::Running, Signal::Quit) => (Phase::Draining, Order::HandOver),
+            (Phase::Running | Phase::HandingOver | Phase::Draining, Signal::Hangup) => {
+                (self.phase, Order::Reload)
+            }
+            (Phase::Running | Phase::HandingOver, Signal::Terminate | Signal::Interrupt) => {
+                (Phase::Draining, Order::Drain)
+            }
+            (Phase::Running, Signal::Quit) => (Phase::HandingOver, Order::HandOver),
             (Phase::Draining, Signal::Terminate | Signal::Interrupt) => (Phase::Stopping, Order::Stop),
-            (Phase::Draining, Signal::Quit)
+            (Phase::HandingOver | Phase::Draining, Signal::Quit)
             | (Phase::Stopping, Signal::Terminate | Signal::Interrupt | Signal::Hangup | Signal::Quit) => {
                 (self.phase, Order::Nothing)
             }
@@ -86,11 +94,26 @@ impl Shutdown {
         order
     }
 
+    /// The offer is over: another process listens now, or everything stays as it is.
+    pub const fn handed_over(&mut self, taken: bool) -> Order {
+        match (self.phase, taken) {
+            (Phase::HandingOver, true) => {
+                self.phase = Phase::Draining;
+                Order::Drain
+            }
+            (Phase::HandingOver, false) => {
+                self.phase = Phase::Running;
+                Order::Nothing
+            }
+            (Phase::Running | Phase::Draining | Phase::Stopping, _) => Order::Nothing,
+        }
+    }
+
     /// The drain is over: nothing runs any more, or its time is up.
     pub const fn drained(&mut self) -> Order {
         let order = match self.phase {
             Phase::Draining => Order::Stop,
-            Phase::Running | Phase::Stopping => return Order::Nothing,
+            Phase::Running | Phase::HandingOver | Phase::Stopping => return Order::Nothing,
         };
         self.phase = Phase::Stopping;
         order
@@ -139,10 +162,11 @@ mod tests {
     fn signals_lead_where_the_picture_says() {
         use Order::{Drain, HandOver, Nothing, Reload, Stop};
         use Signal::{Hangup, Interrupt, Quit, Terminate};
-        let stories: [(&[(Signal, Order)], Phase); 6] = [
+        let stories: [(&[(Signal, Order)], Phase); 7] = [
             (&[(Hangup, Reload), (Hangup, Reload)], Phase::Running),
             (&[(Terminate, Drain), (Hangup, Reload), (Quit, Nothing)], Phase::Draining),
-            (&[(Quit, HandOver), (Quit, Nothing), (Hangup, Reload), (Terminate, Stop)], Phase::Stopping),
+            (&[(Quit, HandOver), (Quit, Nothing), (Hangup, Reload)], Phase::HandingOver),
+            (&[(Quit, HandOver), (Terminate, Drain), (Terminate, Stop)], Phase::Stopping),
             (
                 &[(Interrupt, Drain), (Interrupt, Stop), (Interrupt, Nothing), (Hangup, Nothing)],
                 Phase::Stopping,
@@ -157,6 +181,23 @@ mod tests {
             }
             assert_eq!(shutdown.phase(), end, "{story:?}");
         }
+    }
+
+    #[test]
+    fn sockets_that_nobody_took_change_nothing() {
+        let mut shutdown = Shutdown::default();
+        assert_eq!(shutdown.handed_over(true), Order::Nothing, "nobody offered them");
+        shutdown.on(Signal::Quit);
+        assert_eq!(shutdown.handed_over(false), Order::Nothing);
+        assert_eq!(shutdown.phase(), Phase::Running);
+        assert_eq!(shutdown.on(Signal::Quit), Order::HandOver, "it may be tried again");
+        assert_eq!(shutdown.handed_over(true), Order::Drain);
+        assert_eq!(shutdown.phase(), Phase::Draining);
+        // SIGTERM came first: the drain has begun already.
+        let mut shutdown = Shutdown::default();
+        shutdown.on(Signal::Quit);
+        shutdown.on(Signal::Terminate);
+        assert_eq!(shutdown.handed_over(true), Order::Nothing);
     }
 
     #[test]

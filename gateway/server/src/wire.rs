@@ -1,43 +1,59 @@
 //! One process out of all the crates. No rule lives here: it opens, connects and announces.
 //!
 //! ```text
-//!  open      audit, revocations, policies, places, keys, routes, certificates   (fail: say why, exit)
+//!  open      revocations, audit, policies, places, keys, routes, certificates   (fail: say why, exit)
 //!  connect   revocations ─▶ inflight      files ─▶ reload      signals ─▶ life
-//!  announce  one durable `gateway.started`, then listen
+//!  bind      every address, the operator's too                                  (fail: say why, exit)
+//!  announce  one durable `gateway.started`, then listen, then say so
 //! ```
+//! Nothing after the listening can fail. A successor waits for the sockets at the end of all that, and
+//! the running process drains only when it hears that they are listened on.
+//!
 //! Pingora runs on threads of its own. Everything else (operator API, key fetching, health checks,
 //! signals) runs on the *house* runtime, which a drain does not stop: a revocation cuts streams
 //! until the last of them is gone.
 
+mod cut;
+mod folder;
 mod life;
 mod numbers;
 mod operator;
+mod process;
 mod reload;
+mod token;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use doorward_audit::event::GatewayStart;
 use doorward_audit::{Actor, Audit, AuditError, Event, Identity};
 use doorward_context::Places;
 use doorward_identity::{ClientError, KeyClient, TokenTimes, Verifier};
-use doorward_policy::{Known, LoadFailure, Policies};
+use doorward_policy::{LoadFailure, Policies};
 use doorward_proxy::assertion::{Signer, SignerError};
-use doorward_proxy::inflight::{Protocol, Terminated};
 use doorward_proxy::listen::{CertificateError, Certificates};
 use doorward_proxy::metrics::Metrics;
-use doorward_proxy::serve::{self, Serve, ServeError};
+use doorward_proxy::serve::{self, Given, HandOverError, Serve, ServeError, Stop};
 use doorward_proxy::{House, Inflight, UpstreamError};
-use doorward_state::{Applied, Ended, Revocations, StateError};
+use doorward_state::{OpenReport, Revocations, StateError};
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
+use tokio::runtime::Runtime;
+use tokio::sync::{oneshot, watch};
 
 use crate::clock::{self, Stopwatch};
 use crate::config::Config;
+use crate::shutdown::Signals;
+use life::Life;
 
 /// How long the first look-ups of keys and addresses may hold the start up. They go on after it.
 const FIRST_LOOK_MAX: Duration = Duration::from_secs(3);
+/// How long it may take until all addresses are listened on. They are bound by then.
+const LISTENING_MAX: Duration = Duration::from_secs(10);
+/// How long a successor waits for the sockets: a person sends the signal.
+const HAND_OVER_MAX: Duration = Duration::from_secs(600);
+/// How long what hangs in a call to a disk may hold up the end.
+const THREADS_END_MAX: Duration = Duration::from_secs(1);
 
 /// Why the gateway does not run.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +65,14 @@ pub enum WireError {
         dir: PathBuf,
         /// What the system said.
         cause: std::io::Error,
+    },
+    /// Others can enter the folder for data.
+    #[error("others can enter `{}` (mode {mode:o}), and could take the listening sockets in an upgrade; run `chmod 700 {}` as its owner, or set `gateway.data_dir` to a folder in it that does not exist yet", .dir.display(), .dir.display())]
+    OpenDataDir {
+        /// The folder.
+        dir: PathBuf,
+        /// Its mode.
+        mode: u32,
     },
     /// The system gives no thread or no socket.
     #[error("{what}: {cause}")]
@@ -82,6 +106,18 @@ pub enum WireError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// Another gateway runs on the same folder.
+    #[error("`{}` is in use by a running gateway; to replace that one use `doorward run --upgrade`, else stop it first", .file.display())]
+    InUse {
+        /// The store of revocations.
+        file: PathBuf,
+    },
+    /// The sockets of the running gateway did not come.
+    #[error(transparent)]
+    HandOver(#[from] HandOverError),
+    /// The threads that should listen do not.
+    #[error("not every address is listened on after {} s; the log says which", LISTENING_MAX.as_secs())]
+    NotListening,
 }
 
 /// Everything that lives as long as the process.
@@ -92,6 +128,10 @@ pub(crate) struct Wired {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) numbers: numbers::Numbers,
     pub(crate) running: Stopwatch,
+    pub(crate) refused: reload::Refused,
+    pub(crate) token: Arc<token::TokenFile>,
+    /// Where threads that are not of the runtime wait for what is.
+    pub(crate) runtime: tokio::runtime::Handle,
 }
 
 /// Runs the gateway until it is told to stop.
@@ -107,9 +147,24 @@ pub fn run(config: Config, take_over: bool) -> Result<(), WireError> {
         .enable_all()
         .build()
         .map_err(|cause| WireError::System { what: "no threads".to_owned(), cause })?;
-    private_folder(&config.gateway.data_dir)?;
-    let (wired, listeners) = open(config)?;
-    cut_what_is_revoked(&wired.house);
+    let ended = live(&runtime, config, take_over);
+    runtime.shutdown_timeout(THREADS_END_MAX);
+    ended
+}
+
+fn live(runtime: &Runtime, config: Config, take_over: bool) -> Result<(), WireError> {
+    // Before anything else: from here on no signal ends the process half-way.
+    let signals = runtime
+        .block_on(async { Signals::listen() })
+        .map_err(|cause| WireError::System { what: "signals cannot be received".to_owned(), cause })?;
+    let (begun, will_begin) = oneshot::channel();
+    runtime.spawn(life::lead(signals, will_begin));
+    process::allow(config.limits.connections_max);
+    folder::keep_private(&config.gateway.data_dir)?;
+    let (wired, listeners) = open(config, take_over, runtime.handle().clone())?;
+    cut::what_is_revoked(&wired.house);
+    cut::record_what_is_saved_late(&wired.house, runtime.handle().clone());
+    runtime.spawn(cut::what_may_be_revoked(Arc::clone(&wired.house), wired.config.revocation.stream_grace()));
 
     let house = Arc::clone(&wired.house);
     runtime.spawn(Arc::clone(&house.verifier).keep_fresh(Arc::clone(&house.clock)));
@@ -117,46 +172,110 @@ pub fn run(config: Config, take_over: bool) -> Result<(), WireError> {
     runtime.spawn(serve::keep_upstreams_well(Arc::clone(&house)));
 
     let (stop, told) = watch::channel(None);
-    let ready = serve::prepare(Serve {
-        house: Arc::clone(&house),
-        listeners,
-        threads: wired.config.gateway.threads,
-        take_over,
-        handover_socket: wired.config.gateway.data_dir.join("handover.sock"),
-        stop: told,
-    })?;
-    runtime.block_on(operator::start(&wired, ready.open_connections()))?;
+    let threads = wired.config.gateway.threads;
+    let ready =
+        serve::prepare(Serve { house: Arc::clone(&house), listeners, threads, take_over, stop: told })?;
+    let operator = {
+        let _within = runtime.enter();
+        operator::bind(&wired, take_over)?
+    };
     runtime.spawn(reload::keep_telling_old_databases(Arc::clone(&house)));
     let _watching = reload::watch(&wired)?;
     // A file may have changed between the first load and the watching.
-    reload::policies(&house, Actor::Gateway);
+    reload::policies(&wired, Actor::Gateway);
+    runtime.block_on(record_start(&wired))?;
+    let life = Life {
+        wired: Arc::clone(&wired),
+        stop: Arc::new(stop),
+        open: ready.open_connections(),
+        sockets: ready.sockets(),
+    };
+    let _ = begun.send(life.clone());
+    let begins = async {
+        let given = if take_over { Some(take_sockets(&wired, &ready).await?) } else { None };
+        operator::start(&wired, life.open.clone(), operator).await?;
+        Ok(given)
+    };
+    let given = match runtime.block_on(begins) {
+        Ok(given) => given,
+        Err(e) => {
+            runtime.block_on(life::close(&house, "not begun", 0));
+            return Err(e);
+        }
+    };
+    let failed = Arc::new(OnceLock::new());
+    runtime.spawn(look_after(life, given, Arc::clone(&failed)));
+    ready.run();
+    runtime.block_on(life::close(&house, "stopped", 0));
+    match Arc::try_unwrap(failed).ok().and_then(OnceLock::into_inner) {
+        Some(e) => Err(e),
+        None => Ok(()),
+    }
+}
+
+/// Writes down that the gateway starts, before the first request.
+async fn record_start(wired: &Wired) -> Result<(), AuditError> {
+    let house = &wired.house;
     let started = GatewayStart {
         revision: Some(house.policies.bundle().revision().to_string().into()),
         exceptions: wired.config.remarks.iter().map(|r| format!("{}: {}", r.at, r.message)).collect(),
     };
-    runtime.block_on(house.audit.record_durable(Event::GatewayStarted(Box::new(started))))?;
-    runtime.spawn(life::lead(Arc::clone(&wired), stop, ready.open_connections()));
-    announce(&wired.config);
-    ready.run();
-    life::close(&house, "stopped", 0);
-    Ok(())
+    house.audit.record_durable(Event::GatewayStarted(Box::new(started))).await.map(drop)
 }
 
-fn private_folder(dir: &Path) -> Result<(), WireError> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|cause| WireError::DataDir { dir: dir.to_owned(), cause })
+/// Waits for the sockets of the running process.
+async fn take_sockets(wired: &Wired, ready: &serve::Ready) -> Result<Given, WireError> {
+    let waiting = serve::Waiting::at(&life::handover_socket(wired)).await?;
+    let pid = process::running_pid(&wired.config.gateway.data_dir);
+    tracing::info!(
+        pid,
+        seconds = HAND_OVER_MAX.as_secs(),
+        "ready to take over: send SIGQUIT to the running process now"
+    );
+    let mut given = waiting.given(HAND_OVER_MAX).await?;
+    ready.take_over(&mut given)?;
+    Ok(given)
+}
+
+/// Says that the gateway listens, once it does. If it does not, or if the process before it goes on,
+/// it ends and `failed` has the reason.
+async fn look_after(life: Life, given: Option<Given>, failed: Arc<OnceLock<WireError>>) {
+    let listens = async {
+        let accepting = tokio::time::timeout(LISTENING_MAX, life.open.accepting());
+        accepting.await.map_err(|_| WireError::NotListening)?;
+        match given {
+            Some(given) => given.done().await.map_err(WireError::from),
+            None => Ok(()),
+        }
+    };
+    match listens.await {
+        Ok(()) => {
+            process::note_pid(&life.wired.config.gateway.data_dir);
+            announce(&life.wired.config);
+        }
+        Err(e) => {
+            let _ = failed.set(e);
+            drop(failed);
+            let _ = life.stop.send(Some(Stop::Now));
+        }
+    }
 }
 
 type Listeners = Vec<(doorward_proxy::config::Listen, Option<Arc<Certificates>>)>;
 
-fn open(config: Config) -> Result<(Arc<Wired>, Listeners), WireError> {
+fn open(
+    config: Config,
+    take_over: bool,
+    runtime: tokio::runtime::Handle,
+) -> Result<(Arc<Wired>, Listeners), WireError> {
     let clock = clock::system();
     let identity =
         Identity { node: config.gateway.node.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let (revocations, report) = Revocations::open(&config.revocation, Arc::clone(&clock))?;
+    tell_of_store(&report);
+    if report.shared && !take_over {
+        return Err(WireError::InUse { file: report.file });
+    }
     let (audit, report) = Audit::open(config.audit.clone(), identity, Arc::clone(&clock))?;
     for torn in &report.repaired {
         tracing::warn!(
@@ -166,10 +285,7 @@ fn open(config: Config) -> Result<(Arc<Wired>, Listeners), WireError> {
             "a torn audit file was repaired"
         );
     }
-    let (revocations, report) = Revocations::open(&config.revocation, Arc::clone(&clock))?;
-    tracing::info!(file = %report.file.display(), entries = report.entries, created = report.created, "revocations");
-    let facts = config.apps.iter().flat_map(|a| a.routes.iter().map(|r| &r.facts));
-    let policies = Policies::open(&config.policy.dir, Some(Known::from_routes(facts)), clock())
+    let policies = Policies::open(&config.policy.dir, Some(config.known()), clock())
         .map_err(|failure| WireError::Policies(Box::new(failure)))?;
     let signer = Signer::open(&config.gateway.data_dir.join("assertion.key"), &config.gateway.public_url)?;
     let times =
@@ -208,30 +324,36 @@ fn open(config: Config) -> Result<(Arc<Wired>, Listeners), WireError> {
     });
     let numbers = numbers::Numbers::new(&mut registry);
     let certificates = listeners.iter().filter_map(|(_, c)| c.clone()).collect();
-    let wired = Wired { config, house, certificates, registry: Mutex::new(registry), numbers, running };
+    let wired = Wired {
+        token: Arc::new(token::TokenFile::new(config.operator.token_file.clone())),
+        refused: reload::Refused::default(),
+        config,
+        house,
+        certificates,
+        registry: Mutex::new(registry),
+        numbers,
+        running,
+        runtime,
+    };
     Ok((Arc::new(wired), listeners))
 }
 
-/// Local and remote revocations take this one road to what runs.
-fn cut_what_is_revoked(house: &Arc<House>) {
-    let (inflight, skew, ticks) = (Arc::clone(&house.inflight), house.issuer_skew, Arc::clone(&house.ticks));
-    house.revocations.subscribe(Arc::new(move |applied: &Applied| {
-        ended(&inflight.terminate(&applied.target, applied.entry, skew, applied.at, ticks()))
-    }));
-}
-
-fn ended(terminated: &Terminated) -> Ended {
-    let mut ended = Ended::default();
-    for (protocol, n) in Protocol::ALL.into_iter().zip(terminated.by_protocol) {
-        match protocol {
-            Protocol::Http1 => ended.http1 = n,
-            Protocol::Http2 => ended.http2 = n,
-            Protocol::WebSocket => ended.websocket = n,
-            Protocol::EventStream => ended.event_stream = n,
-            Protocol::Grpc => ended.grpc = n,
-        }
+/// What an operator must know who did not expect it.
+fn tell_of_store(report: &OpenReport) {
+    let file = report.file.display();
+    tracing::info!(%file, entries = report.entries, shared = report.shared, "revocations");
+    if report.created {
+        tracing::warn!(%file, "a new store of revocations was made: nobody is cut off");
     }
-    ended
+    if report.tightened {
+        tracing::warn!(%file, "others could read or write the store of revocations; it is its owner's alone now");
+    }
+    if report.unmarked {
+        tracing::warn!(
+            %file,
+            "nothing says how far the log of revocations went: it is taken as it is, as after a backup was put back"
+        );
+    }
 }
 
 /// Gives the first look-ups a moment, so that the first request finds keys and addresses. An

@@ -39,6 +39,7 @@ async fn a_download_comes_to_its_end_and_nothing_new_begins() {
     let mut idle = H1::connect(gateway.address()).await;
     assert_eq!(idle.ask("GET", "build.test", "/", &fields).await.status(), 200);
 
+    assert_eq!(gateway.api("GET", "/readyz", None).await.status, 200);
     gateway.signal(Signal::SIGTERM);
     within("the port to close", async {
         while tokio::net::TcpStream::connect(gateway.address()).await.is_ok() {
@@ -47,8 +48,12 @@ async fn a_download_comes_to_its_end_and_nothing_new_begins() {
     })
     .await;
     assert!(gateway.is_running(), "it waits for what runs");
-    // The operator still reaches it: a revocation must bite to the very end.
+    // The operator still reaches it: a revocation must bite to the very end. Who sends clients hears
+    // that none are wanted.
     assert_eq!(gateway.api("GET", "/healthz", None).await.status, 200);
+    let ready = gateway.api("GET", "/readyz", None).await;
+    assert_eq!(ready.status, 503, "{}", ready.text);
+    assert!(ready.text.contains("draining"), "{}", ready.text);
     assert_eq!(
         idle.drain(Duration::from_secs(15)).await.1,
         Ending::Closed,

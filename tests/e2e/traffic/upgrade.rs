@@ -8,6 +8,7 @@ use doorward_demo::apps::{Pace, SampleApp};
 use doorward_tests::company::{Company, bearer, sample};
 use doorward_tests::gateway::{Gateway, Signal};
 use doorward_tests::h1::{self, H1};
+use doorward_tests::raw::RawUpstream;
 use doorward_tests::wire::{until, within};
 use doorward_tests::ws::{Next, Ws};
 use serde_json::{Value, json};
@@ -127,6 +128,45 @@ async fn a_hand_over_loses_no_request_and_revocations_reach_the_old_process() {
     // What was revoked stays revoked at the new one.
     successor.signal(Signal::SIGTERM);
     assert_eq!(successor.wait_exit().await.code(), Some(0), "{}", successor.log());
+}
+
+#[tokio::test]
+async fn sigquit_without_a_successor_changes_nothing() {
+    let upstream = RawUpstream::ok().await;
+    let (issuer, mut gateway) = Company::new(upstream.address()).await.start().await;
+    let auth = bearer(&issuer.token("bob"));
+    let refused = |gateway: &Gateway| gateway.log().matches("nobody waits for the sockets").count();
+    // No file, and one that was left behind.
+    for n in 1..=2 {
+        gateway.signal(Signal::SIGQUIT);
+        until("the gateway to say that nobody waits", || (refused(&gateway) == n).then_some(())).await;
+        ask(gateway.address(), &auth).await.unwrap();
+        drop(std::os::unix::net::UnixListener::bind(gateway.folder().join("data/handover.sock")));
+    }
+    assert_eq!(gateway.api("GET", "/readyz", None).await.status, 200);
+    assert!(gateway.is_running());
+    gateway.signal(Signal::SIGTERM);
+    assert_eq!(gateway.wait_exit().await.code(), Some(0), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn a_successor_that_ends_while_it_waits_leaves_everything_as_it_was() {
+    let upstream = RawUpstream::ok().await;
+    let (issuer, mut gateway) = Company::new(upstream.address()).await.start().await;
+    let auth = bearer(&issuer.token("bob"));
+    let mut successor = gateway.successor();
+    successor.wait_log("ready to take over").await;
+    assert!(successor.log().contains(&gateway.pid().to_string()), "it says whom to send SIGQUIT");
+    // It does not answer at the operator's address before it serves.
+    for _ in 0..20 {
+        assert_eq!(gateway.api("GET", "/readyz", None).await.status, 200);
+    }
+    successor.signal(Signal::SIGTERM);
+    assert_eq!(successor.wait_exit().await.code(), Some(0), "{}", successor.log());
+    gateway.signal(Signal::SIGQUIT);
+    gateway.wait_log("nobody waits for the sockets").await;
+    ask(gateway.address(), &auth).await.unwrap();
+    assert!(gateway.is_running());
 }
 
 /// One request on a connection of its own.

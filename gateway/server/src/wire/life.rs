@@ -1,68 +1,170 @@
-//! Signals, drain and the end.
+//! Signals, hand-over, drain and the end.
+//!
+//! Nothing here waits for a disk without a bound: a signal is obeyed, and what could not be written by
+//! then is counted and said.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::Event;
 use doorward_audit::event::{GatewayDrain, GatewayStop};
 use doorward_proxy::House;
-use doorward_proxy::serve::{OpenConnections, Stop};
-use tokio::sync::watch;
+use doorward_proxy::serve::{self, HandOverError, OpenConnections, Sockets, Stop};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::{Wired, reload};
-use crate::shutdown::{Order, Shutdown, Signals};
+use crate::shutdown::{Order, Shutdown, Signal, Signals};
 
 /// How often a drain looks whether anything still runs.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How long the listeners of a successor are waited for after a hand-over.
-const HAND_OVER_MIN: Duration = Duration::from_secs(6);
+/// After a hand-over a connection may just have been accepted and not be counted yet.
+const HAND_OVER_MIN: Duration = Duration::from_secs(1);
 
 /// How long goodbyes may take at the end of a drain, and how often it is looked for their end.
 const FAREWELL_MAX: Duration = Duration::from_millis(2 * doorward_model::limits::FAREWELL_MILLIS_MAX);
 const FAREWELL_LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How long the store of revocations, and then the audit log, may take to write the last of it.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
 
-/// Follows the signals until the process is to end, and ends it.
-pub(super) async fn lead(wired: Arc<Wired>, stop: watch::Sender<Option<Stop>>, open: OpenConnections) {
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(e) => {
-            tracing::error!(error = %e, "signals cannot be received; SIGTERM ends the process at once");
-            return;
+/// A gateway that has begun, as far as signals concern it.
+#[derive(Clone)]
+pub(super) struct Life {
+    pub(super) wired: Arc<Wired>,
+    pub(super) stop: Arc<watch::Sender<Option<Stop>>>,
+    pub(super) open: OpenConnections,
+    pub(super) sockets: Sockets,
+}
+
+/// Where a successor waits for the sockets.
+pub(super) fn handover_socket(wired: &Wired) -> PathBuf {
+    wired.config.gateway.data_dir.join("handover.sock")
+}
+
+/// Follows the signals until the process is to end, and ends it. Until the gateway has begun, one that
+/// ends it ends it at once.
+pub(super) async fn lead(mut signals: Signals, mut begun: oneshot::Receiver<Life>) {
+    let life = loop {
+        tokio::select! {
+            life = &mut begun => match life {
+                Ok(life) => break life,
+                // It could not begin; who tried says why.
+                Err(_) => return,
+            },
+            signal = signals.next() => match signal {
+                Signal::Terminate | Signal::Interrupt => {
+                    tracing::info!("doorward stops before it has begun");
+                    std::process::exit(0);
+                }
+                Signal::Hangup | Signal::Quit => tracing::warn!(?signal, "too early: the gateway is starting"),
+            },
         }
     };
+    let reloads = Reloads::start(&life.wired);
     let mut shutdown = Shutdown::default();
-    let mut drained = std::pin::pin!(None::<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>);
+    let (mut drained, mut handed) = (Coming::nothing(), Coming::nothing());
     loop {
         let order = tokio::select! {
             signal = signals.next() => shutdown.on(signal),
-            () = async { match drained.as_mut().as_pin_mut() { Some(f) => f.await, None => std::future::pending().await } } => {
-                shutdown.drained()
+            () = drained.next() => shutdown.drained(),
+            outcome = handed.next() => {
+                tell(&outcome);
+                let order = shutdown.handed_over(outcome.is_ok());
+                if order == Order::Drain {
+                    drained = life.drain("upgrade");
+                    continue;
+                }
+                order
             }
         };
         match order {
-            Order::Reload => reload::everything(&wired, "SIGHUP").await,
+            Order::Reload => reloads.ask(),
             Order::Drain => {
-                begin_drain(&wired.house, "signal").await;
-                let _ = stop.send(Some(Stop::Drain));
-                drained.set(Some(Box::pin(quiet(
-                    open.clone(),
-                    wired.house.limits.drain_max,
-                    Duration::ZERO,
-                ))));
+                // Not when another process has the sockets: its word counts at the operator's address
+                // that both share.
+                life.open.drain();
+                drained = life.drain("signal");
             }
             Order::HandOver => {
-                begin_drain(&wired.house, "upgrade").await;
-                let _ = stop.send(Some(Stop::HandOver));
-                drained.set(Some(Box::pin(quiet(open.clone(), wired.house.limits.drain_max, HAND_OVER_MIN))));
+                let (path, sockets) = (handover_socket(&life.wired), life.sockets.clone());
+                handed = Coming::of(async move { serve::hand_over(&path, &sockets).await });
             }
             Order::Stop => {
-                let house = Arc::clone(&wired.house);
-                let cut_off = end_what_runs(&house).await;
-                let _ = tokio::task::spawn_blocking(move || close(&house, "drained", cut_off)).await;
+                let cut_off = end_what_runs(&life.wired.house).await;
+                close(&life.wired.house, "drained", cut_off).await;
                 std::process::exit(0);
             }
             Order::Nothing => {}
         }
+    }
+}
+
+fn tell(outcome: &Result<(), HandOverError>) {
+    match outcome {
+        Ok(()) => tracing::info!("the successor listens"),
+        Err(e) => tracing::error!(error = %e, "the sockets stay here and the gateway goes on"),
+    }
+}
+
+/// Something that will be, or nothing.
+struct Coming<T>(Option<std::pin::Pin<Box<dyn Future<Output = T> + Send>>>);
+
+impl<T> Coming<T> {
+    const fn nothing() -> Self {
+        Self(None)
+    }
+
+    fn of(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(Some(Box::pin(future)))
+    }
+
+    /// What it was, once. Safe to drop and call again.
+    async fn next(&mut self) -> T {
+        let Some(future) = &mut self.0 else { return std::future::pending().await };
+        let output = future.await;
+        self.0 = None;
+        output
+    }
+}
+
+/// Files are read again one time after the other; what is asked for meanwhile is done once.
+struct Reloads(Arc<Notify>);
+
+impl Reloads {
+    fn start(wired: &Arc<Wired>) -> Self {
+        let (asked, wired) = (Arc::new(Notify::new()), Arc::clone(wired));
+        let wait = Arc::clone(&asked);
+        tokio::spawn(async move {
+            loop {
+                wait.notified().await;
+                reload::everything(&wired, "SIGHUP").await;
+            }
+        });
+        Self(asked)
+    }
+
+    fn ask(&self) {
+        self.0.notify_one();
+    }
+}
+
+impl Life {
+    /// Stops to accept first, and writes it down then. Resolves when nothing is open any more, or the
+    /// time is up.
+    fn drain(&self, cause: &'static str) -> Coming<()> {
+        let house = &self.wired.house;
+        let running = u64::try_from(house.inflight.count().total()).unwrap_or(u64::MAX);
+        tracing::info!(cause, running, seconds = house.limits.drain_max.as_secs(), "draining");
+        let _ = self.stop.send(Some(Stop::Drain));
+        let event = Event::GatewayDraining(Box::new(GatewayDrain { cause: cause.to_owned(), running }));
+        let audit = Arc::clone(&house.audit);
+        tokio::spawn(async move {
+            if let Err(e) = audit.record_durable(event).await {
+                tracing::error!(error = %e, "the drain cannot be recorded");
+            }
+        });
+        let at_least = if cause == "upgrade" { HAND_OVER_MIN } else { Duration::ZERO };
+        Coming::of(quiet(self.open.clone(), house.limits.drain_max, at_least))
     }
 }
 
@@ -79,15 +181,6 @@ async fn end_what_runs(house: &House) -> u64 {
     u64::try_from(cut_off).unwrap_or(u64::MAX)
 }
 
-async fn begin_drain(house: &House, cause: &str) {
-    let running = u64::try_from(house.inflight.count().total()).unwrap_or(u64::MAX);
-    tracing::info!(cause, running, seconds = house.limits.drain_max.as_secs(), "draining");
-    let event = Event::GatewayDraining(Box::new(GatewayDrain { cause: cause.to_owned(), running }));
-    if let Err(e) = house.audit.record_durable(event).await {
-        tracing::error!(error = %e, "the drain cannot be recorded");
-    }
-}
-
 /// Resolves when no connection is open any more, or the time is up.
 async fn quiet(open: OpenConnections, within: Duration, at_least: Duration) {
     tokio::time::sleep(at_least).await;
@@ -99,12 +192,25 @@ async fn quiet(open: OpenConnections, within: Duration, at_least: Duration) {
     .await;
 }
 
-/// Writes the last event and closes the log. Blocks.
-pub(super) fn close(house: &House, cause: &str, cut_off: u64) {
+/// Saves what is not saved, writes the last event and closes the log, as far as the disks let it.
+pub(super) async fn close(house: &Arc<House>, cause: &str, cut_off: u64) {
+    let saved = tokio::time::timeout(CLOSE_MAX, house.revocations.as_ref().clone().close()).await;
+    let unsaved = saved.unwrap_or_else(|_| house.revocations.health().unsaved);
+    if unsaved > 0 {
+        tracing::error!(unsaved, "revocations were in force and could not be saved: make them again");
+    }
     let stopped = Event::GatewayStopped(Box::new(GatewayStop { cause: cause.to_owned(), cut_off }));
     let _ = house.audit.record(stopped);
-    if let Err(e) = house.audit.close() {
-        tracing::error!(error = %e, "the audit log could not be written to the end");
+    let audit = Arc::clone(&house.audit);
+    let closed = tokio::task::spawn_blocking(move || audit.close());
+    match tokio::time::timeout(CLOSE_MAX, closed).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(e))) => tracing::error!(error = %e, "the audit log could not be written to the end"),
+        Ok(Err(e)) => tracing::error!(error = %e, "the audit log could not be closed"),
+        Err(_) => {
+            let queued = house.audit.health().queued;
+            tracing::error!(queued, "the audit log could not be written to the end in time");
+        }
     }
     tracing::info!(cause, cut_off, "doorward stops");
 }

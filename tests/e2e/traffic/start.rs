@@ -1,0 +1,49 @@
+//! A gateway that cannot start says why and ends, and one that runs is not disturbed by another.
+
+use std::time::{Duration, Instant};
+
+use doorward_tests::company::{Company, bearer};
+use doorward_tests::gateway::Signal;
+use doorward_tests::h1;
+use doorward_tests::raw::RawUpstream;
+
+fn starts(gateway: &doorward_tests::gateway::Gateway) -> usize {
+    let all = gateway.events();
+    all.iter().filter(|e| e["metadata"]["event_code"] == "gateway.started").count()
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_ends_the_start_and_is_named() {
+    let upstream = RawUpstream::ok().await;
+    let (_issuer, mut gateway) = Company::new(upstream.address()).await.start().await;
+    gateway.signal(Signal::SIGTERM);
+    assert_eq!(gateway.wait_exit().await.code(), Some(0), "{}", gateway.log());
+    assert_eq!(starts(&gateway), 1);
+    for address in [gateway.address(), gateway.operator()] {
+        let _taken = std::net::TcpListener::bind(address).unwrap();
+        let began = Instant::now();
+        let run = gateway.command(&["run"]).await;
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+        assert!(run.code.is_some_and(|code| code != 0), "{run:?}");
+        assert!(run.stderr.contains(&address.to_string()), "{}", run.stderr);
+        assert!(!run.stderr.contains("\"listening\""), "{}", run.stderr);
+    }
+    assert_eq!(starts(&gateway), 1, "what did not start is not recorded as started");
+}
+
+#[tokio::test]
+async fn a_second_gateway_on_the_same_folder_is_refused() {
+    let upstream = RawUpstream::ok().await;
+    let (issuer, mut gateway) = Company::new(upstream.address()).await.start().await;
+    let run = gateway.command(&["run"]).await;
+    assert!(run.code.is_some_and(|code| code != 0), "{run:?}");
+    assert!(run.stderr.contains("in use by a running gateway"), "{}", run.stderr);
+    assert!(run.stderr.contains("doorward run --upgrade"), "{}", run.stderr);
+    // The first has not noticed.
+    let auth = bearer(&issuer.token("bob"));
+    let answer = h1::ask(gateway.address(), "GET", "build.test", "/", &[("authorization", &auth)]).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(starts(&gateway), 1);
+    gateway.signal(Signal::SIGTERM);
+    assert_eq!(gateway.wait_exit().await.code(), Some(0), "{}", gateway.log());
+}
