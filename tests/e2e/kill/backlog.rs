@@ -184,8 +184,11 @@ async fn a_websocket_whose_app_does_not_read_ends() {
         })
         .await;
         // Every buffer on the way to the app fills first, which takes a while on a busy machine.
-        let filling =
-            async { while tokio::time::timeout(STANDSTILL, wire.write_all(&frame)).await.is_ok() {} };
+        let filling = async {
+            while let Ok(written) = tokio::time::timeout(STANDSTILL, wire.write_all(&frame)).await {
+                written.unwrap_or_else(|e| panic!("{via:?}: it ended before it was revoked: {e}"));
+            }
+        };
         tokio::time::timeout(Duration::from_secs(120), filling).await.unwrap();
         site.wait_inflight(Some(&id), 1).await;
         let receipt = site.gateway.revoke("user", &id).await;
