@@ -44,7 +44,12 @@ impl Company {
         config
             .app("wiki", "wiki.test", of("wiki"), json!({"route": [welcome, admin]}))
             .app("payroll", "payroll.test", of("payroll"), payroll)
-            .app("build", "build.test", of("build"), json!({"groups": ["engineering"]}));
+            .app(
+                "build",
+                "build.test",
+                of("build"),
+                json!({"groups": ["engineering"], "scope": "build:run"}),
+            );
         Self { issuer, config }
     }
 

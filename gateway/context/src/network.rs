@@ -31,6 +31,7 @@ pub struct TrustedProxies {
 /// Networks with the names that policies know them by: `context.zones.contains("corp")`.
 #[derive(Clone, Debug, Default)]
 pub struct NamedNetworks {
+    names: BTreeSet<String>,
     ranges: RangeTable<Arc<str>>,
 }
 
@@ -161,7 +162,12 @@ impl NamedNetworks {
             let name: Arc<str> = name.as_str().into();
             nets.iter().map(move |net| (*net, Arc::clone(&name)))
         });
-        Self { ranges: RangeTable::new(entries) }
+        Self { names: named.keys().cloned().collect(), ranges: RangeTable::new(entries) }
+    }
+
+    /// Every name, also of a network that holds no address yet.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
     }
 
     /// The names of all networks that hold the address. Allocates only when there is one.

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use cedar_policy::{Authorizer, Policy, PolicyId, PolicySet};
+use cedar_policy::{Authorizer, Effect, Policy, PolicyId, PolicySet};
 use doorward_model::limits::{POLICY_SCENES_WEIGHT_MAX, POLICY_SLICES_WEIGHT_MAX};
 use doorward_model::principal::User;
 use doorward_model::{LifecycleStage, Principal, RouteFacts, UnixMillis};
-use quick_cache::sync::Cache;
-use quick_cache::{Equivalent, Weighter};
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 
 use crate::circumstances::Circumstances;
 use crate::compile;
@@ -39,6 +39,7 @@ pub struct PolicyBundle {
 #[derive(Debug)]
 pub(crate) struct Note {
     pub(crate) id: Arc<str>,
+    forbids: bool,
     /// The gravest is the smallest.
     pub(crate) severity: u8,
     /// What the person at the door reads.
@@ -53,6 +54,7 @@ impl Note {
         let id: &str = policy.id().as_ref();
         Self {
             id: id.into(),
+            forbids: policy.effect() == Effect::Forbid,
             severity: compile::severity(policy.annotation("severity")).unwrap_or(u8::MAX),
             reason: text("reason"),
             advice: text("advice"),
@@ -82,8 +84,8 @@ impl PolicyBundle {
             words,
             authorizer: Authorizer::new(),
             circumstances: Circumstances::new(),
-            scenes: Cache::with_weighter(8192, POLICY_SCENES_WEIGHT_MAX, ByWeight),
-            slices: Cache::with_weighter(1024, POLICY_SLICES_WEIGHT_MAX, ByWeight),
+            scenes: cache(8192, POLICY_SCENES_WEIGHT_MAX, 32),
+            slices: cache(1024, POLICY_SLICES_WEIGHT_MAX, 2),
             revision,
             loaded_at,
         }
@@ -105,6 +107,19 @@ impl PolicyBundle {
     #[must_use]
     pub fn policies(&self) -> usize {
         self.notes.len()
+    }
+
+    /// The names of the policies that are not in `next`: those that forbade, and those that permitted.
+    /// One that forbade and now permits has been lost as well.
+    pub(crate) fn lost_to(&self, next: &Self) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
+        let lost = |forbids: bool| {
+            let mine = self.notes.iter().filter(|(_, note)| note.forbids == forbids);
+            let gone = mine.filter(|(id, _)| next.notes.get(id).is_none_or(|n| n.forbids != forbids));
+            let mut names: Vec<_> = gone.map(|(_, note)| Arc::clone(&note.id)).collect();
+            names.sort();
+            names
+        };
+        (lost(true), lost(false))
     }
 
     /// Who asks and what is asked for, as entities.
@@ -163,10 +178,16 @@ struct SceneRef<'a> {
     route: &'a RouteFacts,
 }
 
-/// Only the names, which tell most keys apart; the comparison does the rest.
+/// Only the names, which tell most keys apart; the comparison does the rest. One agent acts for
+/// many people, so the person behind it is among them ([`Principal::answerable`], without a list).
 fn hash_names<H: Hasher>(principal: &Principal, route: &RouteFacts, state: &mut H) {
     principal.kind().hash(state);
     principal.id().hash(state);
+    match principal {
+        Principal::ServiceAccount(account) => account.owner.hash(state),
+        Principal::Agent(agent) => agent.on_behalf_of.id.hash(state),
+        Principal::User(_) | Principal::Visitor(_) => {}
+    }
     route.id.hash(state);
 }
 
@@ -196,6 +217,23 @@ impl Equivalent<SceneKey> for SceneRef<'_> {
     }
 }
 
+/// A cache of about so many entries in so many shards. The weight is divided among the shards, and
+/// what weighs more than its shard is never remembered: with a shard for each core, a machine with
+/// many of them would put together every large set of policies anew for each request.
+fn cache<K: Eq + Hash, V: Clone>(entries: usize, weight: u64, shards: usize) -> Cache<K, V, ByWeight>
+where
+    ByWeight: Weighter<K, V>,
+{
+    let (weighter, hash, lifecycle) = (ByWeight, DefaultHashBuilder::default(), DefaultLifecycle::default());
+    let mut options = OptionsBuilder::new();
+    options.shards(shards).estimated_items_capacity(entries).weight_capacity(weight);
+    match options.build() {
+        Ok(options) => Cache::with_options(options, weighter, hash, lifecycle),
+        // Only a capacity that is not set is refused.
+        Err(_) => Cache::with(entries, weight, weighter, hash, lifecycle),
+    }
+}
+
 /// Bounds a cache by what its entries hold, not by their number.
 #[derive(Debug, Clone)]
 struct ByWeight;
@@ -216,5 +254,93 @@ impl Weighter<SceneKey, Arc<Placed>> for ByWeight {
 impl Weighter<SliceKey, Arc<PolicySet>> for ByWeight {
     fn weight(&self, _: &SliceKey, slice: &Arc<PolicySet>) -> u64 {
         1 + slice.num_of_policies() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::BuildHasher;
+
+    use doorward_model::Tier;
+    use doorward_model::principal::{Agent, ServiceAccount, Visitor};
+
+    use super::*;
+
+    const SCHEMA: &str = include_str!("../../../policies/schema.cedarschema");
+
+    fn bundle(policies: usize) -> PolicyBundle {
+        let (schema, _) = cedar_policy::Schema::from_cedarschema_str(SCHEMA).unwrap();
+        let words = Vocabulary::new(schema, SCHEMA).unwrap();
+        let one = Policy::parse(None, "permit (principal, action, resource);").unwrap();
+        let all = (0..policies).map(|i| one.new_id(PolicyId::new(format!("p{i}")))).collect();
+        PolicyBundle::new(words, all, Revision::of([]), UnixMillis(0))
+    }
+
+    fn route() -> RouteFacts {
+        RouteFacts {
+            id: "wiki/all"
+                .split_once('/')
+                .map(|(a, r)| {
+                    doorward_model::RouteId::new(doorward_model::AppId::new(a).unwrap(), r).unwrap()
+                })
+                .unwrap(),
+            app_groups: Vec::new(),
+            tier: Tier::Internal,
+            scope: String::new(),
+            admin_surface: false,
+            public: false,
+        }
+    }
+
+    /// On every machine: how much a shard holds does not depend on the number of cores.
+    #[test]
+    fn a_large_slice_is_remembered() {
+        let bundle = bundle(10_000);
+        assert_eq!((bundle.slices.num_shards(), bundle.scenes.num_shards()), (2, 32));
+        let scene =
+            Scene::new(&bundle.words, &Principal::Visitor(Visitor), LifecycleStage::Unknown, &route());
+        let scene = scene.unwrap();
+        let [principal, resource] = bundle.index.bounds(&scene);
+        let placed = Placed { scene, principal, resource };
+        let first = bundle.slice(&placed, Action::Get).unwrap();
+        assert_eq!(first.num_of_policies(), 10_000);
+        assert!(Arc::ptr_eq(&first, &bundle.slice(&placed, Action::Get).unwrap()));
+    }
+
+    #[test]
+    fn people_behind_one_agent_and_owners_of_accounts_are_told_apart_by_the_hash() {
+        let user = |name: &str| User {
+            id: name.parse().unwrap(),
+            name: None,
+            email: None,
+            groups: Default::default(),
+            roles: Default::default(),
+            stage: LifecycleStage::Active,
+            employment: doorward_model::Employment::Employee,
+            contract_end: None,
+            home_country: doorward_model::CountryCode::UNKNOWN,
+            department: None,
+            tags: Default::default(),
+        };
+        let id = || "corp:machine".parse().unwrap();
+        let agent = |person: &str| {
+            Principal::Agent(Agent { id: id(), on_behalf_of: user(person), scopes: Default::default() })
+        };
+        let account = |owner: &str| {
+            let owner = owner.parse().unwrap();
+            let stage = LifecycleStage::Active;
+            Principal::ServiceAccount(ServiceAccount { id: id(), owner, scopes: Default::default(), stage })
+        };
+        let hasher = DefaultHashBuilder::default();
+        let hash = |principal: Principal| {
+            let (principal, route) = (Arc::new(principal), route());
+            let sought =
+                SceneRef { principal: &principal, owner_stage: LifecycleStage::Unknown, route: &route };
+            assert_eq!(hasher.hash_one(&sought), hasher.hash_one(sought.key()));
+            hasher.hash_one(&sought)
+        };
+        assert_ne!(hash(agent("corp:alice")), hash(agent("corp:bob")));
+        assert_ne!(hash(account("corp:alice")), hash(account("corp:bob")));
+        assert_eq!(hash(agent("corp:alice")), hash(agent("corp:alice")));
     }
 }

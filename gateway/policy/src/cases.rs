@@ -17,17 +17,22 @@ use toml::Spanned;
 
 use crate::bundle::PolicyBundle;
 use crate::failure::{Finding, SourceFile, Span};
+use crate::known::Known;
 use crate::question::{Action, Decision, Question, Verdict};
 
 /// The file that says what holds in all files.
 const BASE: &str = "cases/base.toml";
+/// Who signed in as nobody.
+const VISITOR: &str = "visitor";
 /// The issuer of people whose `id` is not written.
 const ISSUER: &str = "corp";
 
 /// All cases of a folder.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Cases {
     base: written::Situation,
+    /// Everybody's name. A case says only that, so that it must not stand for two.
+    names: BTreeSet<String>,
     people: BTreeMap<String, written::Person>,
     accounts: BTreeMap<String, written::ServiceAccount>,
     agents: BTreeMap<String, written::Agent>,
@@ -44,11 +49,19 @@ struct CaseFile {
 }
 
 /// Reads the files of cases.
-pub(crate) fn read(files: &[Arc<SourceFile>], findings: &mut Vec<Finding>) -> Cases {
-    let mut all = Cases::default();
+pub(crate) fn read(files: &[Arc<SourceFile>], known: Option<&Known>, findings: &mut Vec<Finding>) -> Cases {
+    let mut all = Cases {
+        base: written::Situation::default(),
+        names: BTreeSet::from([VISITOR.to_owned()]),
+        people: BTreeMap::new(),
+        accounts: BTreeMap::new(),
+        agents: BTreeMap::new(),
+        routes: BTreeMap::new(),
+        files: Vec::new(),
+    };
     for source in files {
         match toml::from_str::<written::File>(&source.text) {
-            Ok(file) => all.add(source, file, findings),
+            Ok(file) => all.add(source, file, known, findings),
             Err(e) => {
                 let span = e.span().map(|s| Span { start: s.start, len: s.len() });
                 let help = "the words of a case are in the README of the policies";
@@ -62,13 +75,16 @@ pub(crate) fn read(files: &[Arc<SourceFile>], findings: &mut Vec<Finding>) -> Ca
 /// Takes the definitions of one file into those of all; a name stands for one thing.
 fn define<T>(
     into: &mut BTreeMap<String, T>,
+    names: &mut BTreeSet<String>,
     from: BTreeMap<String, Spanned<T>>,
     source: &Arc<SourceFile>,
     findings: &mut Vec<Finding>,
 ) {
     for (name, value) in from {
         let span = span(&value);
-        if into.insert(name.clone(), value.into_inner()).is_some() {
+        let taken = !names.insert(name.clone());
+        into.insert(name.clone(), value.into_inner());
+        if taken {
             let finding = Finding::new(format!("`{name}` is defined twice")).at(source, Some(span));
             findings.push(finding.help("a name means the same in all files of cases; choose another"));
         }
@@ -81,11 +97,22 @@ fn span<T>(of: &Spanned<T>) -> Span {
 }
 
 impl Cases {
-    fn add(&mut self, source: &Arc<SourceFile>, file: written::File, findings: &mut Vec<Finding>) {
-        define(&mut self.people, file.person, source, findings);
-        define(&mut self.accounts, file.service_account, source, findings);
-        define(&mut self.agents, file.agent, source, findings);
-        define(&mut self.routes, file.route, source, findings);
+    fn add(
+        &mut self,
+        source: &Arc<SourceFile>,
+        file: written::File,
+        known: Option<&Known>,
+        findings: &mut Vec<Finding>,
+    ) {
+        if let Some(known) = known {
+            file.route.iter().for_each(|(name, route)| findings.extend(unreal(name, route, source, known)));
+        }
+        let names = &mut self.names;
+        define(&mut self.people, names, file.person, source, findings);
+        define(&mut self.accounts, names, file.service_account, source, findings);
+        define(&mut self.agents, names, file.agent, source, findings);
+        let mut routes = self.routes.keys().cloned().collect();
+        define(&mut self.routes, &mut routes, file.route, source, findings);
         if source.path == BASE {
             self.base = file.base.clone();
         }
@@ -149,7 +176,7 @@ impl Cases {
                 anonymizer: place.anonymizer.unwrap_or(Presence::Unknown),
             },
             risk: match case.risk.or(file.base.risk).or(self.base.risk) {
-                Some(written::Score::Known(score)) => Risk::scored(score),
+                Some(written::Score::Known(score)) => Risk::scored(score.0),
                 Some(written::Score::Unknown(written::Nobody::Unknown)) | None => Risk::UNKNOWN,
             },
             now,
@@ -165,8 +192,14 @@ impl Cases {
     fn who(&self, case: &written::Case) -> Result<(Arc<Principal>, LifecycleStage), Wrong> {
         let name = case.who.as_str();
         let mut owner_stage = LifecycleStage::Unknown;
+        let differs =
+            |person| case.person.as_ref().map_or_else(|| written::Person::clone(person), |d| d.over(person));
+        if case.person.is_some() && !self.people.contains_key(name) && !self.agents.contains_key(name) {
+            let help = "remove `person`, or define another program in `cases/base.toml`";
+            return Err((format!("`{name}` is no person, so that nothing differs in one"), help.to_owned()));
+        }
         let principal = if let Some(person) = self.people.get(name) {
-            Principal::User(user(name, &case.person.over(person))?)
+            Principal::User(user(name, &differs(person))?)
         } else if let Some(account) = self.accounts.get(name) {
             owner_stage = account.owner_stage.unwrap_or(LifecycleStage::Unknown);
             Principal::ServiceAccount(ServiceAccount {
@@ -177,9 +210,9 @@ impl Cases {
             })
         } else if let Some(agent) = self.agents.get(name) {
             let person = self.people.get(&agent.on_behalf_of).ok_or_else(|| nobody(&agent.on_behalf_of))?;
-            let on_behalf_of = user(&agent.on_behalf_of, &case.person.over(person))?;
+            let on_behalf_of = user(&agent.on_behalf_of, &differs(person))?;
             Principal::Agent(Agent { id: id(name)?, on_behalf_of, scopes: agent.scopes.clone() })
-        } else if name == "visitor" {
+        } else if name == VISITOR {
             Principal::Visitor(Visitor)
         } else {
             return Err(nobody(name));
@@ -198,22 +231,43 @@ impl Cases {
         };
         let (word, name) = does.split_once(' ').ok_or_else(wrong)?;
         let action = Action::ALL.into_iter().find(|a| a.as_str() == word).ok_or_else(wrong)?;
-        let (app, route) = name.split_once('/').ok_or_else(wrong)?;
-        let id = AppId::new(app).and_then(|app| RouteId::new(app, route)).map_err(|_| wrong())?;
-        let facts = self.routes.get(name).ok_or_else(|| {
+        let id = route_id(name).ok_or_else(wrong)?;
+        let written = self.routes.get(name).ok_or_else(|| {
             let help = format!("define `[route.\"{name}\"]` in `{BASE}`, as it is in the configuration");
             (format!("nobody says what the route `{name}` is"), help)
         })?;
-        let route = RouteFacts {
-            id,
-            app_groups: facts.groups.clone(),
-            tier: facts.tier.unwrap_or(Tier::Internal),
-            scope: facts.scope.clone(),
-            admin_surface: facts.admin_surface,
-            public: facts.public,
-        };
-        Ok((action, route))
+        Ok((action, facts(id, written)))
     }
+}
+
+fn route_id(name: &str) -> Option<RouteId> {
+    let (app, route) = name.split_once('/')?;
+    AppId::new(app).and_then(|app| RouteId::new(app, route)).ok()
+}
+
+fn facts(id: RouteId, written: &written::Route) -> RouteFacts {
+    RouteFacts {
+        id,
+        app_groups: written.groups.clone(),
+        tier: written.tier.unwrap_or(Tier::Internal),
+        scope: written.scope.clone(),
+        admin_surface: written.admin_surface,
+        public: written.public,
+    }
+}
+
+/// A finding about a route that is in the configuration as another one than here: its cases would
+/// hold for something that does not exist.
+fn unreal(
+    name: &str,
+    route: &Spanned<written::Route>,
+    source: &Arc<SourceFile>,
+    known: &Known,
+) -> Option<Finding> {
+    let real = known.differs(&facts(route_id(name)?, route.get_ref()))?;
+    let message = format!("the route `{name}` is not as in the configuration, which says {real}");
+    let finding = Finding::new(message).at(source, Some(span(route)));
+    Some(finding.help("write the same in both; cases about another route prove nothing"))
 }
 
 /// What is wrong with a case, and how to mend it.

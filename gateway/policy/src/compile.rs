@@ -37,10 +37,14 @@ impl Compiled {
         Finding::new(message).at(&self.file, Some(first_line(&self.file, self.span)))
     }
 
+    /// The policy as it is written.
+    pub(crate) fn text(&self) -> &str {
+        self.file.text.get(self.span.start..self.span.start + self.span.len).unwrap_or_default()
+    }
+
     /// Where the policy says `needle`; its first line if it says it in other letters.
     pub(crate) fn find(&self, needle: &str) -> Span {
-        let text = self.file.text.get(self.span.start..self.span.start + self.span.len);
-        match text.and_then(|t| t.find(needle)) {
+        match self.text().find(needle) {
             Some(at) => Span { start: self.span.start + at, len: needle.len() },
             None => first_line(&self.file, self.span),
         }
@@ -54,14 +58,20 @@ fn first_line(file: &SourceFile, span: Span) -> Span {
 
 /// Reads the schema.
 pub(crate) fn schema(file: &Arc<SourceFile>, findings: &mut Vec<Finding>) -> Option<Schema> {
-    if let Err(deep) = shape::statements(&file.text, Language::Schema) {
-        findings.push(Finding::new(deep.message).at(file, Some(deep.span)).help("use a named type"));
+    let shape = shape::statements(&file.text, Language::Schema);
+    if let Err(large) = shape.and_then(|_| shape::schema(&file.text)) {
+        findings.push(Finding::new(large.message).at(file, Some(large.span)).help(large.help));
         return None;
     }
     match Schema::from_cedarschema_str(&file.text) {
         Ok((schema, warnings)) => {
             findings.extend(warnings.map(|w| from_cedar(&w, file, 0)));
-            Some(schema)
+            if schema.is_complete() {
+                return Some(schema);
+            }
+            let open = Finding::new("the schema leaves types or actions to another one").at(file, None);
+            findings.push(open.help("there is one schema: write them out instead of `external`"));
+            None
         }
         Err(e) => {
             findings.push(from_cedar(&e, file, 0));
@@ -84,6 +94,11 @@ pub(crate) fn policies(
             return Vec::new();
         }
     };
+    if statements.is_empty() {
+        // What is left of a file that is being written, or was cut short.
+        let none = Finding::new("there is no policy in this file").at(file, None);
+        findings.push(none.help("remove the file if that is meant"));
+    }
     let mut found = Vec::new();
     for statement in statements {
         // A file of nothing but mistakes is not read to its end.

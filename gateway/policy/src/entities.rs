@@ -12,7 +12,7 @@ use cedar_policy::{Entities, Entity, EntityUid, EvalResult, RestrictedExpression
 use doorward_model::{LifecycleStage, Principal, RouteFacts, User};
 
 use crate::circumstances::datetime;
-use crate::vocabulary::{Closed, Kind, Vocabulary, uid, whole};
+use crate::vocabulary::{Closed, Kind, VISITOR, Vocabulary, uid, whole};
 
 /// Who asks and what is asked for, ready for Cedar.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ fn principal_entities(
             Ok((id.clone(), vec![entity(id, attributes, HashSet::new())?, person]))
         }
         Principal::Visitor(_) => {
-            let id = uid(kind, "anyone");
+            let id = uid(kind, VISITOR);
             Ok((id.clone(), vec![Entity::new_no_attrs(id, HashSet::new())]))
         }
     }

@@ -179,10 +179,24 @@ impl LoadFailure {
 }
 
 /// Sorts by file and place and drops what was found twice: the validator tries a policy for every
-/// kind of principal and action, and says the same each time.
+/// kind of principal and action, and says the same each time, but for the action.
 pub(crate) fn tidy(findings: &mut Vec<Finding>) {
     findings.sort_by(|a, b| a.order().cmp(&b.order()));
-    findings.dedup_by(|a, b| a.order() == b.order());
+    findings.dedup_by(|a, b| {
+        let ((file, start, message), (other_file, other_start, other)) = (a.order(), b.order());
+        (file, start) == (other_file, other_start) && without_actions(message) == without_actions(other)
+    });
+}
+
+/// The message without the names of actions in it.
+fn without_actions(message: &str) -> String {
+    let mut parts = message.split("Action::\"");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str("Action");
+        text.push_str(part.split_once('"').map_or(part, |(_, rest)| rest));
+    }
+    text
 }
 
 /// One line for each finding, and one for its help.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use doorward_model::UnixMillis;
@@ -36,6 +38,11 @@ pub enum Outcome {
         to: Revision,
         /// How many of its own cases held.
         cases: usize,
+        /// The policies that are not in it any more and forbade something: what they kept out
+        /// gets in. By name, in order.
+        lost_forbids: Vec<Arc<str>>,
+        /// The policies that are not in it any more and permitted something.
+        lost_permits: Vec<Arc<str>>,
         /// What could be better in it.
         hints: Vec<Finding>,
     },
@@ -43,6 +50,23 @@ pub enum Outcome {
     Unchanged,
     /// The files are not fit to be put in force; the bundle before stays.
     Rejected(LoadFailure),
+}
+
+/// How long a bundle that is out of force waits for the last request that was asked of it.
+const RETIREMENT: Duration = Duration::from_secs(1);
+/// How often it looks.
+const RETIREMENT_LOOKS: u32 = 100;
+
+/// Takes a bundle apart here, where nobody waits. Ten thousand policies take milliseconds to free,
+/// and whoever lets go of them last pays: without this, a request.
+fn retire(bundle: Arc<PolicyBundle>) {
+    for _ in 0..RETIREMENT_LOOKS {
+        if Arc::strong_count(&bundle) == 1 {
+            break;
+        }
+        thread::sleep(RETIREMENT / RETIREMENT_LOOKS);
+    }
+    drop(bundle);
 }
 
 impl Policies {
@@ -61,16 +85,26 @@ impl Policies {
     }
 
     /// Loads the folder again. The bundle before stays in force unless the new one passed
-    /// everything. Takes as long as validation takes: not for a thread that serves requests.
+    /// everything, and the folder has stopped changing. Takes as long as validation takes: not for a thread that serves requests.
     pub fn reload(&self, now: UnixMillis) -> Outcome {
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let from = self.bundle.load().revision();
-        match load::load_unless(&self.dir, self.known.as_ref(), now, Some(from)) {
+        match load::load_settled(&self.dir, self.known.as_ref(), now, from) {
             Ok(None) => Outcome::Unchanged,
             Ok(Some(loaded)) => {
                 let to = loaded.bundle.revision();
-                self.bundle.store(Arc::new(loaded.bundle));
-                Outcome::Swapped { from, to, cases: loaded.cases, hints: loaded.hints }
+                let next = Arc::new(loaded.bundle);
+                let before = self.bundle.swap(Arc::clone(&next));
+                let (lost_forbids, lost_permits) = before.lost_to(&next);
+                retire(before);
+                Outcome::Swapped {
+                    from,
+                    to,
+                    cases: loaded.cases,
+                    lost_forbids,
+                    lost_permits,
+                    hints: loaded.hints,
+                }
             }
             Err(failure) => Outcome::Rejected(failure),
         }

@@ -12,6 +12,7 @@
 
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use doorward_model::UnixMillis;
 use doorward_model::limits::{POLICY_LOAD_STACK_BYTES, POLICY_PROBE_STACK_BYTES};
@@ -23,6 +24,11 @@ use crate::revision::Revision;
 use crate::source::Folder;
 use crate::vocabulary::Vocabulary;
 use crate::{cases, compile, probe, source};
+
+/// How long a folder must hold the same before that is put in force.
+const SETTLED: Duration = Duration::from_millis(100);
+/// How often a folder that changes is read before it is given up.
+const READS_MAX: usize = 5;
 
 /// A bundle, and what could be better in it.
 #[derive(Debug)]
@@ -85,6 +91,26 @@ pub(crate) fn load_unless(
         .unwrap_or_else(|e| Err(LoadFailure::new(dir, vec![Finding::new(e)])))
 }
 
+/// Loads a folder anew, unless it holds the revision that is there already: what it holds when it
+/// has stopped changing. A folder that is being written holds guardrails that are not there yet.
+pub(crate) fn load_settled(
+    dir: &Path,
+    known: Option<&Known>,
+    now: UnixMillis,
+    have: Revision,
+) -> Result<Option<Loaded>, LoadFailure> {
+    for _ in 0..READS_MAX {
+        let Some(loaded) = load_unless(dir, known, now, Some(have))? else { return Ok(None) };
+        thread::sleep(SETTLED);
+        if source::revision(dir) == Some(loaded.bundle.revision()) {
+            return Ok(Some(loaded));
+        }
+    }
+    let changing = Finding::new("the folder changes while it is read");
+    let help = "write the files beside it and put them in place in one step; then load again";
+    Err(LoadFailure::new(dir, vec![changing.help(help)]))
+}
+
 /// Runs `work` on a stack of its own. A panic in there stays in there.
 fn on_stack<T: Send>(name: &str, bytes: usize, work: impl FnOnce() -> T + Send) -> Result<T, String> {
     thread::scope(|scope| {
@@ -116,7 +142,7 @@ impl Load {
         }
         let words = self.vocabulary(&folder);
         let policies = self.policies(&folder, words.as_ref(), known);
-        let cases = cases::read(&folder.cases, &mut self.findings);
+        let cases = cases::read(&folder.cases, known, &mut self.findings);
         let Some(words) = words.filter(|_| self.findings.is_empty()) else {
             return Err(LoadFailure::new(self.dir, self.findings));
         };
@@ -152,7 +178,7 @@ impl Load {
                 return None;
             }
         };
-        probe::words(&words).into_iter().for_each(wrong);
+        probe::words(&words, &file.text).into_iter().for_each(wrong);
         Some(words)
     }
 
@@ -172,6 +198,7 @@ impl Load {
         let Some(words) = words else { return policies };
         compile::validate(&words.schema, &policies, findings);
         known::near_misses(words, &policies, hints);
+        known::people(words, &policies, known, findings);
         if let Some(known) = known {
             known.check(words, &policies, findings);
         }

@@ -6,6 +6,8 @@
 //! a worker's. A policy that is too deep fails here with "recursion limit reached"; in a request
 //! it would have been passed over.
 
+mod unsaid;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -31,8 +33,9 @@ use crate::vocabulary::{Kind, Vocabulary, whole};
 /// A time that every calendar has: 2026-01-01.
 const SOME_TIME: UnixMillis = UnixMillis(1_767_225_600_000);
 
-/// Says everything that the gateway can say; returns what the schema does not take.
-pub(crate) fn words(words: &Vocabulary) -> Vec<String> {
+/// Says everything that the gateway can say; returns what the schema `text` does not take, and
+/// what is in it that the gateway never says.
+pub(crate) fn words(words: &Vocabulary, text: &str) -> Vec<String> {
     let mut wrong = BTreeSet::new();
     for full in [false, true] {
         for principal in principals(full) {
@@ -49,7 +52,28 @@ pub(crate) fn words(words: &Vocabulary) -> Vec<String> {
             wrong.insert(e);
         }
     }
+    if wrong.is_empty() {
+        match everything(words).and_then(|said| unsaid::compare(text, words, &said)) {
+            Ok(unsaid) => wrong.extend(unsaid),
+            Err(e) => drop(wrong.insert(e)),
+        }
+    }
     wrong.into_iter().collect()
+}
+
+/// Everything that the gateway says when all of it is known.
+fn everything(words: &Vocabulary) -> Result<unsaid::Said, String> {
+    let mut said = unsaid::Said::default();
+    let circumstances = Circumstances::new();
+    for principal in principals(true) {
+        let rehearsal = Rehearsal::new(principal, true);
+        let route = &rehearsal.route;
+        let scene = Scene::new(words, &rehearsal.principal, LifecycleStage::Active, route)?;
+        said.entities(&scene.entities);
+        let question = rehearsal.question(Action::Get, route, Weekday::Wed);
+        said.context(&circumstances.context(words, &question)?);
+    }
+    Ok(said)
 }
 
 /// Evaluates every policy on this thread's stack; adds a finding for each that fails.
@@ -267,7 +291,8 @@ fn within(
     who: &EntityUid,
     by: Option<&EntityUid>,
 ) -> Result<(EntityUid, Entities), String> {
-    let (Some(by), Some(entity)) = (by, entities.get(who)) else {
+    // Whoever is meant already is left alone: nobody is in themselves.
+    let (Some(by), Some(entity)) = (by.filter(|by| *by != who), entities.get(who)) else {
         return Ok((who.clone(), entities.clone()));
     };
     let (_, attributes, mut parents) = entity.clone().into_inner();

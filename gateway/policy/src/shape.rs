@@ -6,12 +6,18 @@
 //! brackets nest, and how tall the tree of its operators will be at most. What is too deep is
 //! refused here, with its place.
 //!
+//! A schema can also be small and stand for something huge; `schema` measures that.
+//!
 //! The scanner knows strings and comments, and nothing else of the language. If it and Cedar
 //! should ever disagree, then Cedar is given a text that is not one policy, and refuses it.
+
+mod schema;
 
 use doorward_model::limits::{POLICY_DEPTH_MAX, POLICY_NESTING_MAX};
 
 use crate::failure::Span;
+
+pub(crate) use schema::schema;
 
 /// Which language the file is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +39,7 @@ pub(crate) struct Statement {
     pub(crate) arithmetic: Option<Span>,
 }
 
-/// What makes a file too deep to be parsed.
+/// What makes a file too deep, or too large, to be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TooDeep {
     pub(crate) span: Span,
@@ -275,7 +281,12 @@ impl Scan {
             return Err(TooDeep {
                 span: Span { start, len: 1 },
                 message: format!("brackets nest deeper than {POLICY_NESTING_MAX} levels"),
-                help: "split the policy into several, or name the condition by a role, a zone or a tier",
+                help: match self.language {
+                    Language::Policies => {
+                        "split the policy into several, or name the condition by a role, a zone or a tier"
+                    }
+                    Language::Schema => "use a named type",
+                },
             });
         }
         self.levels.push(Level::default());

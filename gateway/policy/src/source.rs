@@ -84,6 +84,13 @@ pub(crate) fn read(dir: &Path, findings: &mut Vec<Finding>) -> Folder {
     folder
 }
 
+/// The revision of what the folder holds; none if some of it cannot be read.
+pub(crate) fn revision(dir: &Path) -> Option<Revision> {
+    let mut findings = Vec::new();
+    let folder = read(dir, &mut findings);
+    findings.is_empty().then_some(folder.revision)
+}
+
 /// The file as text, or a finding that says where it is not.
 fn text(path: String, bytes: Vec<u8>, findings: &mut Vec<Finding>) -> Option<Arc<SourceFile>> {
     match String::from_utf8(bytes) {
@@ -163,13 +170,13 @@ impl Walk<'_> {
     fn entry(&mut self, at: &Path, path: &str, deep: usize) {
         let real = match at.canonicalize() {
             Ok(real) => real,
-            Err(_) if role(path).is_none() => return,
+            // Whatever the name: it may be a folder, and what is in it would be missing.
             Err(e) => {
-                return self.complain(path, format!("this file cannot be read: {e}"), "remove it or mend it");
+                return self.complain(path, format!("this cannot be read: {e}"), "remove it or mend it");
             }
         };
         let Ok(facts) = fs::metadata(&real) else {
-            return self.complain(path, "this file cannot be read", "remove it or mend it");
+            return self.complain(path, "this cannot be read", "remove it or mend it");
         };
         let inside = real.starts_with(&self.root);
         if facts.is_dir() {
@@ -319,7 +326,7 @@ mod tests {
         symlink(".", dir.path().join("loop")).unwrap();
         let (files, findings) = look(dir.path());
         assert!(files.iter().all(|f| f.ends_with("a.cedar")), "{files:?}");
-        for start in ["x.cedar: this link leads out", "d: this link leads out", "m.cedar: this file cannot"] {
+        for start in ["x.cedar: this link leads out", "d: this link leads out", "m.cedar: this cannot"] {
             assert!(findings.iter().any(|f| f.starts_with(start)), "{start} in {findings:?}");
         }
         assert!(findings.iter().any(|f| f.contains("here already under another name")));
@@ -359,6 +366,25 @@ mod tests {
         ];
         for start in expect {
             assert!(findings.iter().any(|f| f.starts_with(start)), "{start} in {findings:?}");
+        }
+    }
+
+    /// A folder that cannot be read takes its guardrails with it.
+    #[test]
+    fn a_link_that_leads_nowhere_is_told_whatever_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), &[("a.cedar", b""), ("apps/b.cedar", b"")]);
+        symlink("../gone", dir.path().join("guardrails")).unwrap();
+        symlink("gone", dir.path().join("cases")).unwrap();
+        symlink("round", dir.path().join("round")).unwrap();
+        symlink("a.cedar/x", dir.path().join("apps/no-folder")).unwrap();
+        symlink("gone", dir.path().join(".hidden")).unwrap();
+        let (files, findings) = look(dir.path());
+        assert_eq!(files, ["a.cedar", "apps/b.cedar"]);
+        assert_eq!(findings.len(), 4, "{findings:?}");
+        for path in ["guardrails", "cases", "round", "apps/no-folder"] {
+            let start = format!("{path}: this cannot be read: ");
+            assert!(findings.iter().any(|f| f.starts_with(&start)), "{path} in {findings:?}");
         }
     }
 

@@ -48,6 +48,9 @@ impl Kind {
     }
 }
 
+/// What every visitor is called.
+pub(crate) const VISITOR: &str = "anyone";
+
 /// Closed lists of the schema. An entity of one of these types has no attributes and no parents,
 /// so nothing in it can be missing.
 const CLOSED: [&str; 5] = ["Lifecycle", "Employment", "Tier", "Weekday", "Country"];
@@ -160,6 +163,11 @@ impl Vocabulary {
     /// A country. One that is not in the schema's list is one that nobody knows.
     pub(crate) fn country(&self, code: CountryCode) -> RestrictedExpression {
         self.countries.get(&code).unwrap_or(&self.unknown_country).clone()
+    }
+
+    /// Whether someone of this type can ask.
+    pub(crate) fn is_kind(&self, name: &EntityTypeName) -> bool {
+        self.kinds.contains(name)
     }
 
     /// Whether nothing can be missing in an entity of this type.

@@ -9,9 +9,12 @@
 //!
 //! ```text
 //!  inotify ─ hint ─╮
-//!                  ├─▶ silence of 200 ms ─▶ fingerprints ─▶ differs? ─▶ changed()
+//!                  ├─▶ silence of 200 ms ─▶ fingerprints ─▶ differs? ─▶ at rest? ─▶ changed()
 //!  clock ──────────╯
 //! ```
+//!
+//! Half of a folder is worse than a late one: files that differ are told only when they have
+//! looked the same for 200 ms, or after half a minute.
 
 mod fingerprint;
 
@@ -28,10 +31,13 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use crate::clock::Stopwatch;
 use fingerprint::Fingerprint;
 
-/// A change is told when nothing has happened for this long.
+/// Files are looked at when nothing has happened for this long.
 const SILENCE: Duration = Duration::from_millis(200);
-/// Or after this long, if it never gets silent.
+/// Or after this long, if it never gets silent: what happens may be about other files.
 const SILENCE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long files that keep changing are waited for before they are told of all the same. Whoever is
+/// told has to see for himself whether they are whole.
+const REST_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often files are looked at without a hint, where the system gives hints.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How often files are looked at where it gives none.
@@ -130,16 +136,17 @@ fn watch(
     stop: &AtomicBool,
 ) {
     loop {
-        match inbox.recv_timeout(every) {
+        let silent = match inbox.recv_timeout(every) {
             Ok(Hint) => wait_for_silence(inbox, stop),
-            Err(RecvTimeoutError::Timeout) => {}
+            // Nothing was told, and where nothing ever is that says nothing.
+            Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => return,
-        }
+        };
         for subject in &mut *subjects {
             if stop.load(Ordering::Acquire) {
                 return;
             }
-            subject.look();
+            subject.look(silent, stop);
             if let Some(watcher) = &mut watcher
                 && let Err(e) = subject.register(watcher)
             {
@@ -149,12 +156,15 @@ fn watch(
     }
 }
 
-fn wait_for_silence(inbox: &Receiver<Hint>, stop: &AtomicBool) {
+/// Waits until no hint comes any more; says whether that came to be.
+fn wait_for_silence(inbox: &Receiver<Hint>, stop: &AtomicBool) -> bool {
     let waited = Stopwatch::start();
-    while !stop.load(Ordering::Acquire)
-        && waited.elapsed() < SILENCE_WAIT_MAX
-        && inbox.recv_timeout(SILENCE).is_ok()
-    {}
+    while !stop.load(Ordering::Acquire) && waited.elapsed() < SILENCE_WAIT_MAX {
+        if inbox.recv_timeout(SILENCE).is_err() {
+            return true;
+        }
+    }
+    false
 }
 
 /// Watched files and what they looked like last.
@@ -165,14 +175,23 @@ struct Subject {
 
 impl Subject {
     fn new(watched: Watched) -> Self {
-        let last = watched.paths.iter().map(|p| Fingerprint::of(p)).collect();
-        Self { watched, last }
+        let mut subject = Self { watched, last: Vec::new() };
+        subject.last = subject.fingerprints();
+        subject
     }
 
-    fn look(&mut self) {
-        let now: Vec<_> = self.watched.paths.iter().map(|p| Fingerprint::of(p)).collect();
+    fn fingerprints(&self) -> Vec<Fingerprint> {
+        self.watched.paths.iter().map(|p| Fingerprint::of(p)).collect()
+    }
+
+    /// Tells of files that differ. `at_rest`: nothing has happened to any file for a while.
+    fn look(&mut self, at_rest: bool, stop: &AtomicBool) {
+        let mut now = self.fingerprints();
         if now == self.last {
             return;
+        }
+        if !at_rest {
+            now = self.rested(now, stop);
         }
         self.last = now;
         tracing::debug!(what = self.watched.name, "files have changed");
@@ -183,6 +202,23 @@ impl Subject {
                 "loading the changed files panicked; the old ones stay"
             );
         }
+    }
+
+    /// What the files look like when they have looked the same for a while.
+    fn rested(&self, mut now: Vec<Fingerprint>, stop: &AtomicBool) -> Vec<Fingerprint> {
+        let waited = Stopwatch::start();
+        while !stop.load(Ordering::Acquire) && waited.elapsed() < REST_WAIT_MAX {
+            std::thread::sleep(SILENCE);
+            let next = self.fingerprints();
+            if next == now {
+                return next;
+            }
+            now = next;
+        }
+        if !stop.load(Ordering::Acquire) {
+            tracing::warn!(what = self.watched.name, "files keep changing; looking at them all the same");
+        }
+        now
     }
 
     /// Asks for events of every folder that the paths lead through. Asking twice does no harm,

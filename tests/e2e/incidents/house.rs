@@ -73,9 +73,10 @@ impl House {
         let welcome = json!({"id": "welcome", "path": "/welcome", "tier": "public", "public": true});
         let admin = json!({"id": "admin", "path": "/admin", "tier": "restricted", "admin_surface": true});
         config.app("wiki", WIKI, wiki.address(), json!({"route": [welcome, admin]}));
-        let restricted = json!({"tier": "restricted", "groups": ["finance"], "route": [admin]});
+        let restricted =
+            json!({"tier": "restricted", "scope": "payroll:read", "groups": ["finance"], "route": [admin]});
         config.app("payroll", PAYROLL, payroll.address(), restricted);
-        config.app("build", BUILD, build.address(), json!({"groups": ["engineering"]}));
+        config.app("build", BUILD, build.address(), json!({"groups": ["engineering"], "scope": "build:run"}));
         let h2 = json!({"groups": ["engineering"], "upstream": {"protocol": "h2"}});
         config.app("grpc", GRPC, grpc.address(), h2);
         change(&mut config);

@@ -27,7 +27,8 @@ pub fn app(id: &str, host: &str, upstream: SocketAddr, more: Value) -> Value {
 
 impl Config {
     /// A gateway with one plain listener, the policies of the source tree and no trusted proxy, where
-    /// this machine is no network with a name; people and apps are still to come.
+    /// the networks that the policies name hold nobody, this machine included; people and apps are
+    /// still to come.
     #[must_use]
     pub fn new() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -38,6 +39,7 @@ impl Config {
             .set("operator.token_file", json!("operator.token"))
             .set("geoip.databases", json!([root.join("geoip/data/country.mmdb")]))
             .set("policy", json!({"dir": root.join("policies"), "watch": false}))
+            .set("network.named", json!({"corp": ["240.0.1.0/24"], "vpn": ["240.0.2.0/24"]}))
             .set("revocation.issuer_skew_millis", json!(0))
             .add("listen", json!({}));
         config

@@ -48,9 +48,8 @@ pub(super) struct Case {
     pub(super) expect: Decision,
     /// The policies that must decide, all of them. `[]` is: nothing permits it.
     pub(super) by: Option<BTreeSet<String>>,
-    /// What differs in the person.
-    #[serde(default)]
-    pub(super) person: Person,
+    /// What differs in the person, or in the person behind an agent.
+    pub(super) person: Option<Person>,
     #[serde(default)]
     pub(super) place: Place,
     #[serde(default)]
@@ -283,8 +282,21 @@ impl TryFrom<String> for TimeOfDay {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(untagged, expecting = "write a number from 0 to 100, or \"unknown\"")]
 pub(super) enum Score {
-    Known(u8),
+    Known(Percent),
     Unknown(Nobody),
+}
+
+/// 0 to 100.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "u8")]
+pub(super) struct Percent(pub(super) u8);
+
+impl TryFrom<u8> for Percent {
+    type Error = String;
+
+    fn try_from(written: u8) -> Result<Self, String> {
+        if written > 100 { Err(format!("`{written}` is more than 100")) } else { Ok(Self(written)) }
+    }
 }
 
 /// The word `unknown`.

@@ -2,7 +2,7 @@
 
 use miette::Diagnostic;
 
-use crate::support::Folder;
+use crate::support::{Ask, Folder, known};
 
 /// `policies` in one file, and the lines of the report.
 fn check(policies: &str, expect: &[&str]) {
@@ -104,6 +104,37 @@ fn a_schema_that_does_not_fit() {
         ("action POST, PUT,", "action POST,", "lacks `Action::\"PUT\"`"),
         ("[User, ServiceAccount, Agent, Visitor]", "[User, ServiceAccount, Agent]", "Visitor"),
         ("tags String", "tags Long", "tag"),
+        // What the gateway never says is a hole, optional or not.
+        (
+            "  department?: String,",
+            "  department?: String,\n  clearance?: String,",
+            "never says `User.clearance`",
+        ),
+        ("} tags String;", "  phone?: String } tags String;", "never says `User.phone`"),
+        ("entity Owner = {", "entity Owner = {\n  team?: Group,", "never says `Owner.team`"),
+        ("  platform?: String,", "  platform?: String,\n  age?: Long,", "never says `context.device.age`"),
+        ("  http: Http,", "  http: Http,\n  extra?: {a: Long},", "never says `context.extra`"),
+        ("entity Role;", "entity Role = {level?: Long};", "never says `Role.level`"),
+        ("entity AppGroup;", "entity AppGroup tags String;", "never says `AppGroup.getTag(…)`"),
+        ("User in [Group, Role]", "User in [Group, Role, Owner]", "that a `User` is in a `Owner`"),
+        ("entity Role;", "entity Team; entity Role;", "never says `Team`"),
+        ("\"partner\", \"unknown\"", "\"partner\", \"intern\", \"unknown\"", "`Employment::\"intern\"`"),
+        (
+            "action POST, PUT, PATCH, DELETE in [write]",
+            "action POST, PUT, PATCH, DELETE in [read]",
+            "the groups of",
+        ),
+        (
+            "action write in [access]",
+            "action write",
+            "the groups of `Action::\"DELETE\"` are access and write",
+        ),
+        (
+            "action UPGRADE in [access]",
+            "action UPGRADE in [read]",
+            "the groups of `Action::\"UPGRADE\"` are access",
+        ),
+        ("action access;", "action access; action admin;", "never says `Action::\"admin\"`"),
     ];
     for (from, to, expect) in changes {
         assert!(shipped.contains(from), "{from}");
@@ -112,6 +143,23 @@ fn a_schema_that_does_not_fit() {
         let wrong = folder.wrong();
         assert!(wrong.contains("schema.cedarschema") && wrong.contains(expect), "{from}\n{wrong}");
     }
+}
+
+#[test]
+fn a_file_without_a_policy_is_refused() {
+    for text in ["", "\n", "// all of it is gone\n"] {
+        let folder =
+            Folder::with("@id(\"a\") permit (principal, action, resource);").put("guardrails/g.cedar", text);
+        assert!(folder.wrong().starts_with("guardrails/g.cedar: there is no policy in this file"));
+    }
+}
+
+#[test]
+fn one_mistake_is_told_once_and_not_for_each_action() {
+    check(
+        "@id(\"a\") permit (principal, action, resource) when { context.salary > 3 };",
+        &["apps/test.cedar:1:", "help"],
+    );
 }
 
 #[test]
@@ -201,6 +249,15 @@ fn a_case_that_does_not_hold_says_what_was_expected_and_what_came() {
         let wrong = case(&format!("who=\"alice\"\n{more}")).wrong();
         assert!(wrong.starts_with(&format!("cases/x.toml:1:1: {expect}")), "{expect}\nin\n{wrong}");
     }
+    let wrong =
+        case("who=\"visitor\"\ndoes=\"GET wiki/all\"\nexpect=\"deny\"\nby=[]\nperson={stage=\"leave\"}")
+            .wrong();
+    assert!(wrong.contains("case `n`: `visitor` is no person"), "{wrong}");
+    let account = "[service_account.job]\nowner=\"alice\"\n[[case]]\nname=\"n\"\nwho=\"job\"\n\
+                   does=\"GET wiki/all\"\nexpect=\"deny\"\nby=[]\n";
+    assert!(cases(account).open().is_ok());
+    let wrong = cases(&format!("{account}person={{ stage = \"suspended\" }}")).wrong();
+    assert!(wrong.contains("case `n`: `job` is no person"), "{wrong}");
     let wrong = case("who=\"alcie\"\ndoes=\"GET wiki/all\"\nexpect=\"allow\"").wrong();
     assert!(wrong.contains("nobody says who `alcie` is"), "{wrong}");
 }
@@ -218,6 +275,9 @@ fn a_word_that_a_case_may_not_say_is_refused() {
         ("time = { now = 2026-03-04 }", "is not a time such as"),
         ("time = { weekday = \"monday\" }", "is none of mon,"),
         ("risk = \"high\"", "from 0 to 100"),
+        ("risk = 101", "from 0 to 100"),
+        ("risk = -1", "from 0 to 100"),
+        ("risk = 256", "from 0 to 100"),
         ("person = { stage = \"gone\" }", "is none of preboarding,"),
         ("expcet = \"allow\"", "unknown field `expcet`"),
     ];
@@ -231,6 +291,40 @@ fn a_word_that_a_case_may_not_say_is_refused() {
 fn a_name_in_cases_is_defined_once() {
     let wrong = cases("[person.alice]\nroles = []").wrong();
     assert!(wrong.starts_with("cases/x.toml:1:1: `alice` is defined twice"), "{wrong}");
+    for other in ["[service_account.alice]\nowner = \"alice\"", "[agent.alice]\non_behalf_of = \"alice\""] {
+        let wrong = cases(other).wrong();
+        assert!(wrong.starts_with("cases/x.toml:1:1: `alice` is defined twice"), "{wrong}");
+    }
+    for visitor in ["[person.visitor]", "[service_account.visitor]\nowner = \"alice\""] {
+        assert!(cases(visitor).wrong().contains("`visitor` is defined twice"));
+    }
+    assert!(cases("[route.\"wiki/all\"]").wrong().contains("`wiki/all` is defined twice"));
+    assert!(cases("[route.\"wiki/alice\"]\n[person.\"wiki/all\"]").open().is_ok());
+}
+
+/// A case about a route that is not so in the configuration proves nothing.
+#[test]
+fn a_route_in_cases_is_as_in_the_configuration() {
+    let real = Ask::new().route;
+    let known = known([&real]);
+    let check = |route: &str| {
+        let base = PEOPLE.replace("[route.\"wiki/all\"]", &format!("[route.\"wiki/all\"]\n{route}"));
+        let folder = cases("").put("cases/base.toml", base);
+        doorward_policy::check(folder.path(), Some(&known)).map(|_| ()).map_err(|e| e.plain())
+    };
+    assert_eq!(check("groups = [\"docs\"]"), Ok(()));
+    assert_eq!(check("groups = [\"docs\"]\n[route.\"planned/all\"]\ntier = \"restricted\""), Ok(()));
+    for (route, expect) in [
+        ("", "says groups = {\"docs\"}"),
+        ("groups = [\"docs\"]\ntier = \"public\"", "says tier = \"internal\""),
+        ("groups = [\"docs\"]\nscope = \"x\"", "says scope = \"\""),
+        ("groups = [\"docs\"]\nadmin_surface = true", "says admin_surface = false"),
+        ("groups = [\"docs\"]\npublic = true", "says public = false"),
+    ] {
+        let wrong = check(route).unwrap_err();
+        let start = "cases/base.toml:4:1: the route `wiki/all` is not as in the configuration, which ";
+        assert!(wrong.starts_with(&format!("{start}{expect}\n")), "{wrong}");
+    }
 }
 
 #[test]

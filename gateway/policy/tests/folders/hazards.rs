@@ -2,8 +2,7 @@
 //! a permit for everybody and one forbid that ought to deny. (Hazards 4, 5 and 6 are about the
 //! entities and are tested beside them.)
 
-use crate::support::{Ask, Folder, code};
-use doorward_policy::Known;
+use crate::support::{Ask, Folder, code, known};
 
 const PERMIT: &str = "@id(\"all\") permit (principal, action, resource);\n";
 
@@ -85,6 +84,92 @@ fn hazard_6_roles_groups_apps_and_their_sets_forbid() {
     }
 }
 
+/// What is wrong with one more forbid, with a configuration and without one.
+fn wrong_with_and_without_names(forbid: &str) -> [String; 2] {
+    let folder = Folder::with(&format!("{PERMIT}@id(\"no\") forbid {forbid};"));
+    let known = known([&Ask::new().route]);
+    [Some(&known), None].map(|known| {
+        let checked = doorward_policy::check(folder.path(), known);
+        checked.map_or_else(|e| e.plain().lines().next().unwrap_or_default().to_owned(), |_| String::new())
+    })
+}
+
+#[test]
+fn hazard_11_a_person_whom_nobody_can_be_is_not_loaded() {
+    for (kind, nobody) in [
+        ("User", "alice"),
+        ("User", ""),
+        ("User", "corp:"),
+        ("User", ":alice"),
+        ("User", "Corp:alice"),
+        ("ServiceAccount", "nightly"),
+        ("Agent", "corp"),
+    ] {
+        let literal = format!("{kind}::\"{nobody}\"");
+        let scope = format!("(principal == {literal}, action, resource)");
+        let condition =
+            format!("(principal, action, resource) when {{ principal is {kind} && principal == {literal} }}");
+        for wrong in [scope, condition].iter().flat_map(|forbid| wrong_with_and_without_names(forbid)) {
+            assert!(wrong.starts_with("apps/test.cedar:2:"), "{wrong}");
+            assert!(
+                wrong.ends_with(&format!("nobody is called `{nobody}`, so this would never apply")),
+                "{wrong}"
+            );
+        }
+    }
+    let owner = "(principal is ServiceAccount, action, resource) when { principal.owner == Owner::\"bob\" }";
+    for wrong in wrong_with_and_without_names(owner) {
+        assert!(wrong.contains("nobody is called `bob`"), "{wrong}");
+    }
+    let visitor = "(principal == Visitor::\"guest\", action, resource)";
+    for wrong in wrong_with_and_without_names(visitor) {
+        assert!(wrong.contains("no visitor is called `guest`"), "{wrong}");
+    }
+    for good in ["User::\"corp:alice\"", "Agent::\"corp:https://x/y\"", "Visitor::\"anyone\""] {
+        let wrong = wrong_with_and_without_names(&format!("(principal == {good}, action, resource)"));
+        assert_eq!(wrong, ["", ""], "{good}");
+    }
+}
+
+#[test]
+fn hazard_12_a_person_of_an_issuer_that_the_configuration_does_not_have_is_not_loaded() {
+    for kind in ["User", "ServiceAccount", "Agent"] {
+        let forbid = format!("(principal == {kind}::\"crop:alice\", action, resource)");
+        let [with, without] = wrong_with_and_without_names(&forbid);
+        assert_eq!(
+            with,
+            "apps/test.cedar:2:32: the configuration has no issuer `crop`, so this would never apply"
+        );
+        assert_eq!(without, "");
+    }
+}
+
+#[test]
+fn hazard_13_a_network_that_the_configuration_does_not_have_is_not_loaded() {
+    for condition in [
+        "context.zones.contains(\"vnp\")",
+        "context[\"zones\"].contains(\"vnp\")",
+        "context.zones.containsAny([\"corp\", \"vnp\"])",
+        "context.zones.containsAll([\"vnp\"])",
+        "[\"vnp\"].containsAll(context.zones)",
+        "[\"vnp\"].containsAny(context.zones)",
+        "context.zones == [\"vnp\"]",
+        "[\"vnp\", \"corp\"] != context.zones",
+        "context.risk.known && !(context.session.mfa || context.zones.contains(\"vnp\"))",
+    ] {
+        for word in ["when", "unless"] {
+            let forbid = format!("(principal, action, resource) {word} {{ {condition} }}");
+            let [with, without] = wrong_with_and_without_names(&forbid);
+            assert!(with.starts_with("apps/test.cedar:2:"), "{condition}: {with}");
+            assert!(with.contains("the configuration has no network `vnp`"), "{condition}: {with}");
+            assert_eq!(without, "", "{condition}");
+        }
+    }
+    let good = "(principal, action, resource) unless { context.zones.containsAny([\"corp\", \"vpn\"]) || \
+                context.http.host == \"zones\" }";
+    assert_eq!(wrong_with_and_without_names(good), ["", ""]);
+}
+
 /// A chain of conditions as long as it may be is evaluated on every stack that a worker may have;
 /// a longer one is not loaded.
 #[test]
@@ -122,7 +207,7 @@ fn hazard_9_a_name_that_the_configuration_does_not_have_is_not_loaded() {
          @id(\"c\") forbid (principal, action, resource == Route::\"wiki/al\");\n\
          @id(\"d\") forbid (principal, action, resource) when {{ resource in App::\"payroll\" }};"
     ));
-    let known = Known::from_routes([&Ask::new().route]);
+    let known = known([&Ask::new().route]);
     let wrong = doorward_policy::check(folder.path(), Some(&known)).map(|_| ()).map_err(|e| e.plain());
     let expect = "\
 apps/test.cedar:2:49: the configuration has no app `wikki`, so this would never apply

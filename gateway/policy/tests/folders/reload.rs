@@ -56,19 +56,95 @@ fn a_good_folder_is_swapped_in_and_a_bad_one_leaves_the_old_in_force() {
     assert_eq!((word(&reload()), now()), ("rejected", "policy_forbids"));
 }
 
-/// Every file of the shipped folder, cut short at every 97th byte: loaded or refused with a
-/// message, never a crash, and never a bundle that lost a guardrail without anybody noticing.
+/// A guardrail file cut short at every 97th byte. A cut inside a policy, or before the first, is
+/// refused. A cut between two policies leaves a file that nobody can tell from one that was meant:
+/// it is put in force, and the reload names every policy that is gone.
 #[test]
-fn a_torn_file_is_refused() {
+fn a_torn_file_is_refused_or_told() {
     let text = std::fs::read_to_string(shipped().join("guardrails/sign-in.cedar")).unwrap();
-    let whole = text.matches("\nforbid").count();
-    for cut in (1..text.len()).step_by(97).filter(|cut| text.is_char_boundary(*cut)) {
-        let folder = Folder::with(OPEN).put("guardrails/sign-in.cedar", &text[..cut]);
-        let complete = text[..cut].matches("};\n").count();
-        match folder.open() {
-            Ok(policies) => assert_eq!(policies.bundle().policies(), 1 + complete),
-            Err(e) => assert!(e.plain().contains("guardrails/sign-in.cedar:"), "{}", e.plain()),
+    let ids: Vec<&str> = text.split("@id(\"").skip(1).map(|p| p.split('"').next().unwrap()).collect();
+    let ends: Vec<usize> = text.match_indices("};\n").map(|(at, _)| at + 2).collect();
+    assert_eq!(ids.len(), ends.len());
+    let folder = Folder::with(OPEN).put("guardrails/sign-in.cedar", &text);
+    let policies = folder.open().unwrap();
+    for cut in (0..text.len()).step_by(97).chain(ends.iter().copied()) {
+        folder.write("guardrails/sign-in.cedar", &text[..cut]);
+        let complete = ends.iter().filter(|end| **end <= cut).count();
+        match policies.reload(UnixMillis(1)) {
+            Outcome::Rejected(e) => {
+                assert!(e.plain().contains("guardrails/sign-in.cedar:"), "{}", e.plain());
+                assert_eq!(policies.bundle().policies(), 1 + ids.len());
+            }
+            Outcome::Swapped { lost_forbids, lost_permits, .. } => {
+                let lost: Vec<&str> = lost_forbids.iter().map(|id| &**id).collect();
+                let mut gone = ids[complete..].to_vec();
+                gone.sort_unstable();
+                assert_eq!((lost, lost_permits.len()), (gone, 0));
+                assert!(complete > 0);
+                folder.write("guardrails/sign-in.cedar", &text);
+                assert_eq!(word(&policies.reload(UnixMillis(2))), "swapped");
+            }
+            Outcome::Unchanged => assert_eq!(complete, ids.len()),
         }
-        assert!(complete <= whole);
     }
+}
+
+#[test]
+fn policies_that_are_gone_are_named() {
+    let folder = Folder::with(&format!("{OPEN}\n{SHUT}\n{}", SHUT.replace("shut", "also")));
+    let policies = folder.open().unwrap();
+    // A name that stays and says the contrary is gone as well.
+    let turned = OPEN.replace("open", "also");
+    folder.write("apps/test.cedar", &turned);
+    let Outcome::Swapped { lost_forbids, lost_permits, .. } = policies.reload(UnixMillis(1)) else {
+        panic!("not swapped")
+    };
+    let names = |of: &[std::sync::Arc<str>]| of.join(" ");
+    assert_eq!((names(&lost_forbids), names(&lost_permits)), ("also shut".into(), "open".into()));
+}
+
+/// A folder that is written while it is read is not put in force.
+#[test]
+fn a_folder_that_keeps_changing_is_rejected() {
+    let folder = Folder::with(OPEN);
+    let policies = folder.open().unwrap();
+    let before = policies.bundle().revision();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0.. {
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+                // In one step, so that no half of a file is read.
+                folder.write(".next", format!("{SHUT} // {n}"));
+                std::fs::rename(folder.path().join(".next"), folder.path().join("apps/test.cedar")).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        });
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let outcome = policies.reload(UnixMillis(1));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let Outcome::Rejected(failure) = outcome else { panic!("{outcome:?}") };
+        assert!(failure.plain().starts_with("the folder changes while it is read"), "{}", failure.plain());
+    });
+    assert_eq!(policies.bundle().revision(), before);
+    assert_eq!(word(&policies.reload(UnixMillis(2))), "swapped");
+}
+
+/// A guardrails folder that leads nowhere is not a folder without guardrails.
+#[test]
+fn a_folder_that_cannot_be_read_is_refused() {
+    let folder = Folder::with(OPEN).put("..one/guard.cedar", SHUT).put("..two/x.toml", "");
+    std::os::unix::fs::symlink("..one", folder.path().join("guardrails")).unwrap();
+    std::os::unix::fs::symlink("..two", folder.path().join("cases")).unwrap();
+    let policies = folder.open().unwrap();
+    let now = || code(&Ask::new().of(&policies.bundle()));
+    assert_eq!(now(), "policy_forbids");
+    for hidden in ["..one", "..two"] {
+        std::fs::rename(folder.path().join(hidden), folder.path().join("..gone")).unwrap();
+        assert_eq!((word(&policies.reload(UnixMillis(1))), now()), ("rejected", "policy_forbids"));
+        std::fs::rename(folder.path().join("..gone"), folder.path().join(hidden)).unwrap();
+    }
+    assert_eq!((word(&policies.reload(UnixMillis(1))), now()), ("unchanged", "policy_forbids"));
 }

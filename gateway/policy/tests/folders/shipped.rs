@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use doorward_policy::{Known, check};
+use doorward_policy::check;
 
-use crate::support::{Ask, Folder, shipped};
+use crate::support::{Ask, Folder, known, shipped};
 
 #[test]
 fn they_load_and_every_case_holds() {
@@ -47,7 +47,7 @@ fn every_policy_is_held_by_a_case() {
 /// The policies name apps; a configuration without them is told.
 #[test]
 fn a_configuration_without_the_apps_is_told() {
-    let known = Known::from_routes([&Ask::new().route]);
+    let known = known([&Ask::new().route]);
     let wrong = check(&shipped(), Some(&known)).unwrap_err().plain();
     for name in ["app `payroll`", "group of apps `engineering`", "route `wiki/admin`", "route `wiki/welcome`"]
     {

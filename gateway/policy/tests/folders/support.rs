@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use doorward_model::principal::User;
 use doorward_model::{
-    AppId, Assurance, Compliance, CountryCode, DevicePosture, Employment, LifecycleStage, Place, Presence,
-    Principal, Risk, RouteFacts, RouteId, Tier, UnixMillis, Weekday,
+    AppId, Assurance, Compliance, CountryCode, DevicePosture, Employment, IssuerId, LifecycleStage, Place,
+    Presence, Principal, Risk, RouteFacts, RouteId, Tier, UnixMillis, Weekday,
 };
-use doorward_policy::{Action, LoadFailure, Policies, PolicyBundle, Question, Verdict};
+use doorward_policy::{Action, Known, LoadFailure, Policies, PolicyBundle, Question, Verdict};
+
+/// The names of a configuration with these routes, the issuer `corp`, and two networks.
+pub(crate) fn known<'a>(routes: impl IntoIterator<Item = &'a RouteFacts>) -> Known {
+    Known::new(routes, [&IssuerId::new("corp").unwrap()], ["corp", "vpn"])
+}
 
 /// The policies that come with Doorward.
 pub(crate) fn shipped() -> PathBuf {

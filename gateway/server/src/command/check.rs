@@ -2,7 +2,6 @@
 
 use std::io;
 
-use doorward_policy::Known;
 use serde_json::json;
 
 use super::{Exit, Failure, Output, config_failure, config_file, policy, show_on};
@@ -35,7 +34,7 @@ fn valid(config: &Config, show: Show, out: &mut Output<'_>) -> Result<Exit, Fail
     for remark in &config.remarks {
         out.line(format_args!("{} {remark}", out.style.yellow("note:")))?;
     }
-    let known = Known::from_routes(config.routes());
+    let known = config.known();
     match doorward_policy::check(&config.policy.dir, Some(&known)) {
         Ok(report) => {
             let valid = format!("{} is valid", config.file.display());
@@ -51,7 +50,7 @@ fn valid(config: &Config, show: Show, out: &mut Output<'_>) -> Result<Exit, Fail
 }
 
 fn valid_json(config: &Config, out: &mut Output<'_>) -> Result<Exit, Failure> {
-    let known = Known::from_routes(config.routes());
+    let known = config.known();
     let policies = doorward_policy::check(&config.policy.dir, Some(&known));
     let remarks: Vec<_> =
         config.remarks.iter().map(|r| json!({ "key": r.at.to_string(), "message": r.message })).collect();

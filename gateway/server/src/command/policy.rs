@@ -3,14 +3,14 @@
 use std::io;
 use std::path::Path;
 
-use doorward_policy::{CheckReport, Finding, Known, LoadFailure};
+use doorward_policy::{CheckReport, Finding, LoadFailure};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Value, json};
 
 use super::{Exit, Failure, Output, load_config, printable, show_on};
 use crate::cli::{Format, PolicyCheckArgs};
 use crate::color::{ColorChoice, Style};
-use crate::config::Show;
+use crate::config::{Config, Show};
 
 pub(super) fn check(
     args: &PolicyCheckArgs,
@@ -23,7 +23,7 @@ pub(super) fn check(
         (Some(_), None) => None,
         (Some(_) | None, _) => Some(load_config(&args.config, color)?),
     };
-    let known = config.as_ref().map(|c| Known::from_routes(c.routes()));
+    let known = config.as_ref().map(Config::known);
     let dir = match (&args.dir, &config) {
         (Some(dir), _) => dir.clone(),
         (None, Some(config)) => config.policy.dir.clone(),
@@ -34,7 +34,7 @@ pub(super) fn check(
             for hint in &report.hints {
                 out.text(draw(hint, show_on(&io::stdout(), color)))?;
             }
-            let scope = if known.is_some() { "" } else { ", apps and routes not checked" };
+            let scope = if known.is_some() { "" } else { ", names of the configuration not checked" };
             out.line(format_args!(
                 "{}: {} policies, {} cases held{scope}, revision {}",
                 out.style.green(&format!("{} is good", dir.display())),

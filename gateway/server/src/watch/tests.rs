@@ -121,6 +121,47 @@ fn a_burst_is_told_once_and_only_to_whom_it_concerns() {
     stays_silent(&none);
 }
 
+/// A folder that is being written is not told before it is whole, however long that takes, with
+/// events and without.
+#[test]
+fn a_folder_that_keeps_changing_is_told_when_it_rests() {
+    let no_events = |_| Err(notify::Error::generic("no inotify instances left"));
+    for events in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let (subject, changes) = watched(vec![dir.path().to_owned()]);
+        let every = Duration::from_millis(50);
+        let _watching = if events {
+            start_with(vec![subject], every, system_watcher).unwrap()
+        } else {
+            start_with(vec![subject], every, no_events).unwrap()
+        };
+        // Longer than a burst is waited for.
+        for n in 0..60 {
+            fs::write(dir.path().join(format!("{n}.cedar")), "permit").unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(changes.try_recv().is_err(), "told after {n} files");
+        }
+        comes(&changes);
+        stays_silent(&changes);
+    }
+}
+
+/// What happens beside a file holds up nothing for long.
+#[test]
+fn a_file_in_a_busy_folder_is_told_soon() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tls.pem");
+    fs::write(&file, "1").unwrap();
+    let (subject, changes) = watched(vec![file.clone()]);
+    let _watching = start(vec![subject]).unwrap();
+    fs::write(&file, "22").unwrap();
+    let told = (0..120).any(|n| {
+        fs::write(dir.path().join("log"), n.to_string()).unwrap();
+        changes.recv_timeout(Duration::from_millis(50)).is_ok()
+    });
+    assert!(told);
+}
+
 #[test]
 fn without_events_files_are_looked_at() {
     let dir = tempfile::tempdir().unwrap();
