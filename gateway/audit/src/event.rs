@@ -198,6 +198,9 @@ pub struct OperatorCall {
     pub target: Option<String>,
     /// The status it was answered with.
     pub status: u16,
+    /// Whether it took access away. Such a call belongs to its revocation, and is written where
+    /// on a full disk other calls are not.
+    pub takes_away: bool,
 }
 
 /// The gateway takes requests.
@@ -458,6 +461,7 @@ impl Event {
     pub(crate) fn takes_away(&self) -> Option<TakesAway> {
         match self {
             Self::Revocation(_) => Some(TakesAway(())),
+            Self::OperatorCall(call) => call.takes_away.then_some(TakesAway(())),
             Self::RequestDecided(_)
             | Self::ExchangeEnded(_)
             | Self::PolicySwapped(_)
@@ -465,7 +469,6 @@ impl Event {
             | Self::PolicyMended(_)
             | Self::GeoReloaded(_)
             | Self::CertificatesReloaded(_)
-            | Self::OperatorCall(_)
             | Self::GatewayStarted(_)
             | Self::GatewayDraining(_)
             | Self::GatewayStopped(_)

@@ -35,6 +35,26 @@ pub(crate) struct Call {
 impl Call {
     /// The event that tells of this call.
     pub(crate) fn event(&self, operation: &'static str, target: Option<String>, status: StatusCode) -> Event {
+        self.told(operation, target, status, false)
+    }
+
+    /// The same for a call that took access away: it is written even where little else is.
+    pub(crate) fn taking_away(
+        &self,
+        operation: &'static str,
+        target: Option<String>,
+        status: StatusCode,
+    ) -> Event {
+        self.told(operation, target, status, true)
+    }
+
+    fn told(
+        &self,
+        operation: &'static str,
+        target: Option<String>,
+        status: StatusCode,
+        takes_away: bool,
+    ) -> Event {
         Event::OperatorCall(Box::new(OperatorCall {
             request_id: Arc::clone(&self.request_id),
             actor: self.actor.clone(),
@@ -43,6 +63,7 @@ impl Call {
             path: self.path.clone(),
             target,
             status: status.as_u16(),
+            takes_away,
         }))
     }
 }

@@ -116,7 +116,12 @@ async fn take_away(console: &Console, call: &Call, wish: Wish) -> Response {
         Err(error) => {
             let problem = not_done(call, &error);
             // It is refused or told as unsaved in any case; a log that fails too says so itself.
-            let _told = on_record(console, call, operation, Some(named), problem.status()).await;
+            let told = if error.enforced() {
+                call.taking_away(operation, Some(named), problem.status())
+            } else {
+                call.event(operation, Some(named), problem.status())
+            };
+            let _told = durable(console, told).await;
             return problem.into_response();
         }
     };
@@ -126,12 +131,14 @@ async fn take_away(console: &Console, call: &Call, wish: Wish) -> Response {
     let unknown = Aftermath { remaining: exchanges, ended_at: None, took_micros: None };
     let aftermath = tokio::time::timeout(bound, wait).await.unwrap_or(unknown);
     let event = told_of(console, call, &wish, &receipt, aftermath);
-    let (revocation, operator) = tokio::join!(
+    // On a full disk there is room for the first only. It names the call and the caller, so it is
+    // enough; that of the call says no more.
+    let (revocation, _call) = tokio::join!(
         durable(console, event),
-        on_record(console, call, operation, Some(named), StatusCode::CREATED)
+        durable(console, call.taking_away(operation, Some(named), StatusCode::CREATED))
     );
     let answer = receipt_of(call, wish.action, &receipt, aftermath);
-    match revocation.and(operator) {
+    match revocation {
         Ok(()) => (StatusCode::CREATED, Json(answer)).into_response(),
         Err(error) => audit_unavailable(call, &error, true).with_receipt(answer).into_response(),
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use doorward_audit::{Audit, AuditError, AuditState, Recorded};
+use doorward_audit::{Audit, AuditError, AuditState, Event, Recorded};
 
 use crate::samples::{
     self, block_on, clock, config, eventually, identity, lines, number, open, sequences, text,
@@ -151,9 +151,11 @@ fn a_gateway_does_not_start_on_a_full_disk() {
     assert_eq!(left, 0, "a start that fails leaves no file");
 }
 
-fn call(audit: &Audit) -> Result<u64, AuditError> {
+fn call(audit: &Audit, takes_away: bool) -> Result<u64, AuditError> {
     let event = samples::all().into_iter().find(|(_, e)| e.code() == "operator.call").unwrap().1;
-    block_on(audit.record_durable(event)).map(|s| s.0)
+    let Event::OperatorCall(mut call) = event else { panic!("{}", event.code()) };
+    call.takes_away = takes_away;
+    block_on(audit.record_durable(Event::OperatorCall(call))).map(|s| s.0)
 }
 
 /// What is set aside is for what takes access away. Whoever gives access back must not use it up.
@@ -164,16 +166,20 @@ fn the_reserve_is_for_revocations() {
     disk.fill();
     // The page that is already there may still take a few.
     let mut calls = 0;
-    while call(&audit).is_ok() {
+    while call(&audit, false).is_ok() {
         calls += 1;
         assert!(calls < 1000, "operator calls use the reserve");
     }
     assert!(free_bytes(&disk.0) < RESERVE, "the reserve is given free, and nothing was revoked");
     let mut revoked = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..50 {
         revoked.push(revoke(&audit).unwrap());
+        // The call that revoked belongs to it.
+        revoked.push(call(&audit, true).unwrap());
         // Not even now that it is given free.
-        let AuditError::NotDurable { reason, .. } = call(&audit).unwrap_err() else { panic!("not durable") };
+        let AuditError::NotDurable { reason, .. } = call(&audit, false).unwrap_err() else {
+            panic!("not durable")
+        };
         assert!(reason.contains("os error 28"), "{reason}");
     }
     let there = sequences(&lines(&disk.audit()));

@@ -320,6 +320,7 @@ fn house() -> Vec<(&'static str, Event)> {
                 path: "/api/v1/revocations".to_owned(),
                 target: Some("user corp:usr-01HBOB".to_owned()),
                 status: 200,
+                takes_away: false,
             })),
         ),
         (

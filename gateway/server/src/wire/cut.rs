@@ -90,6 +90,7 @@ fn given_back(change: &Change) -> Event {
         path: "/api/v1/revocations".to_owned(),
         target: Some(change.target.to_string()),
         status: 201,
+        takes_away: false,
     }))
 }
 
