@@ -48,11 +48,11 @@ pub(super) fn tail(args: &AuditTailArgs, color: ColorChoice, out: &mut Output<'_
 
 /// Where the lines themselves do not go: they may be read by a program.
 fn damaged(lines: u64, dir: &Path) {
-    let lines = if lines == 1 { "1 line is".to_owned() } else { format!("{lines} lines are") };
+    let lines = if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") };
     // Whoever closed standard error does not want to know.
     let _ = writeln!(
         io::stderr().lock(),
-        "warning: {lines} damaged in the audit log in `{}`, and shown as CORRUPT: what they held is lost",
+        "warning: {lines} of the audit log in `{}` cannot be read: damaged, and what stood there is lost",
         dir.display()
     );
 }
