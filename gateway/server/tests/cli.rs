@@ -45,6 +45,7 @@ token_file = "operator.token"
 databases = ["{repository}/geoip/data/country.mmdb"]
 [network.named]
 corp = ["192.0.2.0/24"]
+vpn = []
 [[issuer]]
 id = "corp"
 issuer = "https://idp.corp.example"
@@ -56,11 +57,15 @@ dir = "{repository}/policies"
 id = "payroll"
 groups = ["finance"]
 hosts = ["payroll.corp.example"]
+tier = "restricted"
+scope = "payroll:read"
 [app.upstream]
 addresses = ["10.1.0.10:8443"]
 [[app.route]]
 id = "admin"
 path = "/admin"
+tier = "restricted"
+admin_surface = true
 [[app]]
 id = "wiki"
 hosts = ["wiki.corp.example"]
@@ -69,13 +74,18 @@ addresses = ["10.1.0.11:8443"]
 [[app.route]]
 id = "welcome"
 path = "/welcome"
+tier = "public"
+public = true
 [[app.route]]
 id = "admin"
 path = "/admin"
+tier = "restricted"
+admin_surface = true
 [[app]]
 id = "build"
 groups = ["engineering"]
 hosts = ["build.corp.example"]
+scope = "build:run"
 [app.upstream]
 addresses = ["10.1.0.12:8443"]
 "#,
