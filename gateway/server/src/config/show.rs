@@ -71,6 +71,7 @@ impl Config {
         let revocation = json!({
             "issuer_skew_millis": skew_millis,
             "retention_days": self.revocation.retention().as_secs() / 86_400,
+            "stream_grace_seconds": self.revocation.stream_grace().as_secs(),
         });
         let audit = json!({
             "dir": self.audit.dir(),
