@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use doorward_demo::provider::encode;
+use doorward_tests::gateway::Signal;
 use doorward_tests::issuer::Issuer;
 use doorward_tests::keys::{Algorithm, TestKey, sign_hs256, unsigned};
 use doorward_tests::raw::RawUpstream;
@@ -158,6 +159,10 @@ fn claims(key: &TestKey, good: &Value) -> Vec<Vector> {
         ("sub", json!("bob\r\nx-doorward-user: demo:dana"), BAD),
         ("events", json!({"http://schemas.openid.net/event/backchannel-logout": {}}), BAD),
         ("at_hash", json!("x"), BAD),
+        ("cnf", json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}), BAD),
+        ("cnf", json!({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}), BAD),
+        // Longer than its revocation would be remembered.
+        ("exp", json!(now().seconds() + 401 * 86_400), BAD),
         ("typ", json!("ID"), BAD),
         ("typ", json!("Logout"), BAD),
         ("token_use", json!("id"), BAD),
@@ -409,4 +414,32 @@ async fn s14_where_else_a_token_may_stand_it_is_not_read() {
     }
     house.recorded(&said.iter().map(|(s, c)| (s, *c)).collect::<Vec<_>>()).await;
     assert_eq!(house.reached(), 0);
+}
+
+/// A key that leaked is gone when the operator says so, long before its time is over.
+#[tokio::test]
+async fn s14_a_withdrawn_key_ends_with_a_signal() {
+    let house = House::open().await;
+    let provider = house.issuer.provider();
+    let (leaked, forged) = (provider.signing_key().kid().to_owned(), house.issuer.token("bob"));
+    provider.rotate_key().unwrap();
+    let good = house.issuer.token("bob");
+    let status = async |token: &str| house.say(Http::One, &Ask::get(WIKI, "/").token(token)).await;
+    assert_eq!((status(&forged).await.status, status(&good).await.status), (200, 200));
+    assert!(provider.drop_key(&leaked));
+    let fetched = house.issuer.keys_fetched();
+    assert_eq!(status(&forged).await.status, 200, "nobody has said anything");
+    house.gateway.signal(Signal::SIGHUP);
+    let begin = std::time::Instant::now();
+    let refused = loop {
+        let said = status(&forged).await;
+        if said.status != 200 {
+            break said;
+        }
+        assert!(begin.elapsed().as_secs() < 30, "a withdrawn key lives on");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    house.recorded(&[(&refused, BAD)]).await;
+    assert_eq!(status(&good).await.status, 200);
+    assert_eq!(house.issuer.keys_fetched(), fetched + 1);
 }
