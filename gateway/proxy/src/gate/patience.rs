@@ -189,7 +189,7 @@ mod tests {
         let fd = ours.as_raw_fd();
         let patience = Patience::default();
         patience.asked(Some(Duration::from_secs(3)), Some(fd));
-        assert_eq!(lasts(&patience).await, Some(5), "some time to tell the client");
+        assert!((5..7).contains(&lasts(&patience).await.unwrap()), "some time to tell the client");
         assert!(patience.is_late());
         assert_eq!(ours.read(&mut [0; 8]).unwrap(), 0);
     }
