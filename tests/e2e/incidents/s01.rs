@@ -24,8 +24,12 @@ const OURS: [&str; 9] = [
 ];
 
 /// What nobody says, though apps may believe it.
-const RESERVED: [&str; 22] = [
+const RESERVED: [&str; 26] = [
     "x-doorward-anything",
+    "x-doorward-on-behalf-of",
+    "client-ip",
+    "x-remote-group",
+    "x-remote-extra-scopes",
     "x-doorward",
     "x-forwarded-user",
     "x-forwarded-uri",
