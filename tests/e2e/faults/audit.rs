@@ -24,6 +24,7 @@ async fn a_full_disk_under_the_audit_log_refuses_grants_and_revocations_bite() {
         Ws::open(gateway.address(), "build.test", "/logs", &[("authorization", &auth)]).await.unwrap();
     ws.until("line 1").await;
     assert_eq!(seen::told(&gateway, "build.test", &bob).await.0, 200);
+    assert_eq!(gateway.change("disable", "user", "demo:alice").await.status, 201);
 
     disk.fill();
     // Requests go on until the log notices that it has no room.
@@ -53,11 +54,26 @@ async fn a_full_disk_under_the_audit_log_refuses_grants_and_revocations_bite() {
     assert_eq!(answer.status, 201, "the reserve is for this: {answer:?}");
     assert!(matches!(ws.ending().await, Next::Closed(1008, _)));
     assert_eq!(seen::told(&gateway, "careless.test", &dana).await, (401, "revoked".into()));
-    // Giving back is a grant: it waits.
-    gateway.change("disable", "user", "demo:gone").await;
+    // Giving back is a grant: the room that was set aside is not for it. Nor is it for other policies.
+    let answer = gateway.change("reactivate", "user", "demo:alice").await;
+    let said: Value = serde_json::from_str(&answer.text).unwrap();
+    assert_eq!((answer.status, &said["code"]), (503, &json!("audit_unavailable")), "{said}");
+    assert_eq!((&said["enforced"], &said["durable"]), (&json!(false), &json!(false)), "{said}");
+    let alice = async || seen::told(&gateway, "careless.test", &issuer.token("alice")).await;
+    assert_eq!(alice().await.0, 401, "alice is still out");
+    let answer = gateway.api("POST", "/api/v1/policies/reload", None).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
 
     disk.empty();
     seen::comes_to(&gateway, "build.test", &bob, (200, "")).await;
+    assert_eq!(gateway.change("reactivate", "user", "demo:alice").await.status, 201);
+    // Signing in anew is good from the next second on: a token says no more than its second.
+    doorward_tests::wire::within("alice to be let in anew", async {
+        while alice().await.0 == 401 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    })
+    .await;
     seen::metric_comes_to(&gateway, "doorward_audit_state", 0.0).await;
     seen::condition_comes_to(&gateway, "audit", 200, "holds").await;
     assert!(gateway.log().contains("the audit log is written again"), "{}", gateway.log());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use doorward_tests::company::Company;
 use doorward_tests::gateway::Gateway;
-use doorward_tests::issuer::KeysAnswer;
+use doorward_tests::issuer::{Issuer, KeysAnswer};
 use doorward_tests::raw::RawUpstream;
 use serde_json::json;
 
@@ -48,6 +48,30 @@ async fn without_keys(what: &str, answer: KeysAnswer) {
     issuer.answer_keys(KeysAnswer::Keys);
     seen::comes_to(&gateway, "build.test", &bob, (200, "")).await;
     seen::condition_comes_to(&gateway, "issuer_keys", 200, "holds").await;
+}
+
+#[tokio::test]
+async fn one_issuer_without_keys_makes_its_own_people_wait_and_nobody_else() {
+    let upstream = RawUpstream::ok().await;
+    let mut company = Company::new(upstream.address()).await;
+    let partners = Issuer::named("partners").await;
+    partners.answer_keys(KeysAnswer::Instead(500, Vec::new()));
+    company.config.issuer(&partners);
+    // Started means ready.
+    let (issuer, gateway) = company.start().await;
+    assert_eq!(seen::told(&gateway, "build.test", &issuer.token("bob")).await.0, 200);
+    let theirs = partners.token("bob");
+    seen::comes_to(&gateway, "build.test", &theirs, (503, "keys_unavailable")).await;
+    let ready = gateway.api("GET", "/readyz", None).await;
+    let said: serde_json::Value = serde_json::from_str(&ready.text).unwrap();
+    assert_eq!((ready.status, &said["missing"]), (200, &json!([])), "{said}");
+    let keys: Vec<_> =
+        said["conditions"].as_array().unwrap().iter().filter(|c| c["name"] == "issuer_keys").collect();
+    assert_eq!((&keys[0]["state"], &keys[1]["state"]), (&json!("holds"), &json!("degraded")), "{said}");
+    let detail = keys[1]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("partners: 0 keys; the last try failed: "), "{detail}");
+    assert!(detail.contains("500"), "{detail}");
+    issuer.stop();
 }
 
 #[tokio::test]
