@@ -19,5 +19,9 @@ mod killed;
 mod policies;
 #[path = "faults/seen.rs"]
 mod seen;
+#[path = "faults/standing.rs"]
+mod standing;
 #[path = "faults/store.rs"]
 mod store;
+#[path = "faults/unread.rs"]
+mod unread;
