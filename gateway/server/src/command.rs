@@ -183,10 +183,12 @@ begin in one of two ways:
         a gateway, apps and people on this machine, and a tour of what it does
 
     cp deploy/doorward.example.toml {file}
+    (umask 077; head -c 32 /dev/urandom | base64 > {token})
     doorward check --config {file}
-        a configuration of your own: every section with its defaults, then what is
-        wrong with it, all at once",
-        file = file.display()
+        a configuration of your own, from the source tree: every section and key, then
+        what is wrong with it, all at once; paths in it are relative to it",
+        file = file.display(),
+        token = file.with_file_name("operator.token").display()
     )
 }
 

@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -22,10 +22,14 @@ fn doorward(dir: &Path, args: &[&str]) -> Output {
         .unwrap()
 }
 
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
 /// A folder with a valid configuration that nothing runs with.
 fn folder() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let repository = repository();
     let token = dir.path().join("operator.token");
     fs::write(&token, "0123456789abcdefghijklmnopqrstuv").unwrap();
     fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
@@ -101,6 +105,9 @@ fn exit_codes_and_channels_are_as_documented() {
     let dir = folder();
     fs::write(dir.path().join("broken.toml"), "[gateway]\nnod = 1\n").unwrap();
     fs::create_dir(dir.path().join("empty")).unwrap();
+    let policies = repository().join("policies").display().to_string();
+    let good = fs::read_to_string(dir.path().join("doorward.toml")).unwrap();
+    fs::write(dir.path().join("empty.toml"), good.replace(&policies, "empty")).unwrap();
     // Arguments; exit code; a part of standard output; a part of standard error.
     let cases: &[(&str, i32, &str, &str)] = &[
         ("--version", 0, "doorward 0.", ""),
@@ -117,6 +124,7 @@ fn exit_codes_and_channels_are_as_documented() {
         ("run --config absent.toml", 2, "", "doorward demo"),
         ("run --config broken.toml", 2, "", "broken.toml:2:1: error: `gateway` has no key `nod`"),
         ("run --log a=b=c", 2, "", "is not a log filter"),
+        ("run --config empty.toml", 2, "", "the policies cannot be loaded"),
         ("policy check --dir empty", 2, "not put in force", ""),
         ("policy check --dir empty --format json", 2, "\"valid\": false", ""),
         ("geoip lookup 192.0.2.1", 0, "networks    corp", ""),
@@ -145,6 +153,65 @@ fn exit_codes_and_channels_are_as_documented() {
         let both = stdout + &stderr;
         assert!(!both.contains('\u{1b}'), "doorward {line}: colors in a pipe");
         assert!(!both.contains("ghijkl"), "doorward {line} shows the token");
+    }
+}
+
+/// What a reader of README types under "Run it", in a copy of the tree: whatever is missing then is
+/// what only the reader has.
+#[test]
+fn the_lines_of_the_readme_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = dir.path();
+    for shared in ["policies", "geoip"] {
+        std::os::unix::fs::symlink(repository().join(shared), here.join(shared)).unwrap();
+    }
+    fs::create_dir(here.join("deploy")).unwrap();
+    let example = "deploy/doorward.example.toml";
+    fs::copy(repository().join(example), here.join(example)).unwrap();
+    // This very program is what the build makes; that it was asked to is all that is seen of it.
+    fs::create_dir_all(here.join("target/release")).unwrap();
+    fs::create_dir(here.join("bin")).unwrap();
+    let cargo = here.join("bin/cargo");
+    let built = format!(
+        "#!/bin/sh\necho \"$@\" > asked\nln -s {} target/release/doorward\n",
+        env!("CARGO_BIN_EXE_doorward")
+    );
+    fs::write(&cargo, built).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let (_, run_it) = readme.split_once("\n## Run it\n").unwrap();
+    let lines = run_it.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
+    let path = format!("{}:{}", here.join("bin").display(), std::env::var("PATH").unwrap());
+    // Each line tells its exit code, so that none fails unseen.
+    let script: String = lines.lines().map(|line| format!("{line}\necho \"exit $?\"\n")).collect();
+    let ran = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(here)
+        .env("PATH", path)
+        .env_remove("DOORWARD_CONFIG")
+        .env_remove("DOORWARD_LOG")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8(ran.stdout).unwrap(), String::from_utf8(ran.stderr).unwrap());
+    assert_eq!(
+        fs::read_to_string(here.join("asked")).unwrap().trim(),
+        "build --release --locked -p doorward-server"
+    );
+    let codes: Vec<_> = out.lines().filter_map(|line| line.strip_prefix("exit ")).collect();
+    // Build, path, copy, token and policies are good; check and run name what the reader must fill in.
+    assert_eq!(codes, ["0", "0", "0", "0", "0", "2", "2"], "{out}{err}");
+    let token = fs::metadata(here.join("operator.token")).unwrap();
+    assert_eq!(token.permissions().mode() & 0o777, 0o600);
+    // Both name the lines of the copy where a file stands that is only the reader's.
+    let copy = fs::read_to_string(here.join("doorward.toml")).unwrap();
+    let line_of = |file: &str| copy.lines().position(|line| line.contains(file)).unwrap() + 1;
+    let lacking = ["tls/corp.example.pem", "tls/corp.example.key", "tls/internal-ca.pem"].map(line_of);
+    for told in [&out, &err] {
+        let mistakes = told.lines().filter(|line| line.contains(": error: "));
+        let lines: Vec<usize> = mistakes.map(|m| m.split(':').nth(1).unwrap().parse().unwrap()).collect();
+        assert_eq!(lines, lacking, "{told}");
     }
 }
 

@@ -293,19 +293,111 @@ fn the_example_has_every_section_right() {
     let outcome = read::read::<Written>(&DeValue::Table(tree.into_inner()));
     assert_eq!(outcome.unknown, Vec::new());
     assert_eq!(outcome.misshapen, Vec::new());
-    // What it says is right too, but for the files that only a real installation has.
-    let broken = match check(&text, &file, file.parent().unwrap()) {
-        Ok(_) => return,
-        Err(broken) => broken,
+    // What it says is right too, at the top of the tree, but for the files that only a real
+    // installation has.
+    let copy = tempfile::tempdir().unwrap();
+    for shared in ["policies", "geoip"] {
+        let shipped = file.parent().unwrap().join("..").canonicalize().unwrap().join(shared);
+        std::os::unix::fs::symlink(shipped, copy.path().join(shared)).unwrap();
+    }
+    let broken = check(&text, &file, copy.path()).unwrap_err();
+    let keys: Vec<_> = broken.mistakes.iter().map(|m| m.key.as_str()).collect();
+    let lacking = [
+        "listen[0].certificate[0].chain",
+        "listen[0].certificate[0].key",
+        "operator.token_file",
+        "app[0].upstream.tls.ca_file",
+    ];
+    assert_eq!(keys, lacking, "{}", broken.report(Show::Plain));
+}
+
+#[test]
+fn what_the_example_calls_defaults_are_the_defaults() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/doorward.example.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let read = |text: &str| {
+        let tree = DeTable::parse(text).unwrap();
+        read::read::<Written>(&DeValue::Table(tree.into_inner())).value.unwrap()
     };
-    for mistake in &broken.mistakes {
-        let names_a_file = ["chain", "key", "token_file", "ca_file", "dir", "databases[0]"];
-        assert!(
-            names_a_file.iter().any(|name| mistake.key.ends_with(name)),
-            "{}: {}",
-            mistake.key,
-            mistake.message
-        );
+    // Keys that are comments count as well: they show their defaults, where they call them so.
+    let shown =
+        text.replace("# retention_days", "retention_days").replace("# store_bytes_max", "store_bytes_max");
+    let example = read(&shown);
+    let (top, dir, mut none) = (KeyPath::top(), Path::new("/x"), Vec::new());
+    let limits = |section: &LimitsSection, none: &mut Vec<_>| {
+        format!("{:?}", proxy::check_limits(section, &top, none))
+    };
+    assert_eq!(limits(&example.limits.unwrap(), &mut none), limits(&LimitsSection::default(), &mut none));
+    let audit = |section: &AuditSection, none: &mut Vec<_>| AuditConfig::check(section, &top, dir, dir, none);
+    assert_eq!(audit(&example.audit.unwrap(), &mut none), audit(&AuditSection::default(), &mut none));
+    let revocation =
+        |section: &RevocationSection, none: &mut Vec<_>| section.check(&top, dir, dir, "n", none);
+    assert_eq!(
+        revocation(&example.revocation.unwrap(), &mut none),
+        revocation(&RevocationSection::default(), &mut none)
+    );
+    assert_eq!(example.operator.unwrap().address.as_deref(), Some(OPERATOR_ADDRESS.to_string().as_str()));
+    assert_eq!(example.gateway.as_ref().unwrap().node.as_deref(), Some(gateway::NODE));
+    assert_eq!(example.gateway.unwrap().data_dir.as_deref(), Some(Path::new(gateway::DATA_DIR)));
+    assert!(none.is_empty(), "{none:?}");
+    // An app says nothing that it would not be without saying it, where a comment calls it the default.
+    let app = |text: &str| {
+        let written = read(text);
+        let mut said = Vec::new();
+        let all = proxy::check_apps(&written.app, &top, dir, &mut said);
+        format!("{:?}", all.first())
+    };
+    let is_default = |line: &&str| line.contains("# the default") || line.contains("; the default");
+    let bare: String = text.lines().filter(|l| !is_default(l)).map(|l| format!("{l}\n")).collect();
+    assert!(bare.len() + 400 < text.len(), "no line is called a default");
+    assert_eq!(app(&bare), app(&text));
+}
+
+#[test]
+fn a_certificate_is_opened_with_its_key_and_all_that_cannot_be_served_is_told() {
+    let dir = folder();
+    let pair = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    };
+    let ((chain, key), (nameless, nameless_key)) = (pair(&["corp.example"]), pair(&[]));
+    for (name, content) in [
+        ("good.pem", &chain),
+        ("good.key", &key),
+        ("nameless.pem", &nameless),
+        ("nameless.key", &nameless_key),
+        ("garbage", &"nonsense".to_owned()),
+    ] {
+        fs::write(dir.path().join(name), content).unwrap();
+    }
+    let with = |pairs: &[(&str, &str)]| {
+        let tables: String = pairs
+            .iter()
+            .map(|(chain, key)| format!("[[listen.certificate]]\nchain = \"{chain}\"\nkey = \"{key}\"\n"))
+            .collect();
+        GOOD.replace("address = \"127.0.0.1:8080\"\n", &format!("address = \"127.0.0.1:8080\"\n{tables}"))
+    };
+    assert_eq!(report(&dir, &with(&[("good.pem", "good.key")])), "");
+    let got = report(
+        &dir,
+        &with(&[
+            ("good.pem", "nameless.key"),
+            ("garbage", "good.key"),
+            ("good.pem", "garbage"),
+            ("nameless.pem", "nameless.key"),
+            ("absent.pem", "good.key"),
+        ]),
+    );
+    for part in [
+        ":9:7: error: the key `DIR/nameless.key` does not fit the certificate `DIR/good.pem`",
+        ":11:9: error: `DIR/garbage` holds no certificate in PEM",
+        ":15:7: error: `DIR/garbage` holds no private key in PEM",
+        ":17:9: error: the certificate `DIR/nameless.pem` has no DNS name",
+        ":20:9: error: `DIR/absent.pem` cannot be read",
+        "5 mistakes in doorward.toml",
+    ] {
+        assert!(got.contains(part), "{part} is not in:\n{got}");
     }
 }
 
