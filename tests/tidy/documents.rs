@@ -111,6 +111,84 @@ fn every_metric_is_explained() {
 }
 
 #[test]
+fn the_page_of_the_operator_api_has_every_call() {
+    let page = std::fs::read_to_string(top().join("docs/reference/operator-api.md")).unwrap();
+    let code = std::fs::read_to_string(top().join("gateway/console/src/lib.rs")).unwrap();
+    let mut calls = std::collections::BTreeSet::new();
+    for route in code.split(".route(\"").skip(1) {
+        let (path, rest) = route.split_once('"').unwrap();
+        let handlers = rest.lines().next().unwrap();
+        for method in ["get", "post", "put", "patch", "delete"] {
+            if handlers.contains(&format!("{method}(")) {
+                calls.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    assert!(calls.len() >= 10, "the routes were not found: {calls:?}");
+    let table = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let told: std::collections::BTreeSet<String> =
+        table.map(|(call, _)| call.to_owned()).filter(|call| call.contains(" /")).collect();
+    assert_eq!(told, calls, "docs/reference/operator-api.md and the router tell different calls");
+    // And every code of a problem.
+    let mut faults = Vec::new();
+    for path in files(&top().join("gateway/console/src"), "rs") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for part in text.split("StatusCode::").skip(1) {
+            let Some((_, rest)) = part.split_once(", \"") else { continue };
+            let code = rest.split('"').next().unwrap();
+            let is_code =
+                part.split(", \"").next().unwrap().chars().all(|c| c.is_ascii_uppercase() || c == '_');
+            if is_code
+                && code.contains(|c: char| c.is_ascii_lowercase())
+                && !page.contains(&format!("`{code}`"))
+            {
+                faults.push(format!("{}: {code}", shown(&path)));
+            }
+        }
+    }
+    none(&faults, "codes that docs/reference/operator-api.md does not tell");
+}
+
+/// Every key that a section knows stands in the example, if only as a comment.
+#[test]
+fn the_example_configuration_shows_every_key() {
+    let example = std::fs::read_to_string(top().join("deploy/doorward.example.toml")).unwrap();
+    let has = |key: &str| {
+        example.lines().any(|line| {
+            let line = line.trim_start_matches("# ");
+            line.starts_with(&format!("{key} = "))
+                || line
+                    .trim_start_matches('[')
+                    .split(']')
+                    .next()
+                    .is_some_and(|table| line.starts_with('[') && table.rsplit('.').next() == Some(key))
+        })
+    };
+    let (mut faults, mut seen) = (Vec::new(), 0);
+    for path in files(&top().join("gateway"), "rs") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for section in text.split("\npub struct ").skip(1) {
+            let (name, rest) = section.split_once(' ').unwrap();
+            if !name.ends_with("Section") {
+                continue;
+            }
+            let fields = rest.split("\n}").next().unwrap();
+            for line in fields.lines() {
+                let Some((key, _)) = line.strip_prefix("    pub ").and_then(|l| l.split_once(':')) else {
+                    continue;
+                };
+                seen += 1;
+                if !has(key) {
+                    faults.push(format!("{name}: {key} ({})", shown(&path)));
+                }
+            }
+        }
+    }
+    assert!(seen > 80, "the sections were not found: {seen}");
+    none(&faults, "keys that deploy/doorward.example.toml does not show");
+}
+
+#[test]
 fn the_tour_in_the_readme_is_the_tour() {
     use doorward_demo::tour::{Scene, markdown, steps};
     let (begin, end) = ("see tests/e2e/tour.rs -->\n", "<!-- /tour -->");
