@@ -80,7 +80,7 @@ async fn s13_what_one_token_may_another_of_the_same_person_may_not() {
             for (token, code) in [
                 (&without_mfa, "policy_forbids"),
                 (&suspended, "policy_forbids"),
-                (&contractor, "no_permit"),
+                (&contractor, "policy_forbids"),
                 (&risky, "policy_forbids"),
             ] {
                 let said = talk.say(&Ask::get(WIKI, "/").token(token)).await;

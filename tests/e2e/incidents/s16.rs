@@ -183,9 +183,11 @@ async fn s16_an_upgrade_that_the_app_refuses() {
             (false, _) => Answer::ok("ok"),
         })
         .await;
-        // Where engineers may open WebSockets: else every attempt ends at the policy.
+        // As an app of the engineers, who may open WebSockets: else every attempt ends at the policy.
+        let address = wiki.address().to_string();
         let house = House::before(wiki, |config| {
-            config.set("app.0.groups", json!(["engineering"]));
+            config.set("app.0.hosts", json!(["elsewhere.test"]));
+            config.set("app.2.hosts", json!([WIKI])).set("app.2.upstream.addresses", json!([address]));
         })
         .await;
         let mut corpus = Corpus::new(&house.issuer.token("bob"));
