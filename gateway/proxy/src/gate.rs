@@ -228,7 +228,8 @@ impl HttpServerApp for Exchanges {
         }
         let slot = Arc::clone(&running.slot);
         let waiting = running.connection.as_ref().and_then(|c| c.waiting());
-        let exchange = EXCHANGE.scope(Arc::clone(&running), listener.proxy.process_new_http(session, shutdown));
+        let exchange =
+            EXCHANGE.scope(Arc::clone(&running), listener.proxy.process_new_http(session, shutdown));
         tokio::pin!(exchange);
         let deadline = tokio::time::sleep(self.deadline(first));
         tokio::pin!(deadline);
@@ -296,7 +297,9 @@ impl HttpServerApp for Exchanges {
     fn h2_options(&self) -> Option<H2Options> {
         let mut options = default_h2_options();
         options.max_concurrent_streams(self.listener.house.limits.h2_streams_max);
-        options.max_header_list_size(u32::try_from(self.listener.house.limits.header_bytes_max).unwrap_or(u32::MAX));
+        options.max_header_list_size(
+            u32::try_from(self.listener.house.limits.header_bytes_max).unwrap_or(u32::MAX),
+        );
         options.max_concurrent_reset_streams(limits::H2_RESET_STREAMS_MAX);
         options.max_send_buffer_size(limits::H2_SEND_BUFFER_BYTES_MAX);
         Some(options)

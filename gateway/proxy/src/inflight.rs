@@ -385,8 +385,7 @@ impl Inflight {
             };
             // What rests is over: only its connection is closed, and nobody waits for that.
             let counted = !slot.is_resting();
-            let cause =
-                Cause { revocation: Arc::clone(revocation), code, target: target.clone(), at, ticks };
+            let cause = Cause { revocation: Arc::clone(revocation), code, target: target.clone(), at, ticks };
             // It may be over at once: the lock keeps `note_end` behind this.
             if !slot.end_because(cause, counted) || !counted {
                 continue;

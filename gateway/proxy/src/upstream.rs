@@ -12,7 +12,7 @@ use doorward_model::{AppId, limits};
 use doorward_policy::Action;
 use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
 use pingora::lb::selection::RoundRobin;
-use pingora::lb::{Backends, LoadBalancer};
+use pingora::lb::{Backend, Backends, LoadBalancer};
 use pingora::protocols::ALPN;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::upstreams::peer::HttpPeer;
@@ -21,9 +21,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::config::Upstream;
+use crate::pipeline::authorize::Permit;
 use bounded::Bounded;
 use names::Names;
-use crate::pipeline::authorize::Permit;
 
 mod bounded;
 mod names;
@@ -69,15 +69,14 @@ impl Upstreams {
     /// # Errors
     /// When the file with the roots is not one.
     pub(crate) fn new(app: AppId, host: String, config: Upstream) -> Result<Self, UpstreamError> {
-        let ca =
-            match config.tls.as_ref().and_then(|t| t.ca_file.as_deref()) {
-                None => None,
-                Some(file) => Some(read_roots(file).map_err(|why| UpstreamError::Ca {
-                    app: app.clone(),
-                    file: file.display().to_string(),
-                    why,
-                })?),
-            };
+        let ca = match config.tls.as_ref().and_then(|t| t.ca_file.as_deref()) {
+            None => None,
+            Some(file) => Some(read_roots(file).map_err(|why| UpstreamError::Ca {
+                app: app.clone(),
+                file: file.display().to_string(),
+                why,
+            })?),
+        };
         let names = Names::new(config.addresses.clone());
         let balancer = LoadBalancer::from_backends(Backends::new(Box::new(names)));
         let mut upstreams =
@@ -105,11 +104,7 @@ impl Upstreams {
         idle_max: Duration,
         tried: &[std::net::SocketAddr],
     ) -> Option<HttpPeer> {
-        let is_new = |a: &SocketAddr| a.as_inet().is_none_or(|a| !tried.contains(a));
-        let backend = self
-            .balancer
-            .select_with(b"", SELECT_MAX, |b, well| well && is_new(&b.addr))
-            .or_else(|| self.balancer.select(b"", SELECT_MAX))?;
+        let backend = self.next(tried)?;
         let SocketAddr::Inet(address) = backend.addr else { return None };
         let mut peer = self.peer_at(address);
         if permit.accepted().action() == Action::Upgrade {
@@ -126,6 +121,13 @@ impl Upstreams {
         });
         o.write_timeout = Some(idle_max.min(self.config.response_max.max(Duration::from_secs(60))));
         Some(peer)
+    }
+
+    fn next(&self, tried: &[std::net::SocketAddr]) -> Option<Backend> {
+        let is_new = |a: &SocketAddr| a.as_inet().is_none_or(|a| !tried.contains(a));
+        self.balancer
+            .select_with(b"", SELECT_MAX, |b, well| well && is_new(&b.addr))
+            .or_else(|| self.balancer.select(b"", SELECT_MAX))
     }
 
     fn peer_at(&self, address: std::net::SocketAddr) -> HttpPeer {

@@ -50,7 +50,8 @@ pub enum Command {
 Signals:
   SIGHUP           load policies, GeoIP files and certificates again
   SIGTERM, SIGINT  stop accepting, let finish what runs, end; the second one ends at once
-  SIGQUIT          give the listening sockets to a new process, then as SIGTERM")]
+  SIGQUIT          give the listening sockets to the process that waits for them with --upgrade, then as
+                   SIGTERM; where none waits, nothing")]
     Run(RunArgs),
     /// Check a configuration file and print what is in force.
     #[command(after_help = "\
@@ -101,7 +102,8 @@ pub struct RunArgs {
     /// The configuration file.
     #[command(flatten)]
     pub config: ConfigArg,
-    /// Take the listening sockets from the process that runs, which then drains (send it SIGQUIT).
+    /// Wait up to 10 minutes for the listening sockets of the process that runs, which then drains:
+    /// send it SIGQUIT once this one says that it is ready.
     #[arg(long)]
     pub upgrade: bool,
 }

@@ -7,6 +7,7 @@ use doorward_tests::frames::{Frame, Frames, Outcome, SETTINGS, ordinary};
 use doorward_tests::gateway::Gateway;
 use doorward_tests::h1::{self, H1, request};
 use doorward_tests::h2::{Gone, H2};
+use doorward_tests::h2_upstream::{self, H2Upstream};
 use doorward_tests::issuer::Issuer;
 use doorward_tests::raw::RawUpstream;
 use doorward_tests::tls::{Authority, Hello};
@@ -207,6 +208,22 @@ async fn a_body_that_stops_coming_is_given_up() {
         Err(gone) => assert!(matches!(gone, Gone::Reset(_)), "{gone:?}"),
     }
     assert!(upstream.requests().iter().all(|r| !r.whole), "no half body looks whole to the app");
+}
+
+#[tokio::test]
+async fn an_app_that_never_answers_is_given_up_whatever_the_deadline_of_a_header() {
+    let mute = H2Upstream::start(|_| h2_upstream::Answer::default().mute()).await;
+    let mut company = Company::new(mute.address()).await;
+    let upstream = json!({"upstream": {"response_seconds_max": 1, "protocol": "h2"}});
+    company.engineering("mute", mute.address(), upstream);
+    company.config.set("limits.header_seconds_max", json!(60));
+    let (issuer, gateway) = company.start().await;
+    let auth = bearer(&issuer.token("bob"));
+    let mut client = H1::connect(gateway.address()).await;
+    client.send(request("POST", "mute.test", "/", &[("authorization", &auth)], b"upload")).await;
+    let (seen, ending) = client.drain(QUIET).await;
+    assert!(!seen.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&seen));
+    assert_ne!(ending, Ending::StillOpen);
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ impl Waiting {
             return Err(HandOverError::WaitedFor);
         }
         match std::fs::remove_file(path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
             Ok(()) | Err(_) => Ok(Self(UnixListener::bind(path)?)),
         }
     }
@@ -208,7 +208,9 @@ mod tests {
         let listener = TcpListener::bind(any).unwrap();
         let address = listener.local_addr().unwrap();
         let sockets = Sockets::default();
-        sockets.take(vec![(address.to_string(), std::os::fd::IntoRawFd::into_raw_fd(listener))], &[address]).unwrap();
+        sockets
+            .take(vec![(address.to_string(), std::os::fd::IntoRawFd::into_raw_fd(listener))], &[address])
+            .unwrap();
         (sockets, address)
     }
 

@@ -77,3 +77,16 @@ fn a_file_of_roots_is_read_whole_or_not_at_all() {
     assert!(read_roots(&folder.join("missing.pem")).is_err());
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[tokio::test]
+async fn a_retry_goes_to_an_instance_that_was_not_tried() {
+    let all = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"];
+    let upstreams = upstreams(&all, None);
+    upstreams.resolve().await;
+    let tried: Vec<std::net::SocketAddr> = all[..2].iter().map(|a| a.parse().unwrap()).collect();
+    for _ in 0..10 {
+        assert_eq!(upstreams.next(&tried).unwrap().addr.to_string(), all[2]);
+    }
+    let all: Vec<std::net::SocketAddr> = all.iter().map(|a| a.parse().unwrap()).collect();
+    assert!(upstreams.next(&all).is_some(), "better one again than none");
+}

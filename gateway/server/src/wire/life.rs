@@ -85,6 +85,10 @@ pub(super) async fn lead(mut signals: Signals, mut begun: oneshot::Receiver<Life
                 life.open.drain();
                 drained = life.drain("signal");
             }
+            Order::HandOver if !life.open.is_accepting() => {
+                tracing::error!("there are no sockets to hand over: the gateway does not listen yet");
+                let _ = shutdown.handed_over(false);
+            }
             Order::HandOver => {
                 let (path, sockets) = (handover_socket(&life.wired), life.sockets.clone());
                 handed = Coming::of(async move { serve::hand_over(&path, &sockets).await });
