@@ -19,6 +19,7 @@
 //! * a revocation is in force before anything else is tried, and is acknowledged when both the
 //!   store and the audit log have it; what grants access is in the audit log first;
 //! * a caller who goes away stops nothing that has begun;
+//! * connections that have not shown the token keep no operator out, and none lasts for ever;
 //! * a body that could be read in two ways is refused, and all its mistakes are told at once;
 //! * a page of another site cannot use a browser to reach the API: no CORS, hosts are checked.
 //!

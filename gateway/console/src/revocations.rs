@@ -131,8 +131,8 @@ async fn take_away(console: &Console, call: &Call, wish: Wish) -> Response {
     let unknown = Aftermath { remaining: exchanges, ended_at: None, took_micros: None };
     let aftermath = tokio::time::timeout(bound, wait).await.unwrap_or(unknown);
     let event = told_of(console, call, &wish, &receipt, aftermath);
-    // On a full disk there is room for the first only. It names the call and the caller, so it is
-    // enough; that of the call says no more.
+    // That of the revocation names the call and the caller, so it is enough to acknowledge; on a full
+    // disk there may be room for no more.
     let (revocation, _call) = tokio::join!(
         durable(console, event),
         durable(console, call.taking_away(operation, Some(named), StatusCode::CREATED))
