@@ -241,7 +241,7 @@ impl ProxyHttp for Door {
         if let (Some(running), Some(permit)) = (&exchange.running, &exchange.permit) {
             running.patience.piece();
             if end {
-                running.patience.uploaded(permit.answer_max(!session.is_body_empty()));
+                running.patience.uploaded(permit.answer_max(true));
             }
         }
         let received = exchange.story.received(body.as_ref().map_or(0, Bytes::len));
@@ -251,7 +251,8 @@ impl ProxyHttp for Door {
         }
         // Nobody was answered yet, so that it is not too late to refuse.
         let recorded = exchange.story.told_if_long(exchange.running.as_deref());
-        if permit.must_be_recorded() && recorded == Recorded::Dropped && session.response_written().is_none() {
+        if permit.must_be_recorded() && recorded == Recorded::Dropped && session.response_written().is_none()
+        {
             return Err(forward::unrecorded());
         }
         Ok(())

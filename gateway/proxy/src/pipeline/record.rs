@@ -41,8 +41,10 @@ pub(crate) struct Story {
     /// Where the client is, once the proxies before it are known.
     client: Option<IpAddr>,
     located: bool,
-    /// The decision is in the log already, or was lost there: this exchange is a long one.
+    /// The decision is in the log already: this exchange is a long one.
     told_early: bool,
+    /// The log had no room for it then. There is one more try, at the end.
+    lost_early: bool,
     ending: Option<Ending>,
 }
 
@@ -67,6 +69,7 @@ impl Story {
             client: None,
             located: false,
             told_early: false,
+            lost_early: false,
             ending: None,
         }
     }
@@ -175,6 +178,7 @@ impl Story {
     /// Records the decision of an exchange that takes long, whatever it does.
     pub(crate) fn told_if_long(&mut self, running: Option<&Running>) -> Recorded {
         if !self.told_early
+            && !self.lost_early
             && (self.received.saturating_add(self.sent) > LONG_BYTES
                 || (self.house.ticks)().saturating_sub(self.began) > LONG)
         {
@@ -184,13 +188,21 @@ impl Story {
     }
 
     fn tell_early(&mut self, running: Option<&Running>) -> Recorded {
-        let Some(trail) = self.trail.as_mut().filter(|_| !self.told_early) else { return Recorded::Queued };
-        self.told_early = true;
+        if self.told_early || self.lost_early {
+            return Recorded::Queued;
+        }
+        let Some(trail) = &mut self.trail else { return Recorded::Queued };
         if let Some(running) = running {
             trail.speaks(running.slot.protocol());
         }
-        self.house.metrics.decided(&Decided { route: self.route.as_ref(), outcome: trail.outcome() });
-        self.house.audit.record(Event::RequestDecided(Box::new(trail.clone())))
+        let recorded = self.house.audit.record(Event::RequestDecided(Box::new(trail.clone())));
+        if recorded == Recorded::Dropped {
+            self.lost_early = true;
+        } else {
+            self.told_early = true;
+            self.house.metrics.decided(&Decided { route: self.route.as_ref(), outcome: trail.outcome() });
+        }
+        recorded
     }
 
     /// Pingora failed to proxy.
