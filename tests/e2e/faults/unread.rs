@@ -26,7 +26,11 @@ async fn what_runs_is_cut_when_nobody_knows_who_was_cut_off() {
     std::fs::rename(&store, &away).unwrap();
     let answer = gateway.change("disable", "user", "demo:victim").await;
     let said: Value = serde_json::from_str(&answer.text).unwrap();
-    assert_eq!((answer.status, &said["enforced"], &said["kept"]), (503, &json!(true), &json!(true)), "{said}");
+    assert_eq!(
+        (answer.status, &said["enforced"], &said["kept"]),
+        (503, &json!(true), &json!(true)),
+        "{said}"
+    );
     let began = std::time::Instant::now();
     assert!(matches!(ws.ending().await, Next::Closed(1001, _)));
     assert!(began.elapsed().as_secs() >= 4, "a disk that hiccups cuts nobody");
@@ -46,8 +50,9 @@ async fn what_runs_is_cut_when_nobody_knows_who_was_cut_off() {
         }
     })
     .await;
-    let call = gateway.events().into_iter().find(|e| {
-        e["metadata"]["correlation_uid"] == event["metadata"]["correlation_uid"] && !of_victim(e)
-    });
+    let call = gateway
+        .events()
+        .into_iter()
+        .find(|e| e["metadata"]["correlation_uid"] == event["metadata"]["correlation_uid"] && !of_victim(e));
     assert!(call.is_some(), "it names the call that was told otherwise: {event}");
 }
