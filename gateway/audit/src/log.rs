@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::config::{AuditConfig, NAMELESS_REFUSALS_PER_SECOND_MAX, STALL_SECONDS_MAX};
 use crate::event::{Event, Kind, TornTail};
-use crate::lanes::{Ack, Lanes, Offered};
+use crate::lanes::{Lanes, Offered};
 use crate::nameless::Nameless;
 use crate::pulse::Pulse;
 use crate::segment::Run;
@@ -361,34 +361,18 @@ impl Audit {
         let at = event.time().unwrap_or_else(|| (self.inner.clock)());
         let (ack, durable) = oneshot::channel();
         let copy = event.clone();
-        let sequence = self.offer_critical(event, at, ack)?;
+        let sequence = match self.inner.lanes.offer_critical(event, at, ack) {
+            Offered::Queued(sequence) => sequence,
+            Offered::Lost(sequence, event) => {
+                crate::writer::print_last_resort(&self.inner.identity, &self.inner.run, sequence, at, &event);
+                return Err(AuditError::Full(sequence));
+            }
+            Offered::Closed => return Err(AuditError::Closed),
+        };
         let mut waiting = Waiting { inner: &self.inner, sequence, at, event: Some(copy) };
         let answer = durable.await;
         waiting.event = None;
         answer.unwrap_or(Err(AuditError::Closed))
-    }
-
-    /// Records something critical for which nobody waits, such as a change of the policies when a
-    /// file changed. Never blocks. It takes the same way as with [`Audit::record_durable`]: it
-    /// overtakes decisions, is not given up for them, and goes to standard error where it cannot
-    /// be written.
-    pub fn record_critical(&self, event: Event) -> Recorded {
-        let at = event.time().unwrap_or_else(|| (self.inner.clock)());
-        match self.offer_critical(event, at, oneshot::channel().0) {
-            Ok(_) => Recorded::Queued,
-            Err(_) => Recorded::Dropped,
-        }
-    }
-
-    fn offer_critical(&self, event: Event, at: UnixMillis, ack: Ack) -> Result<Sequence, AuditError> {
-        match self.inner.lanes.offer_critical(event, at, ack) {
-            Offered::Queued(sequence) => Ok(sequence),
-            Offered::Lost(sequence, event) => {
-                crate::writer::print_last_resort(&self.inner.identity, &self.inner.run, sequence, at, &event);
-                Err(AuditError::Full(sequence))
-            }
-            Offered::Closed => Err(AuditError::Closed),
-        }
     }
 
     /// Whether new access may be granted: false as long as it could not be recorded. That is so

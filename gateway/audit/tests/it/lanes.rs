@@ -200,23 +200,6 @@ fn refusals_of_nobody_are_written_up_to_a_rate_and_told_beyond_it() {
     assert_eq!(gaps(&events, audit.health().recorded).0, BTreeSet::new(), "no number is missing");
 }
 
-/// For whom nobody waits: a change of the policies because a file changed.
-#[test]
-fn what_is_critical_needs_nobody_who_waits() {
-    let dir = tempfile::tempdir().unwrap();
-    let (audit, _) = open(small(dir.path()));
-    let swapped = samples::all().into_iter().find(|(_, e)| e.code() == "policy.swapped").unwrap().1;
-    // Where decisions find no room any more.
-    for _ in 0..10_000 {
-        let _ = audit.record(samples::denied("req"));
-    }
-    assert_eq!(audit.record_critical(swapped.clone()), Recorded::Queued);
-    audit.close().unwrap();
-    let events = lines(dir.path());
-    assert_eq!(events.iter().filter(|e| text(e, "/metadata/event_code") == "policy.swapped").count(), 1);
-    assert_eq!(audit.record_critical(swapped), Recorded::Dropped, "the log is closed");
-}
-
 /// A visitor is nobody in particular when refused; what a visitor is granted is written, always.
 #[test]
 fn a_visitor_who_is_refused_is_nobody_in_particular() {
