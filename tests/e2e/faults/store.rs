@@ -7,7 +7,7 @@ use doorward_demo::apps::{Pace, SampleApp};
 use doorward_tests::company::{Company, bearer, sample};
 use doorward_tests::gateway::{Answer, Gateway, Signal};
 use doorward_tests::issuer::Issuer;
-use doorward_tests::wire::within;
+use doorward_tests::wire::{now, within};
 use doorward_tests::ws::{Next, Ws};
 use serde_json::{Value, json};
 
@@ -45,8 +45,9 @@ async fn until_full(gateway: &Gateway, long: &str) -> (Vec<String>, Answer) {
 
 /// None of these comes in with a token from before.
 async fn all_revoked(gateway: &Gateway, issuer: &Issuer, names: &[String]) {
+    let before = now().seconds() - 300;
     for name in names {
-        let token = issuer.token_but("bob", &json!({"sub": name, "iat": 1, "auth_time": 1}));
+        let token = issuer.token_but("bob", &json!({"sub": name, "iat": before, "auth_time": before}));
         let told = seen::told(gateway, "build.test", &token).await;
         assert_eq!(told, (401, "revoked".to_owned()), "{name} was acknowledged");
     }
