@@ -12,6 +12,7 @@ mod world;
 
 mod accepted;
 mod attacks;
+mod key_changes;
 mod key_sets;
 mod key_sources;
 mod remembered;
