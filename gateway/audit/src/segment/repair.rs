@@ -42,7 +42,11 @@ pub(crate) fn repair_all(dir: &Path) -> Result<Found, AuditError> {
         match repair(dir, &path) {
             Ok(Mended::Empty) => {}
             Ok(Mended::Whole) => newest = Some(path),
-            Ok(Mended::InUse) => found.in_use.push(path),
+            Ok(Mended::InUse) => {
+                // Whoever writes it has looked at those before.
+                newest = None;
+                found.in_use.push(path);
+            }
             Ok(Mended::Cut(torn)) => {
                 found.repaired.push(torn);
                 newest = Some(path);
@@ -50,7 +54,7 @@ pub(crate) fn repair_all(dir: &Path) -> Result<Found, AuditError> {
             Err(e) => return Err(AuditError::Repair { path, source: e.into() }),
         }
     }
-    // Those before it were the newest once. A crash can only have damaged the last.
+    // Those before it were the newest once, and were looked at when the next run began.
     if let Some(path) = newest {
         let damage = File::open(&path).and_then(|mut file| scan(&mut file));
         let damage = damage.map_err(|e| AuditError::Repair { path: path.clone(), source: e.into() })?;

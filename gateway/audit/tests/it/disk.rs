@@ -21,13 +21,13 @@ impl SmallDisk {
         let dir = std::env::temp_dir().join(name);
         fs::create_dir(&dir).unwrap();
         let size = format!("size={kibibytes}k");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&dir).output();
-        if mounted.is_ok_and(|o| o.status.success()) {
-            return Some(Self(dir));
-        }
-        fs::remove_dir(&dir).unwrap();
-        samples::privileged(false, "this test fills a disk: run it as root, where it may mount a `tmpfs`");
-        None
+        let mount = || {
+            let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&dir).output();
+            mount.is_ok_and(|o| o.status.success())
+        };
+        let disk = Self(dir.clone());
+        let needs = "this test fills a small disk of its own: run it as root, where that may mount one";
+        samples::privileged(mount, needs).then_some(disk)
     }
 
     fn audit(&self) -> PathBuf {

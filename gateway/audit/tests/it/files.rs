@@ -320,6 +320,7 @@ fn a_damaged_line_in_the_middle_is_told_at_the_start() {
     let name = file.file_name().unwrap().to_str().unwrap();
     assert_eq!((damaged.segment.as_str(), damaged.lines, damaged.first_at), (name, 1, second as u64));
     assert!(audit.accepts_grants(), "what is past does not stop what comes");
+    assert_eq!(open(small(dir.path())).1.damaged, None, "a second process beside it does not tell it again");
     audit.close().unwrap();
     assert_eq!(fs::read(&file).unwrap(), bytes, "it is left as it is");
     let text_of = fs::read_to_string(report.segment).unwrap();

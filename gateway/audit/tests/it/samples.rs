@@ -1,5 +1,6 @@
 //! One example of everything that the log can tell.
 
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -422,19 +423,26 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Whether a test goes on that needs what not every machine allows. A test that cannot run has
-/// not held: it fails, unless whoever runs it said that it may be skipped.
-pub(crate) fn privileged(works: bool, what: &str) -> bool {
-    let skip = std::env::var_os("DOORWARD_SKIP_PRIVILEGED").is_some_and(|v| v == "1");
-    assert!(works || skip, "{what}; or skip the tests that need it with DOORWARD_SKIP_PRIVILEGED=1");
-    if !works {
-        eprintln!("skipped: {what}");
+/// not held: it fails, unless whoever runs it said that it is left out; then the last lines of
+/// `tests/run` name it.
+pub(crate) fn privileged(works: impl FnOnce() -> bool, what: &str) -> bool {
+    const SKIP: &str = "DOORWARD_SKIP_PRIVILEGED";
+    if std::env::var_os(SKIP).is_some_and(|skip| skip == "1") {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        // Past what the test runner keeps to itself of a test that passes.
+        let told = format!("NOT TESTED ({SKIP}=1): {test}\n");
+        std::io::stderr().write_all(told.as_bytes()).unwrap();
+        return false;
     }
-    works
+    assert!(works(), "{what}, or set {SKIP}=1 to leave it out");
+    true
 }
 
 /// Whether this machine lets one process trace another.
 pub(crate) fn strace_works() -> bool {
-    let tried = std::process::Command::new("strace").args(["-o", "/dev/null", "true"]).status();
-    let works = tried.is_ok_and(|s| s.success());
-    privileged(works, "this test lets a call of the system fail: install `strace`, and let it trace")
+    let works = || {
+        let tried = std::process::Command::new("strace").args(["-o", "/dev/null", "true"]).status();
+        tried.is_ok_and(|s| s.success())
+    };
+    privileged(works, "this test makes a call of the system fail or wait: install `strace` and let it trace")
 }
