@@ -21,6 +21,8 @@ mod listen;
 mod records;
 #[path = "traffic/refusals.rs"]
 mod refusals;
+#[path = "traffic/rest.rs"]
+mod rest;
 #[path = "traffic/start.rs"]
 mod start;
 #[path = "traffic/streams.rs"]
