@@ -241,7 +241,9 @@ mod tests {
         assert_eq!(failure.exit, Exit::Mistaken);
         let text = failure.to_string();
         assert!(text.starts_with("error: there is no configuration file `x.toml`\n  help: begin"), "{text}");
-        assert!(text.contains("doorward demo") && text.contains("doorward.example.toml"), "{text}");
+        for part in ["doorward demo", "cp deploy/doorward.example.toml x.toml", "> operator.token"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 
     #[test]

@@ -41,19 +41,22 @@ pub(super) async fn everything(wired: &Arc<Wired>, why: &'static str) {
     tokio::spawn(async move { verifier.refresh_all(now).await });
     let wired = Arc::clone(wired);
     let _ = tokio::task::spawn_blocking(move || {
-        let each: [(&str, &dyn Fn()); 3] = [
+        each_for_itself(&[
             ("policies", &|| drop(policies(&wired, Actor::Gateway))),
             ("GeoIP databases", &|| geoip(&wired, Actor::Gateway)),
             ("certificates", &|| certificates(&wired, Actor::Gateway)),
-        ];
-        for (what, load) in each {
-            // One that fails must not keep the others from being read.
-            if catch_unwind(AssertUnwindSafe(load)).is_err() {
-                tracing::error!(what, "loading the files again panicked; the old ones stay");
-            }
-        }
+        ]);
     })
     .await;
+}
+
+/// Does one after the other. One that panics must not keep the others from being done.
+fn each_for_itself(loads: &[(&str, &dyn Fn())]) {
+    for (what, load) in loads {
+        if catch_unwind(AssertUnwindSafe(load)).is_err() {
+            tracing::error!(what, "loading the files again panicked; the old ones stay");
+        }
+    }
 }
 
 /// Watches what the configuration wants watched.
@@ -272,5 +275,31 @@ impl Refused {
     fn note(&self, of: impl Fn(&Self) -> &Mutex<Option<String>>, refusal: Option<String>) -> bool {
         let mut last = of(self).lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *last, refusal).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_load_that_panics_does_not_keep_the_others_from_being_done() {
+        let done = Cell::new(0);
+        let count = || done.set(done.get() + 1);
+        each_for_itself(&[("one", &count), ("two", &|| panic!("on purpose")), ("three", &count)]);
+        assert_eq!(done.get(), 2);
+    }
+
+    #[test]
+    fn a_refusal_stands_until_a_load_is_not_refused() {
+        let refused = Refused::default();
+        let note = |refusal: Option<&str>| refused.note(|r| &r.policies, refusal.map(str::to_owned));
+        assert!(!note(None) && !note(Some("1 mistakes")));
+        assert!(note(Some("2 mistakes")));
+        assert_eq!(refused.policies().as_deref(), Some("2 mistakes"));
+        assert!(note(None) && !note(None));
+        assert_eq!((refused.policies(), refused.certificates()), (None, None));
     }
 }
