@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use doorward_model::limits::{POLICY_FINDINGS_MAX, POLICY_ID_BYTES_MAX};
 use miette::Diagnostic;
 
@@ -17,6 +17,10 @@ const LOOKS_MAX: u32 = 2;
 /// How many policies are given to the validator at once.
 const PORTION: usize = 64;
 
+/// With more mistakes than this no more are sought: many of them are found more than once, and
+/// only so many are shown.
+pub(crate) const FINDINGS_SOUGHT_MAX: usize = 5 * POLICY_FINDINGS_MAX;
+
 /// How much of Cedar's help is shown.
 const HELP_CHARS_MAX: usize = 200;
 
@@ -29,6 +33,8 @@ pub(crate) struct Compiled {
     pub(crate) policy: Policy,
     pub(crate) file: Arc<SourceFile>,
     pub(crate) span: Span,
+    /// Everything that it names, each once.
+    pub(crate) literals: HashSet<EntityUid>,
 }
 
 impl Compiled {
@@ -102,7 +108,7 @@ pub(crate) fn policies(
     let mut found = Vec::new();
     for statement in statements {
         // A file of nothing but mistakes is not read to its end.
-        if findings.len() > 5 * POLICY_FINDINGS_MAX {
+        if findings.len() > FINDINGS_SOUGHT_MAX {
             break;
         }
         if let Some(compiled) = policy(file, &statement, findings) {
@@ -131,7 +137,8 @@ fn policy(file: &Arc<SourceFile>, statement: &Statement, findings: &mut Vec<Find
             return None;
         }
     };
-    let compiled = Compiled { policy, file: Arc::clone(file), span };
+    let literals = policy.entity_literals().into_iter().collect();
+    let compiled = Compiled { policy, file: Arc::clone(file), span, literals };
     let id = match compiled.policy.annotation("id") {
         Some(id) if fits(id) => PolicyId::new(id),
         Some(id) => {
@@ -231,7 +238,7 @@ pub(crate) fn unique(all: Vec<Compiled>, findings: &mut Vec<Finding>) -> Vec<Com
 pub(crate) fn validate(schema: &Schema, all: &[Compiled], findings: &mut Vec<Finding>) {
     let validator = Validator::new(schema.clone());
     for portion in all.chunks(PORTION) {
-        if findings.len() > 5 * POLICY_FINDINGS_MAX {
+        if findings.len() > FINDINGS_SOUGHT_MAX {
             return;
         }
         validate_portion(&validator, portion, findings);

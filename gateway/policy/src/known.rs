@@ -54,7 +54,7 @@ impl Known {
     /// Finds the policies that name what the configuration does not have.
     pub(crate) fn check(&self, words: &Vocabulary, policies: &[Compiled], findings: &mut Vec<Finding>) {
         for compiled in policies {
-            for literal in compiled.policy.entity_literals() {
+            for literal in &compiled.literals {
                 let name = literal.id().unescaped();
                 let (near, what) = if *literal.type_name() == words.app {
                     (lacks(name, &self.apps), "app")
@@ -184,7 +184,7 @@ pub(crate) fn people(
     findings: &mut Vec<Finding>,
 ) {
     for compiled in policies {
-        for literal in compiled.policy.entity_literals() {
+        for literal in &compiled.literals {
             let kind = Kind::ALL.into_iter().find(|k| words.kind(*k) == literal.type_name());
             let name = literal.id().unescaped();
             let (message, help) = match kind {
@@ -222,7 +222,7 @@ pub(crate) fn near_misses(words: &Vocabulary, policies: &[Compiled], hints: &mut
     for kind in [&words.role, &words.group] {
         let mut named: BTreeMap<String, &Compiled> = BTreeMap::new();
         for compiled in policies {
-            for literal in compiled.policy.entity_literals() {
+            for literal in &compiled.literals {
                 if literal.type_name() == kind {
                     named.entry(literal.id().unescaped().to_owned()).or_insert(compiled);
                 }

@@ -18,6 +18,7 @@ use doorward_model::UnixMillis;
 use doorward_model::limits::{POLICY_LOAD_STACK_BYTES, POLICY_PROBE_STACK_BYTES};
 
 use crate::bundle::PolicyBundle;
+use crate::compile::FINDINGS_SOUGHT_MAX;
 use crate::failure::{Finding, LoadFailure, tidy};
 use crate::known::{self, Known};
 use crate::revision::Revision;
@@ -197,10 +198,13 @@ impl Load {
         let policies = compile::unique(read, findings);
         let Some(words) = words else { return policies };
         compile::validate(&words.schema, &policies, findings);
-        known::near_misses(words, &policies, hints);
-        known::people(words, &policies, known, findings);
-        if let Some(known) = known {
-            known.check(words, &policies, findings);
+        // Nobody reads what else is wrong in a file of nothing but mistakes.
+        if findings.len() <= FINDINGS_SOUGHT_MAX {
+            known::near_misses(words, &policies, hints);
+            known::people(words, &policies, known, findings);
+            if let Some(known) = known {
+                known.check(words, &policies, findings);
+            }
         }
         // What is not valid may fail in many ways: it is tried only when it could be put in force.
         if findings.is_empty() {
