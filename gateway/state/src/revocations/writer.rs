@@ -37,6 +37,8 @@ pub(crate) struct Writer {
     forgetting: Forgetting,
     /// Since which beat there is something that the main file lacks.
     unsettled: Option<u64>,
+    /// That it could not be brought up to date was said.
+    settling_fails: bool,
 }
 
 impl Writer {
@@ -45,7 +47,15 @@ impl Writer {
         let retry = Duration::from_millis(RETRY_MILLIS_MIN);
         // What a process before left in the write-ahead log, if it was killed.
         let unsettled = Some(0);
-        Self { shared, store, seen, retry, forgetting: Forgetting::new(newest), unsettled }
+        Self {
+            shared,
+            store,
+            seen,
+            retry,
+            forgetting: Forgetting::new(newest),
+            unsettled,
+            settling_fails: false,
+        }
     }
 
     /// Runs until the queue is closed and empty. Returns how many changes could not be saved.
@@ -104,11 +114,16 @@ impl Writer {
             return;
         }
         match self.store.settle() {
-            Ok(true) => self.unsettled = None,
+            Ok(true) => {
+                self.unsettled = None;
+                self.settling_fails = false;
+            }
             // Somebody reads: again after the next quiet moment.
             Ok(false) => self.unsettled = Some(self.shared.beats()),
             Err(error) => {
-                tracing::warn!(%error, "a copy of the store of revocations would lack the latest changes");
+                if !std::mem::replace(&mut self.settling_fails, true) {
+                    tracing::warn!(%error, "a copy of the store of revocations would lack the latest changes");
+                }
                 self.unsettled = Some(self.shared.beats());
             }
         }
