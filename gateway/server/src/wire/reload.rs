@@ -251,7 +251,7 @@ fn certificates(wired: &Wired, actor: Actor) {
     drop(one_at_a_time);
     match (&kept, was_refused) {
         (Some(_), _) => {}
-        (None, true) => tracing::info!("the certificates are mended and were read again"),
+        (None, true) => tracing::info!("certificates were read again: the certificates are mended"),
         (None, false) => tracing::info!("certificates were read again"),
     }
     let reload = CertificateReload { actor, chains, kept };
