@@ -25,6 +25,8 @@
 //! * The log is the truth; the replica is the merge of its rows and of what is not saved yet.
 //! * A lookup does no I/O and takes no lock.
 //! * A store that cannot be read is not an empty store: opening fails, checking goes stale.
+//! * A store that lacks what was acknowledged is not this store: opening fails.
+//! * What is old is forgotten only while the clock can be believed.
 //!
 //! What it never does: decide who may do what, speak HTTP, create a store anew over one that is
 //! broken, or lower a mark.

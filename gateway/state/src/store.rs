@@ -11,6 +11,7 @@ mod checksum;
 mod embedded;
 mod guard;
 mod mark;
+mod rows;
 mod schema;
 
 use std::path::PathBuf;
