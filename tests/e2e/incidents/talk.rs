@@ -14,6 +14,10 @@ pub(super) enum Http {
     Two,
 }
 
+/// After a refusal: the audit log has an event for each of 500 a second that are of nobody in
+/// particular, and only sums up what is more.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(2);
+
 /// Every test runs over both.
 pub(super) const BOTH: [Http; 2] = [Http::One, Http::Two];
 
@@ -167,13 +171,17 @@ impl Talk {
 
     /// One request and what came back.
     pub(super) async fn say(&mut self, ask: &Ask) -> Said {
-        match self.http {
+        let said = match self.http {
             Http::One => self.say_h1(ask).await,
             Http::Two => match ask.request() {
                 Some(request) => self.say_h2(request, &ask.body).await,
                 None => self.say_frames(ask).await,
             },
+        };
+        if said.refusal().is_some() {
+            tokio::time::sleep(REFUSAL_PAUSE).await;
         }
+        said
     }
 
     async fn say_h1(&mut self, ask: &Ask) -> Said {
