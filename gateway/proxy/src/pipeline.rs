@@ -247,7 +247,7 @@ impl ProxyHttp for Door {
         let received = exchange.story.received(body.as_ref().map_or(0, Bytes::len));
         let Some(permit) = &exchange.permit else { return Ok(()) };
         if permit.request_body_bytes_max().is_some_and(|max| received > max) {
-            return Error::e_explain(ErrorType::HTTPStatus(413), "the body is larger than the app allows");
+            return Err(forward::too_large());
         }
         // Nobody was answered yet, so that it is not too late to refuse.
         let recorded = exchange.story.told_if_long(exchange.running.as_deref());

@@ -81,6 +81,48 @@ async fn a_bound_on_bodies_is_none_on_a_websocket() {
 }
 
 #[tokio::test]
+async fn a_bound_on_bodies_is_none_on_grpc_to_an_app_that_can_speak_it() {
+    let h1_app = RawUpstream::ok().await;
+    let h2_app = H2Upstream::start(|_| {
+        let answer = h2_upstream::Answer::status(200).header("content-type", "application/grpc");
+        answer.await_body().trailers(&[("grpc-status", "0")])
+    })
+    .await;
+    let mut company = Company::new(h1_app.address()).await;
+    company.engineering("old", h1_app.address(), json!({"request_body_bytes_max": 1000})).engineering(
+        "new",
+        h2_app.address(),
+        json!({"request_body_bytes_max": 1000, "upstream": {"protocol": "h2"}}),
+    );
+    let (issuer, gateway) = company.start().await;
+    let auth = bearer(&issuer.token("bob"));
+    let grpc = [("authorization", auth.as_str()), ("content-type", "application/grpc")];
+    let client = H2::connect(gateway.address()).await;
+    let ask = async |host: &str, fields: &[(&str, &str)]| {
+        let mut stream = client.open(client.request("POST", host, "/x", fields), false).await.unwrap();
+        let _ = stream.send_data(&[0; 2000], true).await;
+        stream.reply().await.unwrap()
+    };
+    let answer = ask("new.test", &grpc).await;
+    assert_eq!((answer.status, answer.trailer("grpc-status").as_deref()), (200, Some("0")));
+    assert_eq!(ask("new.test", &grpc[..1]).await.status, 413, "what is not gRPC has the bound");
+    assert_eq!(ask("old.test", &grpc[..1]).await.status, 413);
+    let answer = ask("old.test", &grpc).await;
+    assert_eq!(
+        answer.header("grpc-status").as_deref(),
+        Some("8"),
+        "gRPC is a word that any client may write"
+    );
+    // It was the gateway that would not go on, and not the client that went.
+    let id = answer.header("x-doorward-request-id").unwrap();
+    let event =
+        until("the event", || gateway.events().into_iter().find(|e| e["metadata"]["correlation_uid"] == *id))
+            .await;
+    assert_eq!(event["unmapped"]["doorward"]["ending"]["how"], "refused", "{event}");
+    assert_eq!(event["unmapped"]["doorward"]["decision"]["reason_code"], "body_too_large", "{event}");
+}
+
+#[tokio::test]
 async fn the_bound_on_an_answer_is_one_on_its_begin() {
     let pause = Duration::from_secs(4);
     let app = RawUpstream::start(move |head| {
@@ -113,6 +155,9 @@ async fn the_bound_on_an_answer_is_one_on_its_begin() {
         let answer = h2.ask(method, "app.test", "/late", fields, b"").await.unwrap();
         assert_eq!((answer.status, answer.json()["code"].as_str()), (504, Some("upstream_timeout")));
     }
+    let upgrade = [&fields[..], &WEBSOCKET].concat();
+    let answer = h1::ask(gateway.address(), "GET", "app.test", "/late", &upgrade).await;
+    assert_eq!((answer.status(), answer.json()["code"].as_str()), (504, Some("upstream_timeout")));
     // A pause is none; events may pause for longer, whether or not they were asked for by name.
     for (path, fields) in [("/page", &fields[..]), ("/events", &fields), ("/events", &both)] {
         let answer = h1::ask(gateway.address(), "GET", "app.test", path, fields).await;

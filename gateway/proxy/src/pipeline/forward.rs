@@ -86,9 +86,17 @@ pub(crate) fn unasked(status: http::StatusCode, upgrade: bool) -> Box<Error> {
         .into_up()
 }
 
+/// The body is longer than the app allows.
+///
+/// Said of the client's side, like the next one: what fails while a body goes to an app that speaks
+/// HTTP/2 is otherwise taken for the app's failure, and its answer is waited for.
+pub(crate) fn too_large() -> Box<Error> {
+    Error::explain(ErrorType::HTTPStatus(413), "the body is larger than the app allows").into_down()
+}
+
 /// The decision found no place in the log of an app that requires it.
 pub(crate) fn unrecorded() -> Box<Error> {
-    Error::explain(UNRECORDED, "the decision found no room in the audit log")
+    Error::explain(UNRECORDED, "the decision found no room in the audit log").into_down()
 }
 
 const UNRECORDED: ErrorType = ErrorType::Custom("unrecorded");

@@ -209,8 +209,10 @@ impl Story {
     pub(crate) fn failed(&mut self, error: &Error, code: RefusalCode, killed: bool) {
         let timed_out = matches!(error.etype, ErrorType::ReadTimedout | ErrorType::WriteTimedout)
             || code == RefusalCode::UpstreamTimeout;
+        let by_us = matches!(code, RefusalCode::BodyTooLarge | RefusalCode::AuditUnavailable);
         self.ending = match (killed, &error.esource, timed_out) {
             (true, _, _) => None,
+            (false, _, _) if by_us => Some(Ending::Refused),
             (false, _, true) => Some(Ending::TimedOut),
             (false, ErrorSource::Downstream, false) => Some(Ending::ClientGone),
             (false, ErrorSource::Upstream, false) => Some(Ending::UpstreamFailed),
