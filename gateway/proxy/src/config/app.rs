@@ -38,7 +38,9 @@ pub fn check_apps(
             ));
         }
         for host in &app.hosts {
-            if let Some(other) = doors.insert((host.clone(), app.path_prefix.clone()), app.id.to_string()) {
+            let prefix = &app.path_prefix;
+            let read = if app.case_sensitive_paths { prefix.clone() } else { fold_case(prefix) };
+            if let Some(other) = doors.insert((host.clone(), read), app.id.to_string()) {
                 complaints.push(Complaint::new(
                     here.key("hosts"),
                     format!("`{host}{}` already leads to the app `{other}`", app.path_prefix),
@@ -441,8 +443,12 @@ mod tests {
         let said: Vec<_> = complaints.iter().map(|c| c.message.as_str()).collect();
         assert!(said.contains(&"`wiki.corp.example/w` already leads to the app `wiki`"), "{said:?}");
         assert!(said.contains(&"two apps are called `wiki`"), "{said:?}");
-        two.path_prefix = None;
+        two.path_prefix = Some("/W".to_owned());
         two.route = None;
+        complaints.clear();
+        check_apps(&[one.clone(), two.clone()], &KeyPath::top(), Path::new("/"), &mut complaints);
+        assert_eq!(complaints.len(), 1, "case makes no other door");
+        two.path_prefix = None;
         complaints.clear();
         assert_eq!(check_apps(&[one, two], &KeyPath::top(), Path::new("/"), &mut complaints).len(), 2);
         assert_eq!(complaints, []);
