@@ -128,8 +128,10 @@ impl PolicyBundle {
         if let Some(found) = self.scenes.get(&sought) {
             return Ok(found);
         }
-        let scene = Scene::new(&self.words, q.principal, q.owner_stage, q.route)?;
+        let mut scene = Scene::new(&self.words, q.principal, q.owner_stage, q.route)?;
         let [principal, resource] = self.index.bounds(&scene);
+        // All that was needed of them is in the bounds, and they are remembered for long.
+        (scene.principal_in, scene.resource_in) = (Vec::new(), Vec::new());
         let placed = Arc::new(Placed { scene, principal, resource });
         self.scenes.insert(sought.key(), Arc::clone(&placed));
         Ok(placed)
@@ -234,6 +236,11 @@ where
     }
 }
 
+/// What a set of entities weighs before there is a group or a role in it: it takes some 12 KiB, and
+/// each group a fraction of one. Counted as one like a group, the sets of many people at many apps
+/// took a gigabyte.
+const SCENE_WEIGHT: usize = 24;
+
 /// Bounds a cache by what its entries hold, not by their number.
 #[derive(Debug, Clone)]
 struct ByWeight;
@@ -247,7 +254,7 @@ impl Weighter<SceneKey, Arc<Placed>> for ByWeight {
             Principal::Agent(agent) => agent.scopes.len() + of(&agent.on_behalf_of),
             Principal::Visitor(_) => 0,
         };
-        (1 + holds + key.route.app_groups.len()) as u64
+        (SCENE_WEIGHT + holds + key.route.app_groups.len()) as u64
     }
 }
 
@@ -292,6 +299,22 @@ mod tests {
         }
     }
 
+    fn user(name: &str) -> User {
+        User {
+            id: name.parse().unwrap(),
+            name: None,
+            email: None,
+            groups: Default::default(),
+            roles: Default::default(),
+            stage: LifecycleStage::Active,
+            employment: doorward_model::Employment::Employee,
+            contract_end: None,
+            home_country: doorward_model::CountryCode::UNKNOWN,
+            department: None,
+            tags: Default::default(),
+        }
+    }
+
     /// On every machine: how much a shard holds does not depend on the number of cores.
     #[test]
     fn a_large_slice_is_remembered() {
@@ -307,21 +330,52 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &bundle.slice(&placed, Action::Get).unwrap()));
     }
 
+    /// What is remembered stays within bounds however many people ask for however many routes.
+    #[test]
+    fn scenes_are_bounded_by_what_they_hold() {
+        let bundle = bundle(1);
+        let question = |principal: &Arc<Principal>| {
+            let (session, device) = (Default::default(), Default::default());
+            let place = doorward_model::Place {
+                ip: [127, 0, 0, 1].into(),
+                networks: Default::default(),
+                country: doorward_model::CountryCode::UNKNOWN,
+                continent: None,
+                asn: None,
+                anonymizer: doorward_model::Presence::Unknown,
+            };
+            let route = route();
+            let placed = bundle.placed(&Question {
+                principal,
+                owner_stage: LifecycleStage::Unknown,
+                action: Action::Get,
+                route: &route,
+                session: &session,
+                device: &device,
+                place: &place,
+                risk: doorward_model::Risk::UNKNOWN,
+                now: UnixMillis(0),
+                local_time: std::time::Duration::ZERO,
+                weekday: doorward_model::Weekday::Mon,
+                host: "",
+                path: "/",
+                user_agent: None,
+            });
+            placed.unwrap()
+        };
+        let user = |n: usize| Arc::new(Principal::User(user(&format!("corp:{n}"))));
+        let again = user(0);
+        assert!(Arc::ptr_eq(&question(&again), &question(&again)));
+        for n in 0..15_000 {
+            let _ = question(&user(n));
+        }
+        let most = POLICY_SCENES_WEIGHT_MAX / SCENE_WEIGHT as u64;
+        assert!(bundle.scenes.weight() <= POLICY_SCENES_WEIGHT_MAX);
+        assert!((5_000..=most).contains(&(bundle.scenes.len() as u64)), "{}", bundle.scenes.len());
+    }
+
     #[test]
     fn people_behind_one_agent_and_owners_of_accounts_are_told_apart_by_the_hash() {
-        let user = |name: &str| User {
-            id: name.parse().unwrap(),
-            name: None,
-            email: None,
-            groups: Default::default(),
-            roles: Default::default(),
-            stage: LifecycleStage::Active,
-            employment: doorward_model::Employment::Employee,
-            contract_end: None,
-            home_country: doorward_model::CountryCode::UNKNOWN,
-            department: None,
-            tags: Default::default(),
-        };
         let id = || "corp:machine".parse().unwrap();
         let agent = |person: &str| {
             Principal::Agent(Agent { id: id(), on_behalf_of: user(person), scopes: Default::default() })

@@ -116,7 +116,12 @@ impl Known {
 fn unknown(compiled: &Compiled, what: &str, name: &str, near: Option<String>, needle: &str) -> Finding {
     let message = format!("the configuration has no {what} `{name}`, so this would never apply");
     let help = near.map_or_else(
-        || format!("add the {what} to the configuration, or remove it from the policy"),
+        || match what {
+            "network" => {
+                format!("add it to `[network.named]` (`{name} = []` where there is none), or remove it")
+            }
+            _ => format!("add the {what} to the configuration, or remove it from the policy"),
+        },
         |near| format!("did you mean `{near}`?"),
     );
     Finding::new(message).at(&compiled.file, Some(compiled.find(needle))).help(help)

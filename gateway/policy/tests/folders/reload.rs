@@ -132,6 +132,30 @@ fn a_folder_that_keeps_changing_is_rejected() {
     assert_eq!(word(&policies.reload(UnixMillis(2))), "swapped");
 }
 
+/// Whoever lets go of a bundle last takes it apart: that is the thread that loads, not one that
+/// answers requests.
+#[test]
+fn a_bundle_out_of_force_waits_for_its_last_request() {
+    let folder = Folder::with(OPEN);
+    let policies = folder.open().unwrap();
+    let before = policies.bundle();
+    let gone = std::sync::Arc::downgrade(&before);
+    folder.write("apps/test.cedar", SHUT);
+    std::thread::scope(|scope| {
+        let policies = &policies;
+        scope.spawn(move || {
+            // A request that lasts until after the swap.
+            while policies.bundle().revision() == before.revision() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            assert_eq!(code(&Ask::new().of(&before)), "allow");
+        });
+        assert_eq!(word(&policies.reload(UnixMillis(1))), "swapped");
+        assert!(gone.upgrade().is_none(), "somebody still has to take it apart");
+    });
+}
+
 /// A guardrails folder that leads nowhere is not a folder without guardrails.
 #[test]
 fn a_folder_that_cannot_be_read_is_refused() {
