@@ -11,6 +11,8 @@
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, fcntl};
+
 /// How often a look is taken.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the answer may take that tells a client of an app that is late.
@@ -30,7 +32,8 @@ pub(crate) struct Patience {
     stage: AtomicU8,
     pieces: AtomicU64,
     answer_millis_max: AtomicU64,
-    /// The connection to an app that speaks HTTP/1.1, as long as the exchange holds it.
+    /// A descriptor of our own for the connection to an app that speaks HTTP/1.1, while the app is
+    /// awaited. Pingora's own may be closed and its number be somebody else's.
     app: AtomicI32,
     late: AtomicBool,
 }
@@ -66,7 +69,9 @@ impl Patience {
     /// The app has the request, over a connection of its own if one is named: it may take this long
     /// to answer, unless an upload comes first.
     pub(crate) fn asked(&self, answer_max: Option<Duration>, connection: Option<i32>) {
-        self.app.store(connection.unwrap_or(NONE), Ordering::Relaxed);
+        self.left();
+        let own = connection.and_then(|c| fcntl(c, FcntlArg::F_DUPFD_CLOEXEC(0)).ok());
+        self.app.store(own.unwrap_or(NONE), Ordering::Relaxed);
         self.piece();
         if answer_max.is_some() {
             self.awaits(BEGUN, answer_max);
@@ -82,7 +87,10 @@ impl Patience {
 
     /// The connection to the app is the exchange's no longer.
     pub(crate) fn left(&self) {
-        self.app.store(NONE, Ordering::Relaxed);
+        let own = self.app.swap(NONE, Ordering::Relaxed);
+        if own != NONE {
+            let _ = nix::unistd::close(own);
+        }
     }
 
     /// The app answers. A stream may be silent for as long as Pingora lets it.
@@ -96,8 +104,7 @@ impl Patience {
         self.late.load(Ordering::Relaxed)
     }
 
-    /// Resolves when the exchange has stood still for longer than it may. To be waited for in the
-    /// task of the exchange, after it: then a connection that is named is still the exchange's.
+    /// Resolves when the exchange has stood still for longer than it may.
     pub(crate) async fn runs_out(&self, body_idle_max: Duration) {
         let (mut seen, mut still) = ((BEGUN, 0), Duration::ZERO);
         loop {
@@ -116,20 +123,27 @@ impl Patience {
             if still < max {
                 continue;
             }
-            let connection = self.app.swap(NONE, Ordering::Relaxed);
+            let connection = self.app.load(Ordering::Relaxed);
             if now.0 != ANSWERING || connection == NONE {
                 return;
             }
             self.late.store(true, Ordering::Relaxed);
             self.stage.store(LATE, Ordering::Relaxed);
             let _ = nix::sys::socket::shutdown(connection, nix::sys::socket::Shutdown::Both);
+            self.left();
         }
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        self.left();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Read as _, Write as _};
     use std::os::fd::AsRawFd;
 
     use super::*;
@@ -192,5 +206,33 @@ mod tests {
         assert!((5..7).contains(&lasts(&patience).await.unwrap()), "some time to tell the client");
         assert!(patience.is_late());
         assert_eq!(ours.read(&mut [0; 8]).unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_descriptor_that_is_somebody_elses_by_now_is_left_alone() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let number = ours.as_raw_fd();
+        let patience = Patience::default();
+        patience.asked(Some(Duration::from_secs(3)), Some(number));
+        // Somebody else's connection gets the number.
+        let (mut other, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        nix::unistd::dup2(other.as_raw_fd(), number).unwrap();
+        lasts(&patience).await.unwrap();
+        peer.write_all(b"x").unwrap();
+        assert_eq!(other.read(&mut [0; 8]).unwrap(), 1);
+        drop((ours, theirs));
+    }
+
+    #[test]
+    fn what_was_kept_to_shut_a_connection_is_given_back() {
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let patience = Patience::default();
+        patience.asked(Some(MAX), Some(ours.as_raw_fd()));
+        patience.asked(Some(MAX), Some(ours.as_raw_fd()));
+        drop(ours);
+        theirs.set_nonblocking(true).unwrap();
+        assert!(theirs.read(&mut [0; 8]).is_err(), "it is still held");
+        patience.answered(false);
+        assert_eq!(theirs.read(&mut [0; 8]).unwrap(), 0, "the last who held it let go");
     }
 }
