@@ -31,7 +31,8 @@ pub const REFUSED_BODY_SECONDS_MAX: u64 = 5;
 pub const CONNECTION_READ_BUFFER_BYTES: usize = 8 * 1024;
 /// The most connections at once.
 pub const CONNECTIONS_MAX: usize = 16_384;
-/// The most connections at once from one address; behind a trusted proxy, from that proxy.
+/// The most connections at once from one address, or from one IPv6 /64: the client's by the word of
+/// the PROXY protocol where it is spoken, else whoever connects.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 1024;
 /// To connect to an upstream, TLS handshake included.
 pub const UPSTREAM_CONNECT_SECONDS_MAX: u64 = 5;
@@ -51,7 +52,8 @@ pub const TOKEN_CACHE_ENTRIES_MAX: usize = 50_000;
 pub const JWKS_BYTES_MAX: usize = 64 * 1024;
 /// The most keys of one issuer.
 pub const JWKS_KEYS_MAX: usize = 50;
-/// An unknown key id fetches the key set at most once in this time, for each issuer.
+/// An unknown key id, or a signature that does not fit, fetches the key set at most once in this
+/// time, for each issuer.
 pub const JWKS_REFETCH_SECONDS_MIN: u64 = 60;
 /// How long keys that could not be fetched anew are still used.
 pub const JWKS_STALE_SECONDS_MAX: u64 = 24 * 3600;
@@ -108,8 +110,8 @@ pub const POLICY_ID_BYTES_MAX: usize = 128;
 pub const POLICY_LOAD_STACK_BYTES: usize = 64 * 1024 * 1024;
 /// The stack on which every policy is tried before it is put in force: half of what a worker has.
 pub const POLICY_PROBE_STACK_BYTES: usize = 1024 * 1024;
-/// Entity sets that are remembered, one for each principal and route, by weight: one for the set
-/// itself and one for each group, role, scope and tag in it.
+/// Entity sets that are remembered, one for each principal and route, by weight: about half a KiB
+/// each. The smallest set weighs 24, and each group, role, scope and tag one more.
 pub const POLICY_SCENES_WEIGHT_MAX: u64 = 262_144;
 /// Sets of policies that are remembered, one for each kind of question, by the policies in them.
 pub const POLICY_SLICES_WEIGHT_MAX: u64 = 32_768;

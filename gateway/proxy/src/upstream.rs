@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use doorward_model::{AppId, limits};
 use doorward_policy::Action;
-use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
+use pingora::lb::health_check::{HealthCheck, HttpHealthCheck};
 use pingora::lb::selection::RoundRobin;
 use pingora::lb::{Backend, Backends, LoadBalancer};
 use pingora::protocols::ALPN;
@@ -24,9 +24,11 @@ use crate::config::Upstream;
 use crate::pipeline::authorize::Permit;
 use bounded::Bounded;
 use names::Names;
+use reach::Reachable;
 
 mod bounded;
 mod names;
+mod reach;
 
 /// How many addresses of an app are looked at to find one that is well.
 const SELECT_MAX: usize = 256;
@@ -151,16 +153,13 @@ impl Upstreams {
     }
 
     fn health_check(&self) -> Box<dyn HealthCheck + Send + Sync> {
+        let Some(path) = &self.config.health_path else {
+            return Box::new(Bounded::new(Reachable, self.config.connect_max));
+        };
         // Connect, ask and answer: an instance that takes longer is not well. Nothing waits longer.
         let within = self.config.connect_max * 3;
-        let template = self.peer_at(std::net::SocketAddr::from(([0, 0, 0, 0], 1)));
-        let Some(path) = &self.config.health_path else {
-            let mut check = TcpHealthCheck::new();
-            check.peer_template.options.connection_timeout = Some(self.config.connect_max);
-            return Box::new(Bounded::new(*check, within));
-        };
         let mut check = HttpHealthCheck::new(&self.host, self.config.tls.is_some());
-        check.peer_template = template;
+        check.peer_template = self.peer_at(std::net::SocketAddr::from(([0, 0, 0, 0], 1)));
         check.peer_template.options.read_timeout = Some(self.config.connect_max);
         if let Ok(uri) = path.parse() {
             check.req.set_uri(uri);

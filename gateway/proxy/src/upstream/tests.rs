@@ -90,3 +90,22 @@ async fn a_retry_goes_to_an_instance_that_was_not_tried() {
     let all: Vec<std::net::SocketAddr> = all.iter().map(|a| a.parse().unwrap()).collect();
     assert!(upstreams.next(&all).is_some(), "better one again than none");
 }
+
+#[tokio::test]
+async fn whoever_can_be_connected_to_is_well_where_nothing_else_is_asked() {
+    let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let well = app.local_addr().unwrap().to_string();
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead = gone.local_addr().unwrap().to_string();
+    drop(gone);
+    let upstreams = upstreams(&[&well, &dead], None);
+    let settled = async {
+        while upstreams.health() != (1, 2) {
+            tokio::time::sleep(CONNECT_MAX / 10).await;
+        }
+    };
+    tokio::select! {
+        () = upstreams.keep_well() => {}
+        done = tokio::time::timeout(Duration::from_secs(10), settled) => done.expect("one is well"),
+    }
+}
