@@ -19,7 +19,7 @@ pub use nix::sys::signal::Signal;
 mod binary;
 mod config;
 
-pub use binary::{MissingBinary, find};
+pub use binary::{NoBinary, find};
 pub use config::{Config, app};
 
 use crate::h1;
@@ -87,7 +87,7 @@ impl Gateway {
     /// When it ends before, or is not ready in [`READY_SECONDS_MAX`].
     ///
     /// # Panics
-    /// When the binary is not there.
+    /// When the binary is not there, or older than its sources.
     pub async fn try_start(config: Config) -> Result<Self, NotStarted> {
         Place::new(config, binary()).run().await
     }
