@@ -20,6 +20,9 @@ fn reason(part: Part) -> (Bounds, Breach) {
             (Bounds { neighbors: 1, ..failover }, Breach::Overdue)
         }
         Part::Blessing => (Bounds { changes: 1, node_restarts: 1, ..calm }, Breach::Overdue),
+        Part::BlessingOfOneRun => {
+            (Bounds { changes: 1, node_restarts: 2, lost_reconcilers: 1, ..calm }, Breach::Overdue)
+        }
         Part::MergeAtResync => (Bounds { changes: 1, node_restarts: 1, ..calm }, Breach::Revived),
         Part::Predecessors => (Bounds { changes: 1, neighbors: 1, ..calm }, Breach::Overdue),
         Part::TruncationCheck => (Bounds { changes: 1, neighbors: 1, trims: 1, ..calm }, Breach::Overdue),

@@ -25,7 +25,7 @@ fn holds(name: &str, bounds: Bounds, states_min: usize, never: &[Act]) -> Sights
 }
 
 const ONLY_FAILOVER: [Act; 2] = [Act::Replicate, Act::FailOver];
-const ONLY_RESTART: [Act; 3] = [Act::RestartNode, Act::Reconcile, Act::Bless];
+const ONLY_RESTART: [Act; 4] = [Act::RestartNode, Act::Reconcile, Act::Bless, Act::BlessLate];
 
 #[test]
 fn holds_while_redis_is_up() {
@@ -46,16 +46,17 @@ fn holds_when_the_log_is_cut() {
 
 #[test]
 fn holds_when_redis_restarts_and_forgets() {
-    let bounds = Bounds { changes: 2, node_restarts: 1, neighbors: 1, lost_reconcilers: 1, ..Bounds::CALM };
-    let never = [ONLY_FAILOVER.as_slice(), &[Act::Straggle, Act::StragglerWrites, Act::Trim]].concat();
-    let sights = holds("redis restarts", bounds, 250_000, &never);
+    let bounds = Bounds { changes: 2, node_restarts: 1, lost_reconcilers: 1, ..Bounds::CALM };
+    let never =
+        [ONLY_FAILOVER.as_slice(), &[Act::Straggle, Act::StragglerWrites, Act::Neighbor, Act::Trim]].concat();
+    let sights = holds("redis restarts", bounds, 150_000, &never);
     assert!(sights.acknowledged_and_lost && sights.back_at_once && !sights.two_primaries);
 }
 
 #[test]
 fn holds_in_a_failover_that_loses_writes() {
     let bounds = Bounds { changes: 2, failovers: 1, neighbors: 1, ..Bounds::CALM };
-    let never = [Act::Straggle, Act::StragglerWrites, Act::RestartNode, Act::Trim];
+    let never = [Act::Straggle, Act::StragglerWrites, Act::RestartNode, Act::Trim, Act::BlessLate];
     let sights = holds("failover", bounds, 1_100_000, &never);
     assert!(sights.acknowledged_and_lost && sights.back_at_once && sights.two_primaries);
 }
@@ -63,7 +64,8 @@ fn holds_in_a_failover_that_loses_writes() {
 #[test]
 fn holds_when_all_of_it_comes_together() {
     let bounds = Bounds { changes: 1, node_restarts: 1, failovers: 1, ..Bounds::CALM };
-    let never = [Act::SwitchOn, Act::Straggle, Act::StragglerWrites, Act::Neighbor, Act::Trim];
-    let sights = holds("all together", bounds, 250_000, &never);
+    let never =
+        [Act::SwitchOn, Act::Straggle, Act::StragglerWrites, Act::Neighbor, Act::Trim, Act::BlessLate];
+    let sights = holds("all together", bounds, 270_000, &never);
     assert!(sights.acknowledged_and_lost && sights.two_primaries);
 }

@@ -16,6 +16,8 @@ pub(crate) enum Part {
     LagLimit,
     /// No lease from a Redis process that was not reconciled with the directory (run id).
     Blessing,
+    /// The blessing names the process that ran before the directory was read, and is good for no other.
+    BlessingOfOneRun,
     /// A publisher writes only to a log of the generation that the directory has.
     Fence,
     /// A position in the log is a generation and an id; an id alone is not compared across generations.
@@ -41,13 +43,14 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    pub(crate) const ALL: [Part; 17] = [
+    pub(crate) const ALL: [Part; 18] = [
         Part::Lease,
         Part::LeaseFromSend,
         Part::AcknowledgeAfterPublish,
         Part::WritablePoll,
         Part::LagLimit,
         Part::Blessing,
+        Part::BlessingOfOneRun,
         Part::Fence,
         Part::GenerationInPosition,
         Part::Predecessors,
@@ -98,7 +101,7 @@ pub(crate) struct Bounds {
     pub(crate) stragglers: u8,
     /// How often somebody cuts all but the last entry from the log.
     pub(crate) trims: u8,
-    /// Reconcilers that raise the generation and die.
+    /// Reconcilers that raise the generation, are taken for dead, and perhaps write late.
     pub(crate) lost_reconcilers: u8,
 }
 

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use crate::protocol::{Case, Part};
-use crate::world::{Change, Entry, Gateway, Knowledge, Node, PENDING, Poll, Position, Reply, Role, Taken};
-use crate::world::{World, age_max};
+use crate::world::{
+    Change, Entry, Gateway, Knowledge, Node, PENDING, Poll, Position, Reconciler, Reply, Role,
+};
+use crate::world::{Taken, World, age_max};
 
 /// What happens in a step.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -25,6 +27,7 @@ pub(crate) enum Act {
     Trim,
     Reconcile,
     Bless,
+    BlessLate,
     Connect,
     RestartGateway,
     SendPoll,
@@ -34,7 +37,7 @@ pub(crate) enum Act {
 }
 
 impl Act {
-    pub(crate) const ALL: [Act; 21] = [
+    pub(crate) const ALL: [Act; 22] = [
         Act::Tick,
         Act::SwitchOff,
         Act::SignOut,
@@ -50,6 +53,7 @@ impl Act {
         Act::Trim,
         Act::Reconcile,
         Act::Bless,
+        Act::BlessLate,
         Act::Connect,
         Act::RestartGateway,
         Act::SendPoll,
@@ -89,6 +93,9 @@ impl fmt::Display for Action {
                 write!(f, "the reconciler raises the generation to {at} and reads the directory")
             }
             Act::Bless => write!(f, "the reconciler writes what it read to redis {at} and blesses it"),
+            Act::BlessLate => {
+                write!(f, "a reconciler that was taken for dead writes to redis {at} and blesses it")
+            }
             Act::Connect => write!(f, "the gateway connects anew, to redis {at}"),
             Act::RestartGateway => write!(f, "the gateway restarts"),
             Act::SendPoll => write!(f, "the gateway sends a poll to redis {at}"),
@@ -258,6 +265,9 @@ impl Next<'_> {
                     let node = w.current;
                     w.node_mut(node).log.keep(kept);
                     w.node_mut(node).blessed = 0;
+                    for reconciler in [&mut w.reconciler, &mut w.late_reconciler].into_iter().flatten() {
+                        reconciler.outlived |= reconciler.node == node;
+                    }
                     if w.gateway.node == node {
                         w.gateway.proven = false;
                         w.gateway.poll = Poll::Idle;
@@ -279,30 +289,45 @@ impl Next<'_> {
         if !self.case.has(Part::Blessing) {
             return;
         }
-        let lost = world.reconciler.is_some() && world.reconciling == world.current;
-        let may_begin = !lost || world.happened.lost_reconcilers < self.case.bounds.lost_reconcilers;
-        if !world.node(world.current).is_blessed() && may_begin {
+        // Blessed for a generation that is over is not enough: no publisher could write to it any more.
+        let primary = world.node(world.current);
+        let reconciled = primary.is_blessed() && primary.log.generation() == world.directory.generation;
+        let waits = world.reconciler.is_some_and(|reconciler| reconciler.node == world.current);
+        let may_be_lost = world.happened.lost_reconcilers < self.case.bounds.lost_reconcilers;
+        if !reconciled && (!waits || may_be_lost) {
             let generation = world.directory.generation + 1;
             self.step(Act::Reconcile, generation, |w| {
+                if waits {
+                    w.happened.lost_reconcilers += 1;
+                    w.late_reconciler = w.reconciler;
+                }
                 w.directory.generation = generation;
-                w.reconciler = Some(Taken { version: w.directory.version, generation });
-                w.reconciling = w.current;
-                w.happened.lost_reconcilers += u8::from(lost);
+                let read = Taken { version: w.directory.version, generation };
+                w.reconciler = Some(Reconciler { node: w.current, read, outlived: false });
             });
         }
-        let node = world.reconciling;
-        if let Some(read) = world.reconciler
-            && self.is_writable(world.node(node))
-            && world.node(node).log.generation() < read.generation
+        let of_one_run = self.case.has(Part::BlessingOfOneRun);
+        if let Some(reconciler) = world.reconciler
+            && self.may_bless(reconciler)
         {
-            self.step(Act::Bless, node, |w| {
-                let entry = Entry { version: read.version, generation: read.generation };
-                w.node_mut(node).log.append(entry);
-                w.node_mut(node).blessed = read.generation;
+            self.step(Act::Bless, reconciler.node, |w| {
+                bless(w, reconciler, of_one_run);
                 w.reconciler = None;
-                w.reconciling = 0;
             });
         }
+        if let Some(reconciler) = world.late_reconciler
+            && self.may_bless(reconciler)
+        {
+            self.step(Act::BlessLate, reconciler.node, |w| {
+                bless(w, reconciler, of_one_run);
+                w.late_reconciler = None;
+            });
+        }
+    }
+
+    fn may_bless(&self, reconciler: Reconciler) -> bool {
+        let node = self.world.node(reconciler.node);
+        self.is_writable(node) && node.log.generation() < reconciler.read.generation
     }
 
     /// The gateway loses its connection, with what was under way on it, or its life.
@@ -417,4 +442,12 @@ impl Next<'_> {
 fn append(world: &mut World, node: u8, version: u8) {
     let log = &mut world.node_mut(node).log;
     log.append(Entry { version, generation: log.generation() });
+}
+
+/// Writes what was read, and the name of the process that it is meant for.
+fn bless(world: &mut World, reconciler: Reconciler, of_one_run: bool) {
+    let Taken { version, generation } = reconciler.read;
+    let node = world.node_mut(reconciler.node);
+    node.log.append(Entry { version, generation });
+    node.blessed = if reconciler.outlived && of_one_run { 0 } else { generation };
 }

@@ -255,6 +255,16 @@ pub(crate) struct Taken {
     pub(crate) generation: u8,
 }
 
+/// A reconciler that has raised the generation and read the directory, and not written yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reconciler {
+    /// The node that it wants to bless.
+    pub(crate) node: u8,
+    pub(crate) read: Taken,
+    /// Whether that node has restarted since.
+    pub(crate) outlived: bool,
+}
+
 /// How often each bounded thing happened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Happened {
@@ -271,10 +281,9 @@ pub(crate) struct World {
     pub(crate) directory: Directory,
     pub(crate) publisher: Option<Taken>,
     pub(crate) straggler: Option<Taken>,
-    /// A reconciler that has raised the generation and read the directory, and not written yet.
-    pub(crate) reconciler: Option<Taken>,
-    /// The node that it wants to bless; 0 when there is no reconciler.
-    pub(crate) reconciling: u8,
+    pub(crate) reconciler: Option<Reconciler>,
+    /// One that was taken for dead, and may still write.
+    pub(crate) late_reconciler: Option<Reconciler>,
     pub(crate) nodes: [Node; 2],
     /// Where the primary is, as the control plane sees it.
     pub(crate) current: u8,
@@ -300,7 +309,7 @@ impl World {
             publisher: None,
             straggler: None,
             reconciler: None,
-            reconciling: 0,
+            late_reconciler: None,
             nodes: [
                 Node { log, role: Role::Primary, blessed: 1 },
                 Node { log, role: Role::Replica, blessed: 0 },
@@ -334,11 +343,15 @@ impl World {
         for number in [h.failovers, h.neighbors, h.stragglers, h.trims, h.lost_reconcilers] {
             words.put(number, 4);
         }
-        for taken in [self.publisher, self.straggler, self.reconciler] {
-            // No generation is 0.
-            let taken = taken.unwrap_or(Taken { version: 0, generation: 0 });
-            words.put(taken.version, 4);
-            words.put(taken.generation, 4);
+        // No generation is 0.
+        let nothing = Taken { version: 0, generation: 0 };
+        for taken in [self.publisher, self.straggler] {
+            words.taken(taken.unwrap_or(nothing));
+        }
+        for reconciler in [self.reconciler, self.late_reconciler] {
+            let reconciler = reconciler.unwrap_or(Reconciler { node: 0, read: nothing, outlived: false });
+            words.put(reconciler.node << 1 | u8::from(reconciler.outlived), 2);
+            words.taken(reconciler.read);
         }
         for node in &self.nodes {
             for entry in node.log.entries {
@@ -357,7 +370,7 @@ impl World {
             );
         }
         let g = &self.gateway;
-        words.put(self.reconciling << 2 | g.node << 1 | u8::from(g.proven), 4);
+        words.put(g.node << 1 | u8::from(g.proven), 4);
         words.put(g.lease_left, 4);
         words.put(g.heard, 4);
         words.reading(g.position, g.knowledge);
@@ -397,6 +410,11 @@ impl Words {
         }
         self.word |= u64::from(number) << self.bits;
         self.bits += bits;
+    }
+
+    fn taken(&mut self, taken: Taken) {
+        self.put(taken.version, 4);
+        self.put(taken.generation, 4);
     }
 
     fn reading(&mut self, position: Position, knowledge: Knowledge) {
