@@ -43,6 +43,8 @@ impl Pending {
 #[derive(Default)]
 struct Waiting {
     changes: VecDeque<Pending>,
+    /// How many the writer has in hand: taken, and neither written nor put back.
+    in_hand: usize,
     /// Someone waits for an answer: do not sit out the pause between two attempts.
     urgent: bool,
     closing: bool,
@@ -90,6 +92,7 @@ impl Queue {
         waiting.changes.retain(|pending| !pending.is_moot());
         let count = waiting.changes.len().min(REVOCATION_BATCH_ROWS_MAX);
         let batch: Vec<Pending> = waiting.changes.drain(..count).collect();
+        waiting.in_hand = batch.len();
         waiting.urgent = waiting.changes.iter().any(|pending| pending.ack.is_some());
         match (batch.is_empty(), waiting.closing) {
             (false, _) => Wake::Batch(batch),
@@ -103,6 +106,7 @@ impl Queue {
     /// dropped.
     pub(crate) fn put_back(&self, batch: Vec<Pending>, why: &str) {
         let mut waiting = self.lock();
+        waiting.in_hand = 0;
         for pending in batch.into_iter().rev() {
             waiting.changes.push_front(pending);
         }
@@ -114,6 +118,11 @@ impl Queue {
         }
         waiting.changes.retain(|pending| !pending.is_moot());
         waiting.urgent = false;
+    }
+
+    /// What was taken is written.
+    pub(crate) fn written(&self) {
+        self.lock().in_hand = 0;
     }
 
     /// No more changes are taken; the writer empties the queue and ends.
@@ -136,8 +145,10 @@ impl Queue {
         self.lock().closing
     }
 
+    /// How many are not written yet, those included that are being written.
     pub(crate) fn len(&self) -> usize {
-        self.lock().changes.len()
+        let waiting = self.lock();
+        waiting.changes.len() + waiting.in_hand
     }
 }
 
@@ -217,5 +228,19 @@ mod tests {
         assert!(!queue.push(pending("b", Action::Revoke).0));
         assert_eq!(take(&queue).len(), 1);
         assert!(matches!(queue.take(Duration::from_secs(60)), Wake::Closed));
+    }
+
+    #[test]
+    fn what_is_being_written_is_not_saved_yet() {
+        let queue = Queue::default();
+        let (disable, _waits) = pending("alice", Action::Disable);
+        assert!(queue.push(disable));
+        let Wake::Batch(batch) = queue.take(Duration::ZERO) else { panic!("there is one") };
+        assert_eq!(queue.len(), 1, "in the writer's hand");
+        queue.put_back(batch, "busy");
+        assert_eq!(queue.len(), 1, "put back");
+        let Wake::Batch(_) = queue.take(Duration::ZERO) else { panic!("again") };
+        queue.written();
+        assert_eq!(queue.len(), 0);
     }
 }

@@ -232,6 +232,8 @@ impl Writer {
             let saved = halts.get(target).copied().unwrap_or_default();
             ended.insert(target.clone(), self.shared.take_in(target, said, saved));
         }
+        // Before anybody is answered: who asks then finds nothing unsaved.
+        self.shared.queue.written();
         for (pending, entry) in batch.into_iter().zip(decided) {
             // What the merge ended is counted once, for the first change of that target.
             let ended = ended.remove(&pending.change.target).unwrap_or_default();
