@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use doorward_model::time::Clock;
 use doorward_model::{Entry, EntryKind, Target, UnixMillis};
-use doorward_state::{Action, Applied, Ended, NewRow, Revocations, Seq, StateError, Store};
+use doorward_state::{Action, Applied, Ended, NewRow, Receipt, Revocations, Seq, StateError, Store};
 
 use crate::fixture::{Fixture, NOON, SKEW, alice, change, presented, run, target, until};
 
@@ -194,6 +194,19 @@ fn a_grant_whose_caller_went_away_before_it_was_written_does_not_happen() {
     });
 }
 
+type Waiting = tokio::task::JoinHandle<Result<Receipt, StateError>>;
+
+/// Asks for changes of Alice, one after the other, while the store is locked.
+async fn waiting<const N: usize>(revocations: &Revocations, actions: [Action; N]) -> [Waiting; N] {
+    let mut asked = Vec::new();
+    for action in actions {
+        let revocations = revocations.clone();
+        asked.push(tokio::spawn(async move { revocations.apply(change(&alice(), action)).await }));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    asked.try_into().unwrap()
+}
+
 #[test]
 fn a_later_revocation_beats_a_grant_that_waits() {
     run(async {
@@ -201,12 +214,7 @@ fn a_later_revocation_beats_a_grant_that_waits() {
         let revocations = fixture.open();
         revocations.apply(change(&alice(), Action::Disable)).await.unwrap();
         let other = lock(&fixture);
-        let grants = revocations.clone();
-        let grant = tokio::spawn(async move { grants.apply(change(&alice(), Action::Reactivate)).await });
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let cuts = revocations.clone();
-        let cut = tokio::spawn(async move { cuts.apply(change(&alice(), Action::Disable)).await });
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let [grant, cut] = waiting(&revocations, [Action::Reactivate, Action::Disable]).await;
         other.execute_batch("ROLLBACK").unwrap();
         grant.await.unwrap().unwrap();
         let receipt = cut.await.unwrap().unwrap();
@@ -240,12 +248,7 @@ fn a_switch_off_whose_write_fails_outlives_a_grant_that_was_on_its_way() {
         let revocations = Revocations::open(&fixture.config("gw-1"), clock).unwrap().0;
         revocations.apply(change(&alice(), Action::Disable)).await.unwrap();
         let other = lock(&fixture);
-        let grants = revocations.clone();
-        let grant = tokio::spawn(async move { grants.apply(change(&alice(), Action::Reactivate)).await });
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let cuts = revocations.clone();
-        let cut = tokio::spawn(async move { cuts.apply(change(&alice(), Action::Disable)).await });
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let [grant, cut] = waiting(&revocations, [Action::Reactivate, Action::Disable]).await;
         armed.store(true, Ordering::SeqCst);
         other.execute_batch("ROLLBACK").unwrap();
         grant.await.unwrap().unwrap();
