@@ -1,14 +1,16 @@
 //! A GeoIP file that cannot be read or is damaged: no start, or the old one stays, loudly.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use doorward_tests::company::Company;
 use doorward_tests::gateway::{Gateway, Signal};
 use doorward_tests::h1;
+use doorward_tests::issuer::Issuer;
 use doorward_tests::raw::RawUpstream;
 use doorward_tests::wire::within;
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::seen;
 
@@ -58,66 +60,79 @@ async fn no_start_without_a_database_that_is_named() {
     }
 }
 
+/// A gateway whose database is a file that a test may change.
+struct Place {
+    file: PathBuf,
+    gateway: Gateway,
+    auth: String,
+    _folder: TempDir,
+    _issuer: Issuer,
+    _upstream: RawUpstream,
+}
+
+impl Place {
+    async fn start() -> Self {
+        let upstream = RawUpstream::ok().await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("country.mmdb");
+        std::fs::write(&file, shipped()).unwrap();
+        let mut company = Company::new(upstream.address()).await;
+        company.config.set("geoip", json!({"databases": [file], "age_days_max": 3650})).trust_local_proxy();
+        let (issuer, gateway) = company.start().await;
+        let auth = doorward_tests::company::bearer(&issuer.token("bob"));
+        Self { file, gateway, auth, _folder: folder, _issuer: issuer, _upstream: upstream }
+    }
+
+    /// How Bob is answered at an address.
+    async fn answer_from(&self, address: &str) -> u16 {
+        let fields = [("authorization", self.auth.as_str()), ("x-forwarded-for", address)];
+        h1::ask(self.gateway.address(), "GET", "build.test", "/", &fields).await.status()
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_update_leaves_the_old_database_in_use() {
-    let upstream = RawUpstream::ok().await;
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("country.mmdb");
-    std::fs::write(&file, shipped()).unwrap();
-    let mut company = Company::new(upstream.address()).await;
-    company.config.set("geoip", json!({"databases": [file], "age_days_max": 3650})).trust_local_proxy();
-    let (issuer, gateway) = company.start().await;
-    let auth = doorward_tests::company::bearer(&issuer.token("bob"));
-    let from = async |address: &str| {
-        let fields = [("authorization", auth.as_str()), ("x-forwarded-for", address)];
-        h1::ask(gateway.address(), "GET", "build.test", "/", &fields).await.status()
-    };
+    let place = Place::start().await;
+    let (file, gateway) = (&place.file, &place.gateway);
     let rules_hold = async || {
-        assert_eq!(from("175.45.176.1").await, 403, "a sanctioned country");
-        assert_eq!(from("8.8.8.8").await, 200);
+        assert_eq!(place.answer_from("175.45.176.1").await, 403, "a sanctioned country");
+        assert_eq!(place.answer_from("8.8.8.8").await, 200);
     };
     rules_hold().await;
-    seen::condition_comes_to(&gateway, "geoip", 200, "holds").await;
+    seen::condition_comes_to(gateway, "geoip", 200, "holds").await;
 
     let mut cut = shipped();
     cut.truncate(cut.len() / 2);
     for (times, content) in [b"garbage".to_vec(), cut].into_iter().enumerate() {
-        std::fs::write(&file, content).unwrap();
-        seen::condition_comes_to(&gateway, "geoip", 200, "degraded").await;
+        std::fs::write(file, content).unwrap();
+        seen::condition_comes_to(gateway, "geoip", 200, "degraded").await;
         let kept = || gateway.log().matches("the GeoIP databases cannot be used; the old ones stay").count();
         doorward_tests::wire::until("the log to tell", || (kept() > times).then_some(())).await;
         assert!(gateway.log().contains("is damaged or not in the MaxMind DB format"), "{}", gateway.log());
         rules_hold().await;
     }
-    let event = seen::event(&gateway, "geoip.kept").await;
+    let event = seen::event(gateway, "geoip.kept").await;
     let block = &event["unmapped"]["doorward"]["geoip"];
     assert!(block["kept_because"].as_str().unwrap().contains("damaged"), "{event}");
     // Gone is no better.
-    std::fs::remove_file(&file).unwrap();
+    std::fs::remove_file(file).unwrap();
     gateway.signal(Signal::SIGHUP);
     gateway.wait_log("cannot read the GeoIP database").await;
     rules_hold().await;
 
-    std::fs::write(&file, shipped()).unwrap();
+    std::fs::write(file, shipped()).unwrap();
     gateway.signal(Signal::SIGHUP);
-    seen::condition_comes_to(&gateway, "geoip", 200, "holds").await;
+    seen::condition_comes_to(gateway, "geoip", 200, "holds").await;
     rules_hold().await;
 }
 
 #[tokio::test]
 async fn another_database_changes_decisions_without_a_restart() {
-    let upstream = RawUpstream::ok().await;
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("country.mmdb");
-    std::fs::write(&file, shipped()).unwrap();
-    let mut company = Company::new(upstream.address()).await;
-    company.config.set("geoip", json!({"databases": [file], "age_days_max": 3650})).trust_local_proxy();
-    let (issuer, gateway) = company.start().await;
-    let auth = doorward_tests::company::bearer(&issuer.token("bob"));
+    let place = Place::start().await;
+    let (file, gateway) = (&place.file, &place.gateway);
     let comes_to = async |expected: u16| {
         within(&format!("an address to be answered {expected}"), async {
-            let fields = [("authorization", auth.as_str()), ("x-forwarded-for", "175.45.176.1")];
-            while h1::ask(gateway.address(), "GET", "build.test", "/", &fields).await.status() != expected {
+            while place.answer_from("175.45.176.1").await != expected {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         })
@@ -125,11 +140,11 @@ async fn another_database_changes_decisions_without_a_restart() {
     };
     comes_to(403).await;
     // The same database, where the sanctioned country is another one; and back again.
-    std::fs::write(&file, moved(&shipped(), *b"KP", *b"FR")).unwrap();
+    std::fs::write(file, moved(&shipped(), *b"KP", *b"FR")).unwrap();
     gateway.signal(Signal::SIGHUP);
     comes_to(200).await;
-    seen::condition_comes_to(&gateway, "geoip", 200, "holds").await;
-    std::fs::write(&file, shipped()).unwrap();
+    seen::condition_comes_to(gateway, "geoip", 200, "holds").await;
+    std::fs::write(file, shipped()).unwrap();
     gateway.signal(Signal::SIGHUP);
     comes_to(403).await;
 }
