@@ -41,6 +41,7 @@ fn main() -> Result<(), Failed> {
             continent: Some("EU".to_owned()),
             asn: Some(64500),
             anonymizer: Presence::No,
+            location: None,
         }),
         route: RouteId::new(AppId::new("payroll")?, "all")?,
         policy: "payroll-viewers-read".into(),

@@ -4,9 +4,12 @@
 //! page `docs/reference/audit-events.md` is generated from the catalogue in `tests/catalogue.rs`.
 
 mod block;
+mod debt;
 mod exchange;
 mod house;
+mod lifecycle;
 mod nature;
+mod sign_in;
 mod standing;
 mod wire;
 
@@ -14,13 +17,19 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use doorward_model::{Entry, LifecycleStage, Target, UnixMillis};
+use doorward_model::{Entry, LifecycleStage, Target, UnixMillis, UserId};
 
 use crate::log::{Counts, Identity, Sequence};
 use crate::trail::{Outcome, Protocol, Trail};
 
-use nature::is_terminated;
+pub use debt::{ControlDebt, DebtStep};
+pub use lifecycle::{
+    About, ByKind, LIFECYCLE_MEMBERS_MAX, LifecycleChange, LifecycleCode, LifecycleDifference,
+    LifecycleOutcome,
+};
 pub(crate) use nature::{Kind, TakesAway, Weight};
+use nature::{is_terminated, withdrawal};
+pub use sign_in::{BrowserSignIn, SignInStep};
 pub(crate) use wire::Head;
 
 /// The version of the product block, in every event as `metadata.log_version`.
@@ -34,10 +43,16 @@ pub enum Event {
     /// A request was allowed or denied. A short exchange is recorded once, at its end; a long
     /// one when it was decided, and again as [`Event::ExchangeEnded`].
     RequestDecided(Box<Trail>),
-    /// A long exchange ended, or one was ended by a revocation.
+    /// A long exchange ended, or one was ended by a revocation, or when it was decided anew.
     ExchangeEnded(Box<Trail>),
+    /// Somebody signed in with a browser, proved more than before, or could not.
+    SignIn(Box<BrowserSignIn>),
     /// Access was taken away.
     Revocation(Box<Revocation>),
+    /// Something was not done in time and somebody owes it, or what was owed is settled.
+    ControlDebt(Box<ControlDebt>),
+    /// A life changed: somebody joined, moved, left or returned; or that was asked for in vain.
+    Lifecycle(Box<LifecycleChange>),
     /// Another policy bundle is in force.
     PolicySwapped(Box<PolicySwap>),
     /// A policy bundle was refused; the one before stays in force.
@@ -76,6 +91,13 @@ pub enum Actor {
         /// Where they connect from.
         address: Option<IpAddr>,
     },
+    /// Somebody for themselves, such as whoever signs out.
+    Person {
+        /// Who, by the link of the sign-in.
+        user: UserId,
+        /// Where they connect from.
+        address: Option<IpAddr>,
+    },
     /// The gateway itself: a file changed, a signal arrived.
     Gateway,
 }
@@ -105,6 +127,8 @@ pub struct Revocation {
     pub received_at: UnixMillis,
     /// When the store had it safe.
     pub durable_at: UnixMillis,
+    /// When it had gone out to the other nodes. None where there are none, or it had not.
+    pub published_at: Option<UnixMillis>,
     /// When new requests were refused on this node.
     pub enforced_at: UnixMillis,
     /// When the last running exchange was over, if all of them are.
@@ -335,17 +359,23 @@ pub struct RetiredSegment {
 }
 
 impl Event {
-    /// Every `metadata.event_code`.
-    pub const CODES: [&'static str; 24] = [
+    /// Every `metadata.event_code`, but for those of [`LifecycleCode`].
+    pub const CODES: [&'static str; 30] = [
         "access.request.allowed",
         "access.request.denied",
         "access.exchange.ended",
         "access.exchange.terminated",
+        "access.exchange.withdrawn",
+        "session.begun",
+        "session.raised",
+        "sign_in.refused",
         "revocation.user",
         "revocation.session",
         "revocation.token",
         "revocation.device",
         "revocation.user_at_app",
+        "control_debt.opened",
+        "control_debt.settled",
         "policy.swapped",
         "policy.rejected",
         "policy.mended",
@@ -374,10 +404,13 @@ impl Event {
             Self::ExchangeEnded(trail) => {
                 if is_terminated(trail) {
                     "access.exchange.terminated"
+                } else if withdrawal(trail).is_some() {
+                    "access.exchange.withdrawn"
                 } else {
                     "access.exchange.ended"
                 }
             }
+            Self::SignIn(sign_in) => sign_in.code(),
             Self::Revocation(revocation) => match revocation.target {
                 Target::User(_) => "revocation.user",
                 Target::Session(_) => "revocation.session",
@@ -385,6 +418,11 @@ impl Event {
                 Target::Device(_) => "revocation.device",
                 Target::UserAtApp(..) => "revocation.user_at_app",
             },
+            Self::ControlDebt(debt) => match debt.step {
+                DebtStep::Opened { .. } => "control_debt.opened",
+                DebtStep::Settled { .. } => "control_debt.settled",
+            },
+            Self::Lifecycle(change) => change.code.as_str(),
             Self::PolicySwapped(_) => "policy.swapped",
             Self::PolicyRejected(_) => "policy.rejected",
             Self::GeoReloaded(reload) if reload.kept.is_none() => "geoip.reloaded",
@@ -408,7 +446,10 @@ impl Event {
         match self {
             Self::RequestDecided(trail) => exchange::decided(head, trail, out),
             Self::ExchangeEnded(trail) => exchange::ended(head, trail, out),
+            Self::SignIn(sign_in) => sign_in::sign_in(head, sign_in, out),
             Self::Revocation(revocation) => standing::revocation(head, revocation, out),
+            Self::ControlDebt(owed) => debt::control_debt(head, owed, out),
+            Self::Lifecycle(change) => lifecycle::change(head, change, out),
             Self::PolicySwapped(swap) => house::policy_swapped(head, swap, out),
             Self::PolicyRejected(rejection) => house::policy_rejected(head, rejection, out),
             Self::PolicyMended(mend) => house::policy_mended(head, mend, out),

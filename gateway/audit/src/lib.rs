@@ -40,6 +40,7 @@ mod nameless;
 mod pulse;
 mod segment;
 pub mod tail;
+mod tally;
 pub mod trail;
 mod writer;
 
@@ -49,4 +50,5 @@ pub use log::{
     Audit, AuditError, AuditHealth, AuditState, Counts, DamagedSegment, Identity, Recorded, Sequence,
     StartReport,
 };
-pub use trail::{Arrival, Ending, Outcome, Protocol, Ruling, TraceIds, Trail};
+pub use tally::{NotCounted, allowed_since};
+pub use trail::{Arrival, Because, Ending, Outcome, Protocol, Ruling, TraceIds, Trail, Withdrawal};

@@ -375,6 +375,12 @@ impl Audit {
         answer.unwrap_or(Err(AuditError::Closed))
     }
 
+    /// The run: the node and when its log was begun, as every event has it in front of its number.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        self.inner.run.id()
+    }
+
     /// Whether new access may be granted: false as long as it could not be recorded. That is so
     /// when a write failed, when the disk has not answered for [`STALL_SECONDS_MAX`] seconds, and
     /// from the first event that is lost until the log tells of it.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use doorward_model::limits::{AUDIT_USER_AGENT_BYTES_MAX, TARGET_BYTES_MAX};
 use doorward_model::{
     Assurance, AuthSession, Compliance, DeviceId, DevicePosture, Place, Principal, Refusal, RefusalCode,
-    RouteId, UnixMillis,
+    Risk, RouteId, UnixMillis,
 };
 
 /// The longest host name that is recorded, in bytes (RFC 1035 §2.3.4, and a port).
@@ -207,6 +207,8 @@ pub enum Ending {
         /// From the call that revoked to the last byte, in microseconds.
         after_micros: u64,
     },
+    /// It was let in, and would not be now: it was decided anew.
+    Withdrawn(Box<Withdrawal>),
     /// The app did not answer, or broke off.
     UpstreamFailed,
     /// Nothing was sent for too long.
@@ -225,12 +227,60 @@ impl Ending {
             Self::Completed => "completed",
             Self::ClientGone => "client_gone",
             Self::Terminated { .. } => "terminated",
+            Self::Withdrawn(_) => "withdrawn",
             Self::UpstreamFailed => "upstream_failed",
             Self::TimedOut => "timed_out",
             Self::Drained => "drained",
             Self::Refused => "refused",
         }
     }
+}
+
+/// Why what runs was decided anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Because {
+    /// The directory says something else of who asked.
+    Directory,
+    /// Other policies are in force.
+    Policies,
+    /// Other GeoIP databases are in use.
+    Places,
+    /// Others are believed about the certificates of devices, or other ones were revoked.
+    Certificates,
+    /// Time went by.
+    Time,
+}
+
+impl Because {
+    /// Every reason.
+    pub const ALL: [Self; 5] =
+        [Self::Directory, Self::Policies, Self::Places, Self::Certificates, Self::Time];
+
+    /// The word for it in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::Policies => "policies",
+            Self::Places => "places",
+            Self::Certificates => "certificates",
+            Self::Time => "time",
+        }
+    }
+}
+
+/// The end of an exchange that was decided anew, and refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// Why it was decided anew.
+    pub because: Because,
+    /// What its request would be told now.
+    pub code: RefusalCode,
+    /// What the policies said; none where they were not asked, such as of somebody whose sign-in has
+    /// expired.
+    pub ruling: Option<Ruling>,
+    /// From the change to the last byte, in microseconds.
+    pub after_micros: u64,
 }
 
 /// Who signed in, and how.
@@ -276,9 +326,12 @@ pub struct Trail {
     pub(crate) principal: Option<Arc<Principal>>,
     pub(crate) sign_in: Option<SignIn>,
     pub(crate) route: Option<RouteId>,
+    pub(crate) stale_for: Option<Duration>,
+    pub(crate) risk: Risk,
     pub(crate) ruling: Option<Ruling>,
     pub(crate) refused: Option<Refused>,
     pub(crate) upstream: Option<SocketAddr>,
+    pub(crate) enforced_by: Option<IpAddr>,
     pub(crate) status: Option<u16>,
     pub(crate) finish: Option<Finish>,
 }
@@ -310,9 +363,12 @@ impl Trail {
             principal: None,
             sign_in: None,
             route: None,
+            stale_for: None,
+            risk: Risk::UNKNOWN,
             ruling: None,
             refused: None,
             upstream: None,
+            enforced_by: None,
             status: None,
             finish: None,
         }
@@ -354,6 +410,17 @@ impl Trail {
         self.place.get_or_insert_with(|| place.into());
     }
 
+    /// That nothing was taken away is known by proof that is older, by this much, than it should be:
+    /// the app is one that goes on for a while without.
+    pub fn went_on_stale(&mut self, stale_for: Duration) {
+        self.stale_for.get_or_insert(stale_for);
+    }
+
+    /// How odd it looked. Recorded where it looked odd at all.
+    pub fn risked(&mut self, risk: Risk) {
+        self.risk = risk;
+    }
+
     /// What the policies said.
     pub fn decided(&mut self, ruling: Ruling) {
         self.ruling.get_or_insert(ruling);
@@ -378,6 +445,11 @@ impl Trail {
         self.upstream = Some(upstream);
     }
 
+    /// Another proxy asked, and lets the request pass or not: it was decided here, and no more.
+    pub fn enforced_by(&mut self, asker: IpAddr) {
+        self.enforced_by = Some(asker);
+    }
+
     /// The status that the client was sent.
     pub fn answered(&mut self, status: u16) {
         self.status.get_or_insert(status);
@@ -396,6 +468,12 @@ impl Trail {
             (None, Some(ruling)) => Some(ruling.outcome),
             (None, None) => None,
         }
+    }
+
+    /// By how much the proof that nothing was taken away was too old, if it was.
+    #[must_use]
+    pub const fn stale_for(&self) -> Option<Duration> {
+        self.stale_for
     }
 
     /// The protocol, as far as the version tells when nobody said.

@@ -1,4 +1,4 @@
-//! The sections `[network]`, `[network.named]` and `[geoip]`, and the key `gateway.time_zone`: as
+//! The sections `[network]`, `[network.named]`, `[geoip]` and `[risk]`, and the key `gateway.time_zone`: as
 //! written, and checked.
 
 use std::collections::BTreeMap;
@@ -16,6 +16,10 @@ use serde::Deserialize;
 
 use crate::calendar::Calendar;
 use crate::network::{ClientAddressHeader, NamedNetworks, TrustedProxies};
+
+mod risk;
+
+pub use risk::{RiskSection, check_risk};
 
 /// `[network]`, as written.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -8,12 +8,13 @@
 //!                                                                          │
 //!  named networks, GeoIP files ───────────────────────► place::Places ─► model::Place
 //!  the instant, the configured time zone ─────────────► calendar::Calendar ─► Moment
+//!  what is remembered of a person, the place, the device ──► risk::History ─► model::Risk
 //! ```
 //!
 //! The cast, in the order of a request: [`proxy_protocol`] reads what a load balancer says before
 //! the first byte of HTTP; [`network`] finds the client behind the proxies that are trusted;
-//! [`place`] says where that address is; [`calendar`] says what time it is for policies. [`config`]
-//! turns the written sections of the configuration into these.
+//! [`place`] says where that address is; [`calendar`] says what time it is for policies; [`risk`] says how
+//! odd it looks for this person. [`config`] turns the written sections of the configuration into these.
 //!
 //! What always holds:
 //! * Nobody is trusted by default. A header counts only when the connection's peer is trusted, and
@@ -32,6 +33,8 @@ pub mod network;
 pub mod place;
 
 pub mod calendar;
+
+pub mod risk;
 
 pub mod config;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_geoip::{Atlas, FileStatus, Reload};
-use doorward_model::{CountryCode, Place, Presence, UnixMillis};
+use doorward_model::{CountryCode, Location, Place, Presence, UnixMillis};
 
 use crate::network::NamedNetworks;
 
@@ -43,6 +43,11 @@ impl Places {
                 Some(false) => Presence::No,
                 None => Presence::Unknown,
             },
+            location: facts.point.map(|point| Location {
+                latitude_milli: point.latitude_milli,
+                longitude_milli: point.longitude_milli,
+                radius_km: point.radius_km,
+            }),
         }
     }
 

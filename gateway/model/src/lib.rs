@@ -11,6 +11,7 @@
 //!  where      Place                      how odd   Risk
 //!  what       RouteFacts (app, route, tier, scope)
 //!  standing   Target, Entry, Standing    (who was cut off, and since when)
+//!  known      directory::{Person, Group, Machine}
 //!  our no     Refusal
 //! ```
 //!
@@ -20,9 +21,12 @@
 
 pub mod assurance;
 pub mod complaint;
+pub mod demand;
 pub mod device;
+pub mod directory;
 pub mod lifecycle;
 pub mod limits;
+pub mod mail;
 pub mod place;
 pub mod principal;
 pub mod refusal;
@@ -34,13 +38,15 @@ pub mod time;
 
 pub use assurance::Assurance;
 pub use complaint::{Complaint, KeyPath};
-pub use device::{Compliance, DeviceId, DevicePosture};
+pub use demand::{Demand, Strength};
+pub use device::{Compliance, DeviceAssurance, DeviceId, DevicePosture, Thumbprint};
 pub use lifecycle::{Employment, LifecycleStage};
-pub use place::{CountryCode, Place, Presence};
+pub use mail::MailDomain;
+pub use place::{CountryCode, Location, Place, Presence};
 pub use principal::{Agent, IssuerId, Principal, ServiceAccount, SubjectId, User, UserId, Visitor};
 pub use refusal::{Refusal, RefusalCode};
 pub use resource::{AppId, RouteFacts, RouteId, Tier};
 pub use revocation::{Entry, EntryKind, Presented, Standing, Target};
-pub use risk::Risk;
+pub use risk::{Risk, RiskLevel, RiskReason, RiskReasons};
 pub use session::{AuthSession, SessionId, TokenId};
 pub use time::{UnixMillis, Weekday};

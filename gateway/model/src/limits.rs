@@ -19,6 +19,78 @@ pub const H2_IDLE_SECONDS_MAX: u64 = 300;
 pub const BODY_IDLE_SECONDS_MAX: u64 = 60;
 /// How long a WebSocket, an event stream or a gRPC stream may be silent.
 pub const STREAM_IDLE_SECONDS_MAX: u64 = 3600;
+/// How long what runs goes on when the token has expired that it was opened with: to get a new one, and to
+/// open it anew.
+pub const STREAM_TOKEN_GRACE_SECONDS: u64 = 30;
+/// How long what runs goes on without being decided anew, when nothing but the time has changed.
+pub const STREAM_REVIEW_SECONDS: u64 = 60;
+/// After how many minutes without a request a session of a browser ends.
+pub const SESSION_IDLE_MINUTES: u64 = 30;
+/// After how many hours a session of a browser ends in any case.
+pub const SESSION_ABSOLUTE_HOURS: u64 = 12;
+/// After how many minutes the provider is asked whether a person who goes on may.
+pub const SESSION_REVALIDATE_MINUTES: u64 = 10;
+/// A request that comes so long after the one that the cookie tells of, or after a twentieth of the time that a
+/// session may be idle, is told to the cookie.
+pub const SESSION_SEEN_SECONDS: u64 = 60;
+/// A sign-in that is no older than this is not asked for anew: it would prove the same.
+pub const STEP_UP_ANEW_SECONDS: u64 = 60;
+/// An answer that comes later than this after its request renews no cookie: another one may have come meanwhile.
+pub const SESSION_RENEWAL_SECONDS_MAX: u64 = 5;
+/// The most sessions of which it waits to be noted when they were last seen; more are not noted this time.
+pub const SESSION_SIGHTINGS_MAX: usize = 8192;
+/// How often that is noted.
+pub const SESSION_SIGHTINGS_MILLIS: u64 = 5000;
+/// How far the clocks of two nodes may differ before what one of them sealed is from the future for the other.
+pub const SESSION_AHEAD_SECONDS_MAX: u64 = 60;
+/// The longest cookie of a session, in characters.
+pub const SESSION_COOKIE_CHARS_MAX: usize = 3500;
+/// Opened cookies that are remembered; one of more than a KiB counts as several.
+pub const SESSION_CACHE_ENTRIES_MAX: usize = 100_000;
+/// The longest other text that is sealed for a browser, in characters: a cookie of 4096 bytes without its name.
+pub const SEALED_CHARS_MAX: usize = 4000;
+/// The longest text that is sealed for the store, in characters.
+pub const SEALED_SECRET_CHARS_MAX: usize = 12 * 1024;
+/// Keys that open what is sealed, the one that seals included.
+pub const SEAL_KEYS_MAX: usize = 8;
+/// The most cookies of one request, those of the app included.
+pub const COOKIES_MAX: usize = 512;
+/// How many sign-ins one browser may have under way.
+pub const ATTEMPTS_MAX: usize = 5;
+/// How long a sign-in may take, from its begin to the provider's answer.
+pub const ATTEMPT_SECONDS_MAX: u64 = 600;
+/// How long the way from an app to the sign-in may take, and the way back.
+pub const TICKET_SECONDS_MAX: u64 = 60;
+/// The most ways on from the sign-in to hosts of apps that one person gets at a node in that time.
+pub const CODES_PER_PERSON_MAX: u32 = 240;
+/// The longest address to go back to after a sign-in, in bytes, without its host.
+pub const RETURN_BYTES_MAX: usize = 2048;
+/// The most sessions of browsers that one person has at once: the oldest gives way.
+pub const SESSIONS_PER_PERSON_MAX: usize = 64;
+/// The longest name of a session of a browser, of a lock, and of what can be taken once, in bytes.
+pub const SESSION_ID_BYTES_MAX: usize = 128;
+/// How much of a `User-Agent` is kept with a session, in characters.
+pub const SESSION_AGENT_CHARS_MAX: usize = 120;
+/// The most apps that are kept with a session, of those that were used in it.
+pub const SESSION_APPS_MAX: usize = 64;
+/// The longest sealed refresh token, in bytes.
+pub const SESSION_REFRESH_BYTES_MAX: usize = 8 * 1024;
+/// The longest value that can be taken once, in bytes.
+pub const SESSION_ONCE_BYTES_MAX: usize = 8 * 1024;
+/// How long such a value, or a lock of the store of sessions, may last.
+pub const SESSION_ONCE_SECONDS_MAX: u64 = 3600;
+/// What is remembered of a person for judging risk, in bytes.
+pub const SESSION_MEMORY_BYTES_MAX: usize = 4 * 1024;
+/// For how many days after its last change that is remembered.
+pub const SESSION_MEMORY_DAYS: u64 = 90;
+/// How long a call to the store of sessions may take.
+pub const SESSION_STORE_MILLIS_MAX: u64 = 2000;
+/// The most calls to the store of sessions that wait at once.
+pub const SESSION_STORE_WAITING_MAX: usize = 1024;
+/// The largest file of sessions, in bytes: some million sessions.
+pub const SESSION_STORE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// The most requests of gateway nodes to end something that wait for a control node.
+pub const SESSION_ASKS_MAX: usize = 10_000;
 /// The most streams at once on one HTTP/2 connection.
 pub const H2_STREAMS_MAX: u32 = 100;
 /// The most HTTP/2 streams of one connection that were reset and are still remembered.
@@ -55,6 +127,20 @@ pub const JWKS_KEYS_MAX: usize = 50;
 /// An unknown key id, or a signature that does not fit, fetches the key set at most once in this
 /// time, for each issuer.
 pub const JWKS_REFETCH_SECONDS_MIN: u64 = 60;
+/// For one whole call of a provider's token endpoint and its neighbors, from the request to the last byte.
+pub const OIDC_CALL_SECONDS_MAX: u64 = 10;
+/// The largest answer of them, in bytes.
+pub const OIDC_ANSWER_BYTES_MAX: usize = 128 * 1024;
+/// The most calls at once to one provider; more people than that who come back in one moment are told to wait.
+pub const OIDC_CALLS_MAX: usize = 64;
+/// Where a provider is spoken to is asked again at most once in this time, when it could not be had.
+pub const OIDC_RETRY_SECONDS_MIN: u64 = 5;
+/// How long ago an ID token may have been made when it arrives: it comes straight from the provider.
+pub const ID_TOKEN_AGE_SECONDS_MAX: u64 = 600;
+/// The most scopes, and values of `acr`, that a provider is asked for.
+pub const SIGN_IN_WORDS_MAX: usize = 32;
+/// The most further parameters that a provider is asked with.
+pub const SIGN_IN_PARAMETERS_MAX: usize = 16;
 /// How long keys that could not be fetched anew are still used.
 pub const JWKS_STALE_SECONDS_MAX: u64 = 24 * 3600;
 /// A key set is used at least this long before it is fetched again, whatever `Cache-Control` says.
@@ -71,6 +157,10 @@ pub const JWKS_RETRY_SECONDS_MAX: u64 = 60;
 pub const KEY_ID_BYTES_MAX: usize = 255;
 /// The longest text in a claim that is used, in bytes.
 pub const CLAIM_BYTES_MAX: usize = 1024;
+/// The longest mail domain, in bytes (RFC 1035 §2.3.4).
+pub const MAIL_DOMAIN_BYTES_MAX: usize = 253;
+/// The most mail domains of one issuer or connection.
+pub const MAIL_DOMAINS_MAX: usize = 256;
 /// Groups of one principal; a token with more is refused, because a group that is dropped
 /// could be one that a policy forbids.
 pub const GROUPS_MAX: usize = 1000;
@@ -149,6 +239,8 @@ pub const REVOCATION_UNSAVED_MAX: usize = 65_536;
 pub const REVOCATION_POLL_MILLIS: u64 = 100;
 /// How long the store may be unreadable before requests are refused as stale.
 pub const REVOCATION_STALE_MILLIS_MAX: u64 = 5000;
+/// How long a request of a strict app waits until it is known who is cut off.
+pub const REVOCATION_LOOK_MILLIS_MAX: u64 = 1000;
 /// How long the caller of a revocation waits for the disk.
 pub const REVOCATION_WRITE_SECONDS_MAX: u64 = 10;
 /// The longest pause between two attempts to save what could not be saved.
@@ -164,6 +256,37 @@ pub const REVOCATION_STORE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// How far the clock may be set back while the time of the marks stands still instead of
 /// following it.
 pub const CLOCK_STEP_MILLIS_MAX: i64 = 3600 * 1000;
+/// The largest body of a form that is sent to a page of the gateway's own, in bytes.
+pub const OWN_BODY_BYTES_MAX: usize = 16 * 1024;
+/// The largest question that Envoy asks by gRPC, in bytes: the header of a request, and what else Envoy tells.
+pub const CHECK_BYTES_MAX: usize = 256 * 1024;
+/// How long the token of such a form is good.
+pub const FORM_SECONDS_MAX: u64 = 3600;
+/// How often sign-ins of one browser may prove too little of the same within [`WEAK_SECONDS_MAX`] before the person is
+/// told so, instead of being asked once more.
+pub const WEAK_SIGN_INS_MAX: usize = 2;
+/// For how long a sign-in that proved too little counts.
+pub const WEAK_SECONDS_MAX: u64 = 600;
+/// As many refresh tokens of sessions that ended are taken back to providers at once, by each node.
+pub const GIVING_BACK_CALLS_MAX: usize = 16;
+/// The most that wait for it. What comes then stays good at its provider.
+pub const GIVING_BACK_WAITING_MAX: usize = 10_000;
+/// Of [`OIDC_CALLS_MAX`], as many may be for browsers of one address at once; of IPv6 a /64 is one. More wait.
+pub const OIDC_CALLS_PER_ADDRESS_MAX: usize = 16;
+/// As many may be for browsers of one IPv6 /48 at once.
+pub const OIDC_CALLS_PER_NETWORK_MAX: usize = 32;
+/// As many may be at once for browsers from whose addresses nobody has signed in yet; the rest is left to the others.
+pub const OIDC_CALLS_OF_STRANGERS_MAX: usize = 48;
+/// How long they wait.
+pub const OIDC_PLACE_SECONDS_MAX: u64 = 5;
+/// How many codes of one address a provider may refuse within [`FAILED_CODES_SECONDS`] before no more are taken to it.
+pub const FAILED_CODES_MAX: usize = 30;
+/// The same for one IPv6 /48.
+pub const FAILED_CODES_PER_NETWORK_MAX: usize = 300;
+/// For how long a code that a provider refused counts.
+pub const FAILED_CODES_SECONDS: u64 = 900;
+/// Of how many addresses that is remembered, and of as many networks.
+pub const SIGN_IN_ADDRESSES_MAX: usize = 10_000;
 /// The largest body of a call to the operator API, in bytes.
 pub const OPERATOR_BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long such a body may take to arrive.
@@ -174,5 +297,35 @@ pub const OPERATOR_CONNECTIONS_MAX: usize = 256;
 pub const OPERATOR_INFLIGHT_ROWS_MAX: usize = 10_000;
 /// How long the operator API waits for the audit log.
 pub const OPERATOR_AUDIT_SECONDS_MAX: u64 = 10;
+/// How long the operator API waits for the directory to keep a control debt.
+pub const OPERATOR_DEBT_SECONDS_MAX: u64 = 10;
+/// How long the operator API waits for the nodes of the fleet, unless the call says otherwise.
+pub const OPERATOR_FLEET_MILLIS: u64 = 2000;
+/// The longest that a call may have it wait for them.
+pub const OPERATOR_FLEET_MILLIS_MAX: u64 = 30_000;
 /// How long a receipt waits for the last of the ended exchanges.
 pub const OPERATOR_AFTERMATH_MILLIS_MAX: u64 = 2000;
+/// How many sign-ins that the directory does not know it is asked about at once.
+pub const JOINS_AT_ONCE_MAX: usize = 16;
+/// How many it is asked about in a second, on the average and in one go.
+pub const JOINS_PER_SECOND_MAX: u64 = 50;
+/// How long a request waits until its turn has come and somebody has joined.
+pub const JOIN_MILLIS_MAX: u64 = 5000;
+/// For how long it is remembered that a sign-in cannot join.
+pub const JOIN_NO_MILLIS: u64 = 5000;
+/// How many such sign-ins are remembered.
+pub const JOIN_NO_MAX: usize = 8192;
+/// The largest file of authorities or of one revocation list, in bytes.
+pub const TRUST_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The most certificates of one device: the one in use, and the next.
+pub const DEVICE_CERTIFICATES_MAX: usize = 4;
+/// People of whose risk a node keeps the history in memory, and whose histories wait to be written.
+pub const RISK_PEOPLE_MAX: usize = 20_000;
+/// Addresses of which it keeps the last failures; of IPv6, blocks of a /64.
+pub const RISK_ADDRESSES_MAX: usize = 16_384;
+/// How long a request of somebody in a place that is new waits for what the store knows of them.
+pub const RISK_READ_MILLIS_MAX: u64 = 2000;
+/// How often what was learned of people's risk is written.
+pub const RISK_WRITE_MILLIS: u64 = 1000;
+/// How often it is written that something which is known was seen again.
+pub const RISK_REFRESH_SECONDS: u64 = 300;

@@ -62,6 +62,18 @@ pub enum Presence {
     Unknown,
 }
 
+/// A point on the earth, and how far off it may be. In whole thousandths of a degree, about 100 m, so that
+/// it is the same everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Location {
+    /// North of the equator, in thousandths of a degree.
+    pub latitude_milli: i32,
+    /// East of Greenwich, in thousandths of a degree.
+    pub longitude_milli: i32,
+    /// Within how many kilometers the address is, by the database's own word.
+    pub radius_km: u16,
+}
+
 /// Where a request comes from, as far as the gateway can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -77,4 +89,6 @@ pub struct Place {
     pub asn: Option<u32>,
     /// The address belongs to a VPN, a proxy, Tor or a hosting range.
     pub anonymizer: Presence,
+    /// The point, where a database tells one.
+    pub location: Option<Location>,
 }

@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::demand::Demand;
+
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RefusalCode {
@@ -40,14 +42,38 @@ pub enum RefusalCode {
     Disabled,
     /// It cannot be proved that the revocations known here are fresh.
     StaleRevocations,
+    /// The directory does not know who asks.
+    UnknownPrincipal,
+    /// What the directory says of who asks cannot be read, or not be followed to its end.
+    DirectoryError,
+    /// It cannot be proved that what is known of people here is fresh.
+    StaleDirectory,
     /// The policies say no: a forbid applies.
     PolicyForbids,
     /// The policies say no: nothing permits it.
     NoPermit,
     /// A policy could not be evaluated.
     PolicyError,
+    /// The policies say no, and a stronger or more recent sign-in would help (RFC 9470).
+    StepUp,
+    /// The app wants the certificate of a device, and there is none, or one that proves nothing.
+    DeviceCertificate,
     /// A WebSocket was asked for by a page of another origin.
     ForeignOrigin,
+    /// A page of another site asked, in somebody's name, for something to be done.
+    CrossSite,
+    /// A sign-in came back to another browser than it began in, too late, or a second time.
+    SignInLost,
+    /// Whoever vouches for people says no to a sign-in, or what it says of one cannot be trusted.
+    SignInRefused,
+    /// A sign-in does not prove what was demanded of it.
+    WeakSignIn,
+    /// What is said of a person does not fit into their session.
+    SessionTooLarge,
+    /// Whoever vouches for people cannot be asked.
+    ProviderUnavailable,
+    /// What is kept of sign-ins cannot be read or written.
+    SessionsUnavailable,
     /// The decision cannot be recorded.
     AuditUnavailable,
     /// The app does not answer.
@@ -62,7 +88,7 @@ pub enum RefusalCode {
 
 impl RefusalCode {
     /// Every code.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 36] = [
         Self::BadRequest,
         Self::MethodNotAllowed,
         Self::HeaderTooLarge,
@@ -78,10 +104,22 @@ impl RefusalCode {
         Self::Revoked,
         Self::Disabled,
         Self::StaleRevocations,
+        Self::UnknownPrincipal,
+        Self::DirectoryError,
+        Self::StaleDirectory,
         Self::PolicyForbids,
         Self::NoPermit,
         Self::PolicyError,
+        Self::StepUp,
+        Self::DeviceCertificate,
         Self::ForeignOrigin,
+        Self::CrossSite,
+        Self::SignInLost,
+        Self::SignInRefused,
+        Self::WeakSignIn,
+        Self::SessionTooLarge,
+        Self::ProviderUnavailable,
+        Self::SessionsUnavailable,
         Self::AuditUnavailable,
         Self::UpstreamUnavailable,
         Self::UpstreamTimeout,
@@ -108,10 +146,22 @@ impl RefusalCode {
             Self::Revoked => "revoked",
             Self::Disabled => "disabled",
             Self::StaleRevocations => "stale_revocations",
+            Self::UnknownPrincipal => "unknown_principal",
+            Self::DirectoryError => "directory_error",
+            Self::StaleDirectory => "stale_directory",
             Self::PolicyForbids => "policy_forbids",
             Self::NoPermit => "no_permit",
             Self::PolicyError => "policy_error",
+            Self::StepUp => "step_up",
+            Self::DeviceCertificate => "device_certificate",
             Self::ForeignOrigin => "foreign_origin",
+            Self::CrossSite => "cross_site",
+            Self::SignInLost => "sign_in_lost",
+            Self::SignInRefused => "sign_in_refused",
+            Self::WeakSignIn => "weak_sign_in",
+            Self::SessionTooLarge => "session_too_large",
+            Self::ProviderUnavailable => "provider_unavailable",
+            Self::SessionsUnavailable => "sessions_unavailable",
             Self::AuditUnavailable => "audit_unavailable",
             Self::UpstreamUnavailable => "upstream_unavailable",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -124,13 +174,24 @@ impl RefusalCode {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::BadRequest | Self::ClientAddress => 400,
+            Self::BadRequest | Self::ClientAddress | Self::SignInLost => 400,
             Self::Unauthenticated
             | Self::InvalidCredential
             | Self::ExpiredCredential
             | Self::Revoked
-            | Self::Disabled => 401,
-            Self::PolicyForbids | Self::NoPermit | Self::PolicyError | Self::ForeignOrigin => 403,
+            | Self::Disabled
+            | Self::StepUp => 401,
+            Self::UnknownPrincipal
+            | Self::DirectoryError
+            | Self::PolicyForbids
+            | Self::NoPermit
+            | Self::PolicyError
+            | Self::DeviceCertificate
+            | Self::ForeignOrigin
+            | Self::CrossSite
+            | Self::SignInRefused
+            | Self::WeakSignIn
+            | Self::SessionTooLarge => 403,
             Self::NoRoute => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
@@ -139,7 +200,13 @@ impl RefusalCode {
             Self::HeaderTooLarge => 431,
             Self::Internal => 500,
             Self::UpstreamUnavailable => 502,
-            Self::KeysUnavailable | Self::StaleRevocations | Self::AuditUnavailable | Self::Overloaded => 503,
+            Self::KeysUnavailable
+            | Self::StaleRevocations
+            | Self::StaleDirectory
+            | Self::ProviderUnavailable
+            | Self::SessionsUnavailable
+            | Self::AuditUnavailable
+            | Self::Overloaded => 503,
             Self::UpstreamTimeout => 504,
         }
     }
@@ -148,14 +215,31 @@ impl RefusalCode {
     #[must_use]
     pub const fn grpc_status(self) -> u8 {
         match self {
-            Self::BadRequest | Self::ClientAddress | Self::HeaderTooLarge | Self::Misdirected => 3,
+            Self::BadRequest
+            | Self::ClientAddress
+            | Self::HeaderTooLarge
+            | Self::Misdirected
+            | Self::SignInLost => 3,
             Self::RequestTimeout | Self::UpstreamTimeout => 4,
             Self::NoRoute | Self::MethodNotAllowed => 12,
-            Self::PolicyForbids | Self::NoPermit | Self::PolicyError | Self::ForeignOrigin => 7,
+            Self::UnknownPrincipal
+            | Self::DirectoryError
+            | Self::PolicyForbids
+            | Self::NoPermit
+            | Self::PolicyError
+            | Self::DeviceCertificate
+            | Self::ForeignOrigin
+            | Self::CrossSite
+            | Self::SignInRefused
+            | Self::WeakSignIn
+            | Self::SessionTooLarge => 7,
             Self::BodyTooLarge => 8,
             Self::Internal => 13,
             Self::KeysUnavailable
             | Self::StaleRevocations
+            | Self::StaleDirectory
+            | Self::ProviderUnavailable
+            | Self::SessionsUnavailable
             | Self::AuditUnavailable
             | Self::UpstreamUnavailable
             | Self::Overloaded => 14,
@@ -163,7 +247,8 @@ impl RefusalCode {
             | Self::InvalidCredential
             | Self::ExpiredCredential
             | Self::Revoked
-            | Self::Disabled => 16,
+            | Self::Disabled
+            | Self::StepUp => 16,
         }
     }
 
@@ -185,10 +270,19 @@ impl RefusalCode {
             Self::KeysUnavailable => "Sign-ins cannot be checked right now",
             Self::Revoked => "Your access was ended",
             Self::Disabled => "Your account is not active",
-            Self::StaleRevocations => "Access cannot be checked right now",
+            Self::StaleRevocations | Self::StaleDirectory => "Access cannot be checked right now",
+            Self::UnknownPrincipal => "You are not known here",
             Self::PolicyForbids | Self::NoPermit => "You do not have access",
-            Self::PolicyError => "Access cannot be decided",
+            Self::DirectoryError | Self::PolicyError => "Access cannot be decided",
+            Self::StepUp => "Please confirm that it is you",
+            Self::DeviceCertificate => "Your device could not prove which one it is",
             Self::ForeignOrigin => "This connection was refused",
+            Self::CrossSite => "This came from another site",
+            Self::SignInLost => "This sign-in cannot be finished",
+            Self::SignInRefused => "You were not signed in",
+            Self::WeakSignIn => "A stronger sign-in is needed",
+            Self::SessionTooLarge => "You are in too many groups",
+            Self::ProviderUnavailable | Self::SessionsUnavailable => "Nobody can sign in right now",
             Self::AuditUnavailable => "Access cannot be recorded right now",
             Self::UpstreamUnavailable => "The app is not available",
             Self::UpstreamTimeout => "The app takes too long to answer",
@@ -212,10 +306,27 @@ impl RefusalCode {
             }
             Self::Unauthenticated => "Sign in with your company account, then open this page again.",
             Self::InvalidCredential | Self::ExpiredCredential => "Sign in again.",
-            Self::Revoked => "Sign in again. If you cannot, ask the people who manage accounts.",
+            Self::SignInLost => {
+                "It was begun in another browser, too long ago, or was finished already. Open the app again."
+            }
+            Self::Revoked | Self::SignInRefused => {
+                "Sign in again. If you cannot, ask the people who manage accounts."
+            }
+            Self::WeakSignIn => {
+                "Sign in with a second factor, such as a security key. If you have none, ask the people who manage accounts."
+            }
+            Self::SessionTooLarge => {
+                "A sign-in cannot hold them all. Tell the people who run this gateway: `people = \"known\"` in `[directory]` keeps groups elsewhere."
+            }
             Self::Disabled => "Ask the people who manage accounts.",
+            Self::UnknownPrincipal => {
+                "Ask the people who manage accounts to add you, and give them the request id below."
+            }
             Self::KeysUnavailable
             | Self::StaleRevocations
+            | Self::StaleDirectory
+            | Self::ProviderUnavailable
+            | Self::SessionsUnavailable
             | Self::AuditUnavailable
             | Self::UpstreamUnavailable
             | Self::UpstreamTimeout
@@ -223,10 +334,15 @@ impl RefusalCode {
             Self::PolicyForbids | Self::NoPermit => {
                 "If you need this for your work, ask the owner of the app and give them the request id below."
             }
-            Self::PolicyError | Self::Internal => {
+            Self::DirectoryError | Self::PolicyError | Self::Internal => {
                 "Tell the people who run this gateway and give them the request id below."
             }
-            Self::ForeignOrigin => "Open the app itself and try again from there.",
+            Self::StepUp => "Sign in again, in the way that is asked for.",
+            Self::DeviceCertificate => {
+                "Close the browser, open it again and choose the certificate of your device when you are asked. If you \
+                 are not, ask the people who look after your device."
+            }
+            Self::ForeignOrigin | Self::CrossSite => "Open the app itself and try again from there.",
         }
     }
 
@@ -252,6 +368,8 @@ pub struct Refusal {
     pub reason: Option<String>,
     /// What would help, from the deciding policies' annotation `@advice`, such as `step-up:mfa`.
     pub advice: Vec<String>,
+    /// The sign-in that would help, where nothing else stands in the way.
+    pub demand: Option<Demand>,
     /// For the operator's log only. Never holds a secret: no token, cookie or key.
     pub detail: String,
 }
@@ -260,7 +378,7 @@ impl Refusal {
     /// A refusal with a note for the operator.
     #[must_use]
     pub fn new(code: RefusalCode, detail: impl Into<String>) -> Self {
-        Self { code, reason: None, advice: Vec::new(), detail: detail.into() }
+        Self { code, reason: None, advice: Vec::new(), demand: None, detail: detail.into() }
     }
 }
 

@@ -209,25 +209,42 @@ pub enum Standing {
 pub struct Presented {
     /// Whoever must stand for the request to pass; see [`crate::Principal::answerable`].
     pub users: Vec<UserId>,
+    /// Who answers for a machine that shows a token of ours. It must not be switched off, and what ends by its
+    /// name ends; but it is not its credential, so that its mark says nothing: who signs out everywhere does not
+    /// break what they answer for.
+    pub owner: Option<UserId>,
     /// The sign-in and the token.
     pub session: AuthSession,
     /// The device, if one is known.
     pub device: Option<DeviceId>,
+    /// The device that the sign-in names, where the request proves to come from another one.
+    pub named: Option<DeviceId>,
     /// The app that is asked for.
     pub app: AppId,
 }
 
 impl Presented {
-    /// Every target to look up.
+    /// Every target under which it ends.
     pub fn targets(&self) -> impl Iterator<Item = Target> + '_ {
-        let users = self
-            .users
-            .iter()
-            .flat_map(|u| [Target::User(u.clone()), Target::UserAtApp(u.clone(), self.app.clone())]);
+        self.made().chain(self.answering())
+    }
+
+    /// The targets whose mark and whose flag both count.
+    pub fn made(&self) -> impl Iterator<Item = Target> + '_ {
+        let users = self.users.iter().flat_map(|user| self.of(user));
         let session = self.session.session.iter().cloned().map(Target::Session);
         let token = self.session.token.iter().cloned().map(Target::Token);
-        let device = self.device.iter().cloned().map(Target::Device);
+        let device = self.device.iter().chain(&self.named).cloned().map(Target::Device);
         users.chain(session).chain(token).chain(device)
+    }
+
+    /// The targets of which the flag counts alone.
+    pub fn answering(&self) -> impl Iterator<Item = Target> + '_ {
+        self.owner.iter().flat_map(|owner| self.of(owner))
+    }
+
+    fn of(&self, user: &UserId) -> [Target; 2] {
+        [Target::User(user.clone()), Target::UserAtApp(user.clone(), self.app.clone())]
     }
 }
 

@@ -78,6 +78,25 @@ issued_id!(
     "a token id"
 );
 
+impl TokenId {
+    /// The name of a token that was made here for a machine. Unlike the claim `jti` it is ours, so it always fits.
+    pub(crate) fn of_machine(issuer: IssuerId, name: &str) -> Self {
+        Self { issuer, id: format!("dwsa-{name}").into() }
+    }
+
+    /// The name of a browser's session that was made here: `dws-` and its 128 random bits in base64url
+    /// (RFC 4648 §5). It is ours, so it always fits.
+    #[must_use]
+    pub fn of_browser(issuer: IssuerId, bits: u128) -> Self {
+        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let letter = |six: u128| char::from(LETTERS.get((six & 63) as usize).copied().unwrap_or(b'A'));
+        let last = letter(bits << 4);
+        let id: String =
+            "dws-".chars().chain((0..21).map(|i| letter(bits >> (122 - 6 * i)))).chain([last]).collect();
+        Self { issuer, id: id.into() }
+    }
+}
+
 /// A sign-in and when it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthSession {

@@ -80,6 +80,19 @@ impl Weekday {
 /// Something that knows what time it is. `server` passes the system's clock, a test its own.
 pub type Clock = std::sync::Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
+/// Reads how long the machine has been up, time asleep included: a clock that nobody sets, and that
+/// a machine which was suspended does not run behind with.
+pub type Uptime = std::sync::Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// Both clocks: what time it is, and how much of it has passed.
+#[derive(Clone)]
+pub struct Clocks {
+    /// The time of day.
+    pub wall: Clock,
+    /// For leases.
+    pub uptime: Uptime,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,8 +2,9 @@
 //! meaning needs a new [`LOG_VERSION`](super::LOG_VERSION).
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use doorward_model::Risk;
 use serde::Serialize;
 
 use super::wire::{Iso, Shown};
@@ -26,6 +27,8 @@ pub(crate) struct Block<'a> {
     pub(crate) on_behalf_of: Option<Shown<&'a doorward_model::UserId>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) device: Option<DeviceOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) risk: Option<RiskOut>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) networks: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,9 +38,17 @@ pub(crate) struct Block<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) upstream: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) enforced_by: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ending: Option<EndingOut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) revocation: Option<RevocationOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sign_in: Option<SignInOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) debt: Option<DebtOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lifecycle: Option<LifecycleOut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bundle: Option<BundleOut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +81,8 @@ pub(crate) struct DecisionOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) latency_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stale_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) policy_set: Option<PolicySet<'a>>,
 }
 
@@ -89,10 +102,44 @@ pub(crate) struct DeviceOut<'a> {
 }
 
 #[derive(Serialize)]
+pub(crate) struct RiskOut {
+    pub(crate) score: u8,
+    pub(crate) level: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reasons: Vec<RiskReasonOut>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct RiskReasonOut {
+    pub(crate) code: &'static str,
+    pub(crate) points: u8,
+}
+
+impl RiskOut {
+    /// Told where something is odd, and where nobody can tell why not.
+    pub(crate) fn of(risk: Risk) -> Option<Self> {
+        let reasons =
+            risk.reasons().iter().map(|(reason, points)| RiskReasonOut { code: reason.as_str(), points });
+        match risk.score() {
+            Some(0) => None,
+            None if risk.reasons().is_empty() => None,
+            // Whatever is not known is the highest, for policies too.
+            score => Some(Self {
+                score: score.unwrap_or(100),
+                level: risk.level().as_str(),
+                reasons: reasons.collect(),
+            }),
+        }
+    }
+}
+
+#[derive(Serialize)]
 pub(crate) struct EndingOut<'a> {
     pub(crate) how: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) revocation: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) because: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) after_us: Option<u64>,
 }
@@ -112,12 +159,81 @@ pub(crate) struct RevocationOut<'a> {
     pub(crate) connections_remaining: u64,
     pub(crate) received_at: Iso,
     pub(crate) store_committed_at: Iso,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) published_at: Option<Iso>,
     pub(crate) enforced_at: Iso,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_connection_closed_at: Option<Iso>,
     pub(crate) time_to_enforce_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) time_to_revoke_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct SignInOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) provider: Option<&'a str>,
+    pub(crate) demanded: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_age_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mfa: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) phishing_resistant: Option<bool>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct DebtOut<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) step: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) about: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) due_at: Option<Iso>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) how: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct LifecycleOut<'a> {
+    pub(crate) outcome: &'static str,
+    pub(crate) by: &'static str,
+    pub(crate) command: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) edge: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) asserted_at: Option<Iso>,
+    pub(crate) changes: Vec<ChangeOut<'a>>,
+    pub(crate) changes_total: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) members: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) members_total: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) person: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) revocations: Vec<&'a str>,
+    pub(crate) connections_closed: u64,
+    pub(crate) connections_by_protocol: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ChangeOut<'a> {
+    pub(crate) what: &'a str,
+    pub(crate) before: &'a str,
+    pub(crate) after: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) set_by: Option<&'a str>,
 }
 
 #[derive(Serialize)]

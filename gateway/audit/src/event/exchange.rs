@@ -4,12 +4,13 @@ use std::net::IpAddr;
 
 use doorward_model::{Compliance, LifecycleStage, Presence, Principal, User};
 
-use super::block::{DecisionOut, DeviceOut, EndingOut, PolicySet};
+use super::block::{DecisionOut, DeviceOut, EndingOut, PolicySet, RiskOut};
 use super::wire::{
     Action, ActorOut, Authorization, AutonomousSystem, Class, Endpoint, Head, Hex, HttpRequest, HttpResponse,
     Line, Location, Named, Policy, SessionOut, Severity, Shown, Span, Status, Trace, Traffic, Url, UserOut,
+    Who,
 };
-use crate::trail::{Ending, Method, Outcome, Ruling, Trail, cut};
+use crate::trail::{Ending, Method, Outcome, Ruling, Trail, Withdrawal, cut};
 
 /// How many groups, networks, policies or errors one event names.
 const LIST_MAX: usize = 32;
@@ -62,6 +63,9 @@ fn denied(head: &Head<'_>, trail: &Trail, reason: &str, out: &mut Vec<u8>) -> Re
 
 /// A long exchange is over.
 pub(super) fn ended(head: &Head<'_>, trail: &Trail, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    if let Some(withdrawal) = super::withdrawal(trail) {
+        return withdrawn(head, trail, withdrawal, out);
+    }
     let terminated = super::is_terminated(trail);
     let (severity, status) = if terminated {
         (Severity::Medium, Status::Failure)
@@ -81,6 +85,29 @@ pub(super) fn ended(head: &Head<'_>, trail: &Trail, out: &mut Vec<u8>) -> Result
         line.message = Some(sentence("Terminated", trail, &format!("access revoked, {protocol}")));
     }
     line.unmapped.doorward.decision = Some(decision(trail, outcome, reason));
+    finish(&mut line, trail, true);
+    line.write(out)
+}
+
+/// What was let in would not be now. It tells what was decided anew, not what once let it in: that
+/// stands in the event of its beginning.
+fn withdrawn(
+    head: &Head<'_>,
+    trail: &Trail,
+    withdrawal: &Withdrawal,
+    out: &mut Vec<u8>,
+) -> Result<(), serde_json::Error> {
+    let (ruling, reason) = (withdrawal.ruling.as_ref(), withdrawal.code.as_str());
+    let mut line = begin(head, trail, Severity::Medium, Status::Failure, true);
+    line.act(Action::AccessRevoked, true);
+    line.status_detail = Some(reason);
+    let (because, protocol) = (withdrawal.because.as_str(), trail.protocol().as_str());
+    line.message =
+        Some(sentence("Withdrawn", trail, &format!("{reason} after {because} changed, {protocol}")));
+    if let Some(ruling) = ruling {
+        line.authorizations = authorizations(ruling);
+    }
+    line.unmapped.doorward.decision = Some(said(trail, ruling, "deny", reason));
     finish(&mut line, trail, true);
     line.write(out)
 }
@@ -124,6 +151,7 @@ fn begin<'a>(head: &Head<'a>, trail: &'a Trail, severity: Severity, status: Stat
     let stage = trail.principal.as_deref().map_or(LifecycleStage::Unknown, Principal::stage);
     block.stage = Some(stage.as_str());
     block.route = trail.route.as_ref().map(doorward_model::RouteId::as_str);
+    block.enforced_by = trail.enforced_by;
     if full {
         block.protocol = Some(trail.protocol().as_str());
         block.upstream = trail.upstream;
@@ -141,8 +169,14 @@ fn begin<'a>(head: &Head<'a>, trail: &'a Trail, severity: Severity, status: Stat
             Some(Principal::User(_) | Principal::Visitor(_)) | None => None,
         };
     }
+    block.risk = RiskOut::of(trail.risk);
     // Which device it was is told in short events too: that is asked long after.
-    block.device = trail.sign_in.as_ref().filter(|s| full || s.device.is_some()).map(|s| DeviceOut {
+    block.device = device(trail, full);
+    line
+}
+
+pub(super) fn device(trail: &Trail, full: bool) -> Option<DeviceOut<'_>> {
+    trail.sign_in.as_ref().filter(|s| full || s.device.is_some()).map(|s| DeviceOut {
         id: s.device.as_ref().map(doorward_model::DeviceId::as_str),
         managed: full.then_some(s.device_managed),
         compliance: full.then_some(match s.device_compliance {
@@ -150,8 +184,7 @@ fn begin<'a>(head: &Head<'a>, trail: &'a Trail, severity: Severity, status: Stat
             Compliance::NotCompliant => "not_compliant",
             Compliance::Unknown => "unknown",
         }),
-    });
-    line
+    })
 }
 
 /// Adds what is known at the end. A short event that has a duration and no ending was completed.
@@ -159,19 +192,23 @@ fn finish<'a>(line: &mut Line<'a>, trail: &'a Trail, full: bool) {
     let Some(finish) = &trail.finish else { return };
     line.duration = Some(u64::try_from(finish.duration.as_millis()).unwrap_or(u64::MAX));
     line.traffic = Some(Traffic { bytes_in: finish.bytes_sent, bytes_out: finish.bytes_received });
-    let (revocation, after_us) = match &finish.ending {
+    let (revocation, because, after_us) = match &finish.ending {
         Ending::Terminated { revocation, after_micros } => {
-            (Some(cut(revocation, TEXT_BYTES_MAX)), Some(*after_micros))
+            (Some(cut(revocation, TEXT_BYTES_MAX)), None, Some(*after_micros))
+        }
+        Ending::Withdrawn(withdrawal) => {
+            (None, Some(withdrawal.because.as_str()), Some(withdrawal.after_micros))
         }
         Ending::Completed
         | Ending::ClientGone
         | Ending::UpstreamFailed
         | Ending::TimedOut
         | Ending::Drained
-        | Ending::Refused => (None, None),
+        | Ending::Refused => (None, None, None),
     };
     if full || finish.ending != Ending::Completed {
-        line.unmapped.doorward.ending = Some(EndingOut { how: finish.ending.as_str(), revocation, after_us });
+        let how = finish.ending.as_str();
+        line.unmapped.doorward.ending = Some(EndingOut { how, revocation, because, after_us });
     }
 }
 
@@ -192,7 +229,15 @@ fn class(method: &Method) -> Class {
 }
 
 fn decision<'a>(trail: &'a Trail, outcome: &'static str, reason_code: &'a str) -> DecisionOut<'a> {
-    let ruling = trail.ruling.as_ref();
+    said(trail, trail.ruling.as_ref(), outcome, reason_code)
+}
+
+fn said<'a>(
+    trail: &'a Trail,
+    ruling: Option<&'a Ruling>,
+    outcome: &'static str,
+    reason_code: &'a str,
+) -> DecisionOut<'a> {
     let listed =
         |r: &'a Ruling| r.determining.iter().take(LIST_MAX).map(|p| cut(p, NAME_BYTES_MAX)).collect();
     let errors = |r: &'a Ruling| r.errors.iter().take(LIST_MAX).map(|e| cut(e, TEXT_BYTES_MAX)).collect();
@@ -203,6 +248,7 @@ fn decision<'a>(trail: &'a Trail, outcome: &'static str, reason_code: &'a str) -
         errors: ruling.map(errors).unwrap_or_default(),
         detail: trail.refused.as_ref().map(|r| &*r.detail).filter(|d| !d.is_empty()),
         latency_us: ruling.map(|r| r.latency_micros),
+        stale_ms: trail.stale_for.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
         policy_set: ruling.map(|r| PolicySet { revision: cut(&r.revision, TEXT_BYTES_MAX) }),
     }
 }
@@ -217,7 +263,7 @@ fn authorizations(ruling: &Ruling) -> Vec<Authorization<'_>> {
     ids.map(|uid| Authorization { decision, policy: Policy { uid, version, is_applied: true } }).collect()
 }
 
-fn actor<'a>(principal: &'a Principal, trail: &'a Trail, full: bool) -> ActorOut<'a> {
+pub(super) fn actor<'a>(principal: &'a Principal, trail: &'a Trail, full: bool) -> ActorOut<'a> {
     let session = trail.sign_in.as_ref().map(|sign_in| SessionOut {
         uid: sign_in.session.session.as_ref().map(Shown),
         credential_uid: sign_in.session.token.as_ref().filter(|_| full).map(Shown),
@@ -229,9 +275,9 @@ fn actor<'a>(principal: &'a Principal, trail: &'a Trail, full: bool) -> ActorOut
     ActorOut { app_name: None, user: Some(user(principal, full)), session }
 }
 
-fn user(principal: &Principal, full: bool) -> UserOut<'_> {
+pub(super) fn user(principal: &Principal, full: bool) -> UserOut<'_> {
     let bare = |type_id, kind| UserOut {
-        uid: principal.id().map(Shown),
+        uid: principal.id().map(Who::SignIn),
         name: None,
         full_name: None,
         type_id,
@@ -249,7 +295,7 @@ fn user(principal: &Principal, full: bool) -> UserOut<'_> {
 fn person_out(person: &User, full: bool) -> UserOut<'_> {
     let groups = person.groups.iter().take(if full { LIST_MAX } else { 0 });
     UserOut {
-        uid: Some(Shown(&person.id)),
+        uid: Some(Who::SignIn(&person.id)),
         name: person.email.as_deref().map(|e| cut(e, TEXT_BYTES_MAX)),
         full_name: person.name.as_deref().filter(|_| full).map(|n| cut(n, TEXT_BYTES_MAX)),
         type_id: 1,
@@ -258,7 +304,7 @@ fn person_out(person: &User, full: bool) -> UserOut<'_> {
     }
 }
 
-fn source(trail: &Trail, full: bool) -> Endpoint<'_> {
+pub(super) fn source(trail: &Trail, full: bool) -> Endpoint<'_> {
     let Some(place) = trail.place.as_deref() else {
         return Endpoint { ip: Some(trail.peer), ..Endpoint::default() };
     };

@@ -184,6 +184,7 @@ pub(super) fn operator_call(head: &Head<'_>, call: &OperatorCall, out: &mut Vec<
     line.http_response = Some(HttpResponse { code: call.status });
     let who = match &call.actor {
         Actor::Operator { name, .. } => text(name),
+        Actor::Person { .. } => "somebody",
         Actor::Gateway => "the gateway",
     };
     let target = call.target.as_deref().map(text);

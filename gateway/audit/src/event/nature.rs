@@ -5,7 +5,7 @@ use std::time::Duration;
 use doorward_model::{Principal, UnixMillis};
 
 use super::Event;
-use crate::trail::{Ending, Outcome, Trail};
+use crate::trail::{Ending, Outcome, Trail, Withdrawal};
 
 /// The evidence that an event tells of access that was taken away. Only for that is the reserve
 /// of a full disk spent.
@@ -38,7 +38,10 @@ impl Event {
                 Some(Outcome::Denied(_)) | None => Kind::Denied,
             },
             Self::ExchangeEnded(_) => Kind::Ended,
-            Self::Revocation(_)
+            Self::SignIn(_)
+            | Self::Revocation(_)
+            | Self::ControlDebt(_)
+            | Self::Lifecycle(_)
             | Self::PolicySwapped(_)
             | Self::PolicyRejected(_)
             | Self::PolicyMended(_)
@@ -58,7 +61,9 @@ impl Event {
     pub(crate) fn weight(&self) -> Weight {
         match (self, self.kind()) {
             (_, Kind::Allowed) => Weight::Light,
-            (Self::ExchangeEnded(trail), _) if !is_terminated(trail) => Weight::Light,
+            (Self::ExchangeEnded(trail), _) if !is_terminated(trail) && withdrawal(trail).is_none() => {
+                Weight::Light
+            }
             (_, Kind::Denied | Kind::Ended | Kind::Other) => Weight::Heavy,
         }
     }
@@ -68,9 +73,12 @@ impl Event {
     pub(crate) fn takes_away(&self) -> Option<TakesAway> {
         match self {
             Self::Revocation(_) => Some(TakesAway(())),
+            Self::Lifecycle(change) => change.takes_away.then_some(TakesAway(())),
             Self::OperatorCall(call) => call.takes_away.then_some(TakesAway(())),
             Self::RequestDecided(_)
             | Self::ExchangeEnded(_)
+            | Self::SignIn(_)
+            | Self::ControlDebt(_)
             | Self::PolicySwapped(_)
             | Self::PolicyRejected(_)
             | Self::PolicyMended(_)
@@ -89,7 +97,27 @@ impl Event {
     /// The code of a refusal of nobody in particular: the one kind of event of which anybody can
     /// cause as many as they like.
     pub(crate) fn nameless_refusal(&self) -> Option<&'static str> {
-        let Self::RequestDecided(trail) = self else { return None };
+        let trail = match self {
+            Self::RequestDecided(trail) => trail,
+            Self::SignIn(sign_in) => return sign_in.nameless_refusal(),
+            Self::ExchangeEnded(_)
+            | Self::Revocation(_)
+            | Self::ControlDebt(_)
+            | Self::Lifecycle(_)
+            | Self::PolicySwapped(_)
+            | Self::PolicyRejected(_)
+            | Self::PolicyMended(_)
+            | Self::GeoReloaded(_)
+            | Self::CertificatesReloaded(_)
+            | Self::OperatorCall(_)
+            | Self::GatewayStarted(_)
+            | Self::GatewayDraining(_)
+            | Self::GatewayStopped(_)
+            | Self::AuditGap(_)
+            | Self::TornTailRepaired(_)
+            | Self::RefusalsSummarized(_)
+            | Self::SegmentRetired(_) => return None,
+        };
         let nameless = match trail.principal.as_deref() {
             None | Some(Principal::Visitor(_)) => true,
             Some(Principal::User(_) | Principal::ServiceAccount(_) | Principal::Agent(_)) => false,
@@ -105,6 +133,7 @@ impl Event {
     pub(crate) fn time(&self) -> Option<UnixMillis> {
         match self {
             Self::RequestDecided(trail) => Some(trail.received_at),
+            Self::SignIn(sign_in) => Some(sign_in.trail.received_at),
             Self::ExchangeEnded(trail) => {
                 let duration = trail.finish.as_ref().map_or(Duration::ZERO, |f| f.duration);
                 Some(trail.received_at.plus(duration))
@@ -112,7 +141,9 @@ impl Event {
             Self::Revocation(revocation) => Some(
                 revocation.ended_at.map_or(revocation.enforced_at, |end| end.max(revocation.enforced_at)),
             ),
-            Self::PolicySwapped(_)
+            Self::ControlDebt(_)
+            | Self::Lifecycle(_)
+            | Self::PolicySwapped(_)
             | Self::PolicyRejected(_)
             | Self::PolicyMended(_)
             | Self::GeoReloaded(_)
@@ -126,6 +157,20 @@ impl Event {
             | Self::RefusalsSummarized(_)
             | Self::SegmentRetired(_) => None,
         }
+    }
+}
+
+/// How an exchange ended that was decided anew, and refused.
+pub(super) fn withdrawal(trail: &Trail) -> Option<&Withdrawal> {
+    match &trail.finish.as_ref()?.ending {
+        Ending::Withdrawn(withdrawal) => Some(withdrawal),
+        Ending::Completed
+        | Ending::ClientGone
+        | Ending::Terminated { .. }
+        | Ending::UpstreamFailed
+        | Ending::TimedOut
+        | Ending::Drained
+        | Ending::Refused => None,
     }
 }
 

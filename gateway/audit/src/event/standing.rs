@@ -7,7 +7,7 @@ use doorward_model::{Target, UserId};
 
 use super::block::{DecisionOut, PolicySet, RevocationOut};
 use super::wire::{
-    ActorOut, Class, Endpoint, Entity, Head, Iso, Line, Named, Severity, Shown, Status, UserOut,
+    ActorOut, Class, Endpoint, Entity, Head, Iso, Line, Named, Severity, Status, UserOut, Who,
 };
 use super::{Actor, Revocation};
 use crate::trail::cut;
@@ -76,6 +76,7 @@ pub(super) fn revocation(
         connections_remaining: revocation.remaining,
         received_at: Iso(revocation.received_at),
         store_committed_at: Iso(revocation.durable_at),
+        published_at: revocation.published_at.map(Iso),
         enforced_at: Iso(revocation.enforced_at),
         last_connection_closed_at: revocation.ended_at.map(Iso),
         time_to_enforce_ms: millis(revocation.enforced_at.since(revocation.received_at)),
@@ -94,6 +95,7 @@ fn decision(revocation: &Revocation) -> DecisionOut<'_> {
         errors: Vec::new(),
         detail: None,
         latency_us: Some(u64::try_from(enforced.as_micros()).unwrap_or(u64::MAX)),
+        stale_ms: None,
         policy_set: revocation.revision.as_deref().map(|r| PolicySet { revision: cut(r, NOTE_BYTES_MAX) }),
     }
 }
@@ -113,7 +115,7 @@ fn by_protocol(revocation: &Revocation) -> std::collections::BTreeMap<&'static s
 
 fn user(id: &UserId) -> UserOut<'_> {
     UserOut {
-        uid: Some(Shown(id)),
+        uid: Some(Who::SignIn(id)),
         name: None,
         full_name: None,
         type_id: 1,
@@ -152,6 +154,9 @@ pub(super) fn actor(actor: &Actor) -> ActorOut<'_> {
             }),
             session: None,
         },
+        Actor::Person { user: id, .. } => {
+            ActorOut { app_name: Some("sign-in"), user: Some(user(id)), session: None }
+        }
         Actor::Gateway => ActorOut { app_name: Some("doorward"), ..ActorOut::default() },
     }
 }
@@ -159,7 +164,9 @@ pub(super) fn actor(actor: &Actor) -> ActorOut<'_> {
 /// Where whoever caused it connects from.
 pub(super) fn source(actor: &Actor) -> Option<Endpoint<'static>> {
     match actor {
-        Actor::Operator { address, .. } => address.map(|ip| Endpoint { ip: Some(ip), ..Endpoint::default() }),
+        Actor::Operator { address, .. } | Actor::Person { address, .. } => {
+            address.map(|ip| Endpoint { ip: Some(ip), ..Endpoint::default() })
+        }
         Actor::Gateway => None,
     }
 }

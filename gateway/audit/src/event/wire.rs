@@ -153,6 +153,8 @@ pub(crate) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) entity: Option<Entity<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<GroupOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) entity_result: Option<Entity<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) service: Option<Named<'a>>,
@@ -217,6 +219,7 @@ impl<'a> Line<'a> {
             actor: None,
             user: None,
             entity: None,
+            group: None,
             entity_result: None,
             service: None,
             api: None,
@@ -304,7 +307,7 @@ pub(crate) struct ActorOut<'a> {
 #[derive(Serialize)]
 pub(crate) struct UserOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) uid: Option<Shown<&'a doorward_model::UserId>>,
+    pub(crate) uid: Option<Who<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -342,6 +345,13 @@ pub(crate) struct Entity<'a> {
     pub(crate) kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct GroupOut<'a> {
+    pub(crate) uid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -439,6 +449,21 @@ pub(crate) struct Span {
     pub(crate) uid: Hex<8>,
     pub(crate) start_time: i64,
     pub(crate) end_time: i64,
+}
+
+/// Who somebody is: by a sign-in, or by the id of the directory.
+pub(crate) enum Who<'a> {
+    SignIn(&'a doorward_model::UserId),
+    Person(&'a str),
+}
+
+impl Serialize for Who<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::SignIn(id) => to.collect_str(id),
+            Self::Person(id) => to.serialize_str(id),
+        }
+    }
 }
 
 /// Something that is written as it is displayed.

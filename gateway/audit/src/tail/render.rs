@@ -44,7 +44,10 @@ impl Filter {
         }
         let denied = matches!(
             code,
-            "access.request.denied" | "access.exchange.terminated" | "audit.refusals_summarized"
+            "access.request.denied"
+                | "access.exchange.terminated"
+                | "access.exchange.withdrawn"
+                | "audit.refusals_summarized"
         ) || code.starts_with("revocation.");
         let of = |pointers: &[&str], wanted: &Option<String>| {
             wanted.as_ref().is_none_or(|w| pointers.iter().any(|p| text(&event, p) == w))
@@ -121,6 +124,9 @@ fn exchange(event: &Value, words: &mut Vec<String>) {
     if let Some(latency) = event.pointer(&format!("{decision}/latency_us")).and_then(Value::as_u64) {
         words.push(format!("{latency}us"));
     }
+    if let Some(stale) = event.pointer(&format!("{decision}/stale_ms")).and_then(Value::as_u64) {
+        words.push(format!("stale by {stale}ms"));
+    }
     words.push(plain(text(event, "/metadata/correlation_uid")));
 }
 
@@ -138,6 +144,8 @@ fn outcome(event: &Value) -> (&'static str, Color) {
         "access.request.denied" => ("DENY", Color::Red),
         "access.exchange.ended" => ("END", Color::Green),
         "access.exchange.terminated" => ("KILL", Color::Red),
+        "access.exchange.withdrawn" => ("STOP", Color::Red),
+        "control_debt.opened" => ("DEBT", Color::Yellow),
         code if code.starts_with("revocation.") => ("REVOKE", Color::Yellow),
         _ if event.pointer("/status_id").and_then(Value::as_u64) == Some(1) => ("OK", Color::Blue),
         _ => ("FAIL", Color::Red),

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use doorward_audit::{Event, Sequence};
+use doorward_audit::event::LifecycleCode;
+use doorward_audit::{Because, Event, Sequence, Withdrawal};
+use doorward_model::RefusalCode;
 use serde_json::{Value, json};
 
 use crate::samples::{self, identity, number, text};
@@ -26,7 +28,7 @@ fn mistakes(validator: &jsonschema::Validator, event: &Value) -> Vec<String> {
 #[test]
 fn every_event_is_valid_ocsf() {
     let validator = validator();
-    for (what, event) in samples::all() {
+    for (what, event) in samples::all().into_iter().chain(samples::lives()) {
         let line = line(&event);
         assert!(line.ends_with("}\n") && line.matches('\n').count() == 1, "{what}");
         let value: Value = serde_json::from_str(&line).unwrap();
@@ -39,8 +41,11 @@ fn every_event_is_valid_ocsf() {
 
 #[test]
 fn every_code_is_in_the_catalogue() {
-    let shown: BTreeSet<_> = samples::all().iter().map(|(_, event)| event.code()).collect();
-    assert_eq!(shown, Event::CODES.into());
+    let every = || samples::all().into_iter().chain(samples::lives());
+    let shown: BTreeSet<_> = every().map(|(_, event)| event.code()).collect();
+    let codes = LifecycleCode::ALL.iter().map(|code| code.as_str());
+    let codes: BTreeSet<_> = Event::CODES.into_iter().chain(codes).collect();
+    assert_eq!(shown, codes);
 }
 
 #[test]
@@ -130,6 +135,32 @@ fn a_termination_names_the_revocation() {
 }
 
 #[test]
+fn a_withdrawal_says_what_was_decided_anew_and_not_what_once_let_it_in() {
+    let event = samples::withdrawn("req-5");
+    let value: Value = serde_json::from_str(&line(&event)).unwrap();
+    assert_eq!(text(&value, "/metadata/event_code"), "access.exchange.withdrawn");
+    let block = &value["unmapped"]["doorward"];
+    assert_eq!(block["ending"], json!({"how": "withdrawn", "because": "directory", "after_us": 21_400}));
+    let decision = &block["decision"];
+    assert_eq!((&decision["outcome"], &decision["reason_code"]), (&json!("deny"), &json!("policy_forbids")));
+    assert_eq!(decision["determining"], json!(["contractors-never"]));
+    assert_eq!(value["authorizations"][0]["decision"], "Deny");
+    assert_eq!(value["disposition"], "Access Revoked");
+    assert!(!line(&event).contains("payroll-viewers-read"));
+    // Somebody whose sign-in has expired is not asked about.
+    let withdrawal = Withdrawal {
+        because: Because::Time,
+        code: RefusalCode::ExpiredCredential,
+        ruling: None,
+        after_micros: 9,
+    };
+    let value: Value = serde_json::from_str(&line(&samples::withdrawn_by("req-6", withdrawal))).unwrap();
+    assert_eq!(mistakes(&validator(), &value), Vec::<String>::new());
+    let decision = &value["unmapped"]["doorward"]["decision"];
+    assert_eq!((&decision["reason_code"], decision.get("latency_us")), (&json!("expired_credential"), None));
+}
+
+#[test]
 fn what_nobody_decided_is_a_denial() {
     let event = Event::RequestDecided(Box::new(samples::identified("req-9", "DE")));
     assert_eq!(event.code(), "access.request.denied");
@@ -162,7 +193,16 @@ fn page() -> String {
             (what, event, value)
         })
         .collect();
-    for (what, event, value) in &events {
+    let shown: BTreeSet<_> = events.iter().map(|(_, event, _)| event.code()).collect();
+    let others: Vec<_> = samples::lives()
+        .into_iter()
+        .filter(|(_, event)| !shown.contains(event.code()))
+        .map(|(what, event)| {
+            let value = serde_json::from_str(&line(&event)).unwrap();
+            (what, event, value)
+        })
+        .collect();
+    for (what, event, value) in events.iter().chain(&others) {
         let class = number(value, "/class_uid");
         let name = class_name(class);
         let activity = number(value, "/activity_id");
@@ -185,6 +225,7 @@ fn class_name(class: u64) -> &'static str {
         3001 => "Account Change",
         3002 => "Authentication",
         3004 => "Entity Management",
+        3006 => "Group Management",
         4002 => "HTTP Activity",
         6002 => "Application Lifecycle",
         6003 => "API Activity",

@@ -23,16 +23,28 @@ fn a_line_reads_well() {
     }
     let expected = "\
 22:00:00.123 ALLOW alice@example.com GET payroll /api/v1/runs DE payroll-viewers-read 143us req-7f1c2a90-55c3-4d9f-9b1d-7e2f3a4b5c6d
+22:00:00.123 ALLOW alice@example.com GET payroll /api/v1/runs DE payroll-viewers-read 143us stale by 2350ms req-1
+22:00:00.123 ALLOW alice@example.com GET payroll /api/v1/runs DE payroll-viewers-read 143us req-1
 22:00:00.123 DENY alice@example.com GET payroll /api/v1/runs BR geo-allow-list 143us req-7f1c2a90-55c3-4d9f-9b1d-7e2f3a4b5c6e
 22:00:00.123 DENY - GET payroll.corp.example / unauthenticated req-2
 22:01:35.123 END alice@example.com GET payroll /api/v1/runs DE payroll-viewers-read client_gone 143us req-3
 22:30:00.123 KILL alice@example.com GET payroll /api/v1/runs DE payroll-viewers-read terminated 143us req-4
+22:30:00.123 STOP alice@example.com GET payroll /api/v1/runs DE contractors-never withdrawn 143us req-5
+22:00:00.123 OK session.begun Signed in: alice@example.com at corp req-6
+22:00:00.123 OK session.raised Proved more: alice@example.com at corp req-7
+22:00:00.123 FAIL sign_in.refused Sign-in refused: somebody at corp: bad_request req-8
 22:00:00.142 REVOKE revocation.user Revoked user corp:usr-01HBOB: 6 exchanges ended, in 19 ms req-op-1
 22:00:00.142 REVOKE revocation.user Revoked user corp:usr-01HBOB: 6 exchanges ended, in 19 ms req-op-1
 22:00:00.142 REVOKE revocation.session Revoked session corp:ses-9f2c41: 6 exchanges ended, in 19 ms req-op-1
 22:00:00.142 REVOKE revocation.token Revoked token corp:jti-77: 6 exchanges ended, in 19 ms req-op-1
+22:00:00.142 REVOKE revocation.token Revoked token corp:dws-Zx3kq0T9mVb1cYw5Rj7uHA: 6 exchanges ended, in 19 ms req-op-1
 22:00:00.142 REVOKE revocation.device Revoked device dev-77: 6 exchanges ended, in 19 ms req-op-1
 22:00:00.142 REVOKE revocation.user_at_app Revoked user_at_app payroll@corp:usr-01HBOB: 6 exchanges ended, in 19 ms req-op-1
+22:00:00.123 DEBT control_debt.opened security owes: gw-2 did not confirm the revocation rev-01JD7PB2 of user corp:usr-01HBOB req-op-1
+22:00:00.123 OK control_debt.settled A debt was settled: gw-2 was taken out of service req-op-1
+22:00:00.123 OK user.lifecycle.deactivate okta asked for scim_deactivate: person 01997f2c-8b1e-7c3a-9d55-0c2f6f0e7a11 req-scim-1
+22:00:00.123 FAIL user.lifecycle.denied okta asked for scim_deactivate in vain: person 01997f2c-8b1e-7c3a-9d55-0c2f6f0e7a11 req-scim-1
+22:00:00.123 OK group.user_membership.add okta asked for scim_deactivate: group 01997f2c-8b1e-7c3a-9d55-0c2f6f0e7a99 req-scim-1
 22:00:00.123 OK policy.swapped Policies c81e728d9d4c2f63 are in force
 22:00:00.123 FAIL policy.rejected Policies were refused for 1 mistakes; those before stay in force
 22:00:00.123 OK policy.mended The files hold policies b7e23ec29af22b0b again, which are in force
@@ -85,6 +97,7 @@ fn filters_choose() {
         (filter(true, None, None), samples::ended("r"), false),
         (filter(true, None, None), samples::denied("r"), true),
         (filter(true, None, None), samples::terminated("r"), true),
+        (filter(true, None, None), samples::withdrawn("r"), true),
         (filter(true, None, None), samples::revocation(samples::bob(), true), true),
         (filter(false, Some("alice@example.com"), None), samples::allowed("r"), true),
         (filter(false, Some("corp:usr-01HZX3V9"), None), samples::allowed("r"), true),

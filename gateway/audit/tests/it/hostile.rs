@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use doorward_audit::event::{LifecycleChange, LifecycleCode, LifecycleDifference, SignInStep};
 use doorward_audit::tail::{Style, render};
 use doorward_audit::trail::HttpVersion;
 use doorward_audit::{Arrival, Ending, Event, Outcome, Ruling, Sequence, Trail};
@@ -69,12 +70,40 @@ fn all_of(text: &str, bytes: &[u8]) -> Event {
     Event::RequestDecided(Box::new(trail))
 }
 
+/// A change of which everything that can be text is this text.
+fn life_of(code: LifecycleCode, text: &str) -> Event {
+    let different = LifecycleDifference {
+        what: text.to_owned(),
+        before: text.to_owned(),
+        after: text.to_owned(),
+        set_by: Some(text.into()),
+    };
+    Event::Lifecycle(Box::new(LifecycleChange {
+        by_name: text.to_owned(),
+        cause: text.to_owned(),
+        source: text.to_owned(),
+        changes: vec![different; 1000],
+        members: vec![text.into(); 1000],
+        revocations: vec![text.into(); 1000],
+        why: Some(text.to_owned()),
+        ..samples::life(code)
+    }))
+}
+
 #[test]
 fn no_event_is_longer_than_the_limit() {
     // U+0001 takes six bytes in JSON: the worst that one byte can do.
     for text in ["\u{1}".repeat(100_000), "\u{10ffff}".repeat(50_000), "\\".repeat(100_000)] {
         let line = line(&all_of(&text, text.as_bytes()));
         assert!(line.len() <= AUDIT_LINE_BYTES_MAX, "{} bytes", line.len());
+        assert_eq!(line.matches('\n').count(), 1);
+        let Event::RequestDecided(trail) = all_of(&text, text.as_bytes()) else { panic!("a decision") };
+        let line = self::line(&samples::signed_in(*trail, SignInStep::Begun));
+        assert!(line.len() <= AUDIT_LINE_BYTES_MAX, "{} bytes", line.len());
+    }
+    for code in LifecycleCode::ALL {
+        let line = line(&life_of(*code, &"\u{1}".repeat(100_000)));
+        assert!(line.len() <= AUDIT_LINE_BYTES_MAX, "{code:?}: {} bytes", line.len());
         assert_eq!(line.matches('\n').count(), 1);
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use doorward_audit::event::SignInStep;
 use doorward_audit::{AuditError, AuditState, Outcome, Recorded};
+use doorward_model::{Refusal, RefusalCode};
 use serde_json::Value;
 
 use crate::samples::{self, block_on, config, lines, number, open, sequences, small, text};
@@ -183,6 +185,13 @@ fn refusals_of_nobody_are_written_up_to_a_rate_and_told_beyond_it() {
         assert!(audit.accepts_grants());
     }
     assert_eq!(counted, 2000 - limit);
+    // So it is with sign-ins that a browser brings back, and no provider vouches for.
+    let mut nobody = samples::arrived("req-back", "/.doorward/callback");
+    nobody.refused(&Refusal::new(RefusalCode::SignInLost, ""));
+    assert_eq!(audit.record(samples::signed_in(nobody, SignInStep::Begun)), Recorded::Counted);
+    let mut weak = samples::identified("req-weak", "DE");
+    weak.refused(&Refusal::new(RefusalCode::WeakSignIn, ""));
+    assert_eq!(audit.record(samples::signed_in(weak, SignInStep::Begun)), Recorded::Queued);
     // Whoever did sign in is written, whatever the others do; and so is every grant.
     assert_eq!(audit.record(samples::denied("req-named")), Recorded::Queued);
     assert_eq!(audit.record(samples::allowed("req-allowed")), Recorded::Queued);
@@ -195,8 +204,9 @@ fn refusals_of_nobody_are_written_up_to_a_rate_and_told_beyond_it() {
     let told = of("audit.refusals_summarized");
     assert_eq!(told.len(), 1);
     let refusals = &told[0]["unmapped"]["doorward"]["refusals"];
-    assert_eq!(refusals["total"], counted);
-    assert_eq!(refusals["by_reason"], serde_json::json!({ "unauthenticated": counted }));
+    assert_eq!(refusals["total"], counted + 1);
+    assert_eq!(refusals["by_reason"], serde_json::json!({ "sign_in_lost": 1, "unauthenticated": counted }));
+    assert_eq!(of("sign_in.refused").len(), 1);
     assert_eq!(gaps(&events, audit.health().recorded).0, BTreeSet::new(), "no number is missing");
 }
 

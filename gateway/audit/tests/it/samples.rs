@@ -7,19 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::event::{
-    CertificateReload, Gap, GapCause, GatewayDrain, GatewayStart, GatewayStop, GeoReload, OperatorCall,
-    PolicyMend, PolicyRejection, PolicySwap, RefusalSummary, RetiredSegment, Revocation, TornTail,
+    About, BrowserSignIn, ByKind, CertificateReload, ControlDebt, DebtStep, Gap, GapCause, GatewayDrain,
+    GatewayStart, GatewayStop, GeoReload, LifecycleChange, LifecycleCode, LifecycleDifference,
+    LifecycleOutcome, OperatorCall, PolicyMend, PolicyRejection, PolicySwap, RefusalSummary, RetiredSegment,
+    Revocation, SignInStep, TornTail,
 };
 use doorward_audit::trail::HttpVersion;
 use doorward_audit::{
-    Actor, Arrival, Audit, AuditConfig, AuditSection, Counts, Ending, Event, Identity, Outcome, Protocol,
-    Ruling, Sequence, StartReport, TraceIds, Trail,
+    Actor, Arrival, Audit, AuditConfig, AuditSection, Because, Counts, Ending, Event, Identity, Outcome,
+    Protocol, Ruling, Sequence, StartReport, TraceIds, Trail, Withdrawal,
 };
 use doorward_model::time::Clock;
 use doorward_model::{
-    AppId, Assurance, AuthSession, Compliance, CountryCode, DeviceId, DevicePosture, Employment, Entry,
-    IssuerId, KeyPath, LifecycleStage, Place, Presence, Principal, Refusal, RefusalCode, RouteId, SessionId,
-    Target, TokenId, UnixMillis, User,
+    AppId, Assurance, AuthSession, Compliance, CountryCode, Demand, DeviceId, DevicePosture, Employment,
+    Entry, IssuerId, KeyPath, LifecycleStage, Place, Presence, Principal, Refusal, RefusalCode, Risk,
+    RiskReason, RiskReasons, RouteId, SessionId, Strength, Target, TokenId, UnixMillis, User,
 };
 
 /// 2026-11-20T22:00:00.123Z
@@ -99,6 +101,7 @@ pub(crate) fn place(country: &str) -> Place {
         continent: Some("SA".to_owned()),
         asn: Some(64500),
         anonymizer: Presence::No,
+        location: None,
     }
 }
 
@@ -126,6 +129,7 @@ pub(crate) fn identified(request_id: &str, country: &str) -> Trail {
         managed: true,
         compliance: Compliance::Compliant,
         platform: Some("linux".to_owned()),
+        ..DevicePosture::default()
     };
     let assurance = Assurance { mfa: true, ..Assurance::default() };
     trail.identified(alice(), Some(&session()), assurance, &device);
@@ -152,8 +156,33 @@ pub(crate) fn allowed(request_id: &str) -> Event {
     Event::RequestDecided(Box::new(trail))
 }
 
+/// Let in while it was not known that nothing was taken away, at an app that goes on for a while.
+pub(crate) fn allowed_stale(request_id: &str) -> Event {
+    let mut trail = identified(request_id, "DE");
+    trail.went_on_stale(Duration::from_millis(2_350));
+    trail.decided(ruling(Outcome::Allowed, "payroll-viewers-read"));
+    trail.forwarded("10.1.0.10:8443".parse().unwrap());
+    trail.answered(200);
+    trail.finished(Ending::Completed, 512, 18_230, Duration::from_millis(12));
+    Event::RequestDecided(Box::new(trail))
+}
+
+/// Decided for another proxy.
+pub(crate) fn allowed_elsewhere(request_id: &str) -> Event {
+    let mut trail = identified(request_id, "DE");
+    trail.enforced_by(IpAddr::from([10, 0, 0, 5]));
+    trail.decided(ruling(Outcome::Allowed, "payroll-viewers-read"));
+    trail.answered(200);
+    trail.finished(Ending::Completed, 0, 0, Duration::from_millis(1));
+    Event::RequestDecided(Box::new(trail))
+}
+
 pub(crate) fn denied(request_id: &str) -> Event {
     let mut trail = identified(request_id, "BR");
+    let mut reasons = RiskReasons::default();
+    reasons.add(RiskReason::NewCountry, 25);
+    reasons.add(RiskReason::NewNetwork, 10);
+    trail.risked(Risk::explained(35, reasons));
     let code = RefusalCode::PolicyForbids;
     trail.decided(ruling(Outcome::Denied(code), "geo-allow-list"));
     trail.refused(&Refusal::new(code, "country BR is not in [DE, US]"));
@@ -189,6 +218,48 @@ pub(crate) fn terminated(request_id: &str) -> Event {
     Event::ExchangeEnded(Box::new(trail))
 }
 
+pub(crate) fn withdrawn(request_id: &str) -> Event {
+    let code = RefusalCode::PolicyForbids;
+    let withdrawal = Withdrawal {
+        because: Because::Directory,
+        code,
+        ruling: Some(ruling(Outcome::Denied(code), "contractors-never")),
+        after_micros: 21_400,
+    };
+    withdrawn_by(request_id, withdrawal)
+}
+
+pub(crate) fn withdrawn_by(request_id: &str, withdrawal: Withdrawal) -> Event {
+    let mut trail = identified(request_id, "DE");
+    trail.decided(ruling(Outcome::Allowed, "payroll-viewers-read"));
+    trail.speaks(Protocol::WebSocket);
+    trail.answered(101);
+    let ending = Ending::Withdrawn(Box::new(withdrawal));
+    trail.finished(ending, 4_096, 65_536, Duration::from_secs(1_800));
+    Event::ExchangeEnded(Box::new(trail))
+}
+
+/// Somebody comes back from the provider.
+pub(crate) fn signed_in(trail: Trail, step: SignInStep) -> Event {
+    let provider = Some(IssuerId::new("corp").unwrap());
+    let app = Some(AppId::new("payroll").unwrap());
+    let demand = Demand { strength: Strength::Mfa, max_age: Some(Duration::from_secs(900)) };
+    Event::SignIn(Box::new(BrowserSignIn { trail, step, provider, app, demand }))
+}
+
+fn sign_ins() -> Vec<(&'static str, Event)> {
+    let mut nobody = arrived("req-8", "/.doorward/callback");
+    nobody.refused(&Refusal::new(RefusalCode::BadRequest, "no attempt of this browser has this state"));
+    vec![
+        ("Somebody signed in with a browser.", signed_in(identified("req-6", "DE"), SignInStep::Begun)),
+        (
+            "Somebody who was signed in proved more than before.",
+            signed_in(identified("req-7", "DE"), SignInStep::Raised),
+        ),
+        ("Somebody could not sign in with a browser.", signed_in(nobody, SignInStep::Begun)),
+    ]
+}
+
 pub(crate) fn operator() -> Actor {
     Actor::Operator { name: "operator".to_owned(), address: Some(IpAddr::from([127, 0, 0, 1])) }
 }
@@ -207,6 +278,7 @@ pub(crate) fn revocation(target: Target, disabled: bool) -> Event {
         revision: Some("b7e23ec29af22b0b".into()),
         received_at: NOW,
         durable_at: at(4),
+        published_at: Some(at(6)),
         enforced_at: at(5),
         ended_at: Some(at(19)),
         ended: vec![(Protocol::Http2, 4), (Protocol::WebSocket, 2)],
@@ -216,6 +288,14 @@ pub(crate) fn revocation(target: Target, disabled: bool) -> Event {
 
 pub(crate) fn bob() -> Target {
     Target::User("corp:usr-01HBOB".parse().unwrap())
+}
+
+fn signed_out() -> Event {
+    let token = TokenId::new(IssuerId::new("corp").unwrap(), "dws-Zx3kq0T9mVb1cYw5Rj7uHA").unwrap();
+    let Event::Revocation(facts) = revocation(Target::Token(token), false) else { panic!("a revocation") };
+    let (user, address) = ("corp:usr-01HBOB".parse().unwrap(), Some(IpAddr::from([192, 0, 2, 7])));
+    let (actor, note) = (Actor::Person { user, address }, Some("signed out".to_owned()));
+    Event::Revocation(Box::new(Revocation { actor, cause: "session", note, ..*facts }))
 }
 
 fn revocations() -> Vec<(&'static str, Event)> {
@@ -229,12 +309,120 @@ fn revocations() -> Vec<(&'static str, Event)> {
             revocation(Target::Session(SessionId::new(corp.clone(), "ses-9f2c41").unwrap()), false),
         ),
         ("One token is dead.", revocation(Target::Token(TokenId::new(corp, "jti-77").unwrap()), false)),
+        ("Somebody signed out.", signed_out()),
         (
             "Everything on one device is ended.",
             revocation(Target::Device(DeviceId::new("dev-77").unwrap()), true),
         ),
         ("Everything that a person has at one app is ended.", revocation(at_app, false)),
     ]
+}
+
+pub(crate) fn debt(step: DebtStep) -> Event {
+    Event::ControlDebt(Box::new(ControlDebt {
+        id: "0d7f3a51-9c1e-8b7e-a0c4-3f1f2b6f7a10".into(),
+        actor: operator(),
+        request_id: Some("req-op-1".into()),
+        step,
+    }))
+}
+
+fn debts() -> Vec<(&'static str, Event)> {
+    let opened = DebtStep::Opened {
+        kind: "missed_revocation",
+        about: "gw-2 did not confirm the revocation rev-01JD7PB2 of user corp:usr-01HBOB".to_owned(),
+        owner: "security".to_owned(),
+        cause: "silent for longer than its lease when the deadline of 2000 ms was over".to_owned(),
+        due_at: UnixMillis(NOW.0 + 72 * 3_600_000),
+    };
+    let settled = DebtStep::Settled { how: "gw-2 was taken out of service".to_owned() };
+    vec![
+        ("A node did not confirm a revocation in time; somebody owes an answer.", debt(opened)),
+        ("What was owed is settled.", debt(settled)),
+    ]
+}
+
+const PERSON: &str = "01997f2c-8b1e-7c3a-9d55-0c2f6f0e7a11";
+
+/// What changes in a life has one shape: three of them show it.
+fn some_lives() -> Vec<(&'static str, Event)> {
+    let shown = [LifecycleCode::UserDeactivate, LifecycleCode::UserDenied, LifecycleCode::GroupMemberAdd];
+    shown.map(|code| (meaning(code), Event::Lifecycle(Box::new(life(code))))).into()
+}
+
+/// Everything that can happen in a life, each about what it is about.
+pub(crate) fn lives() -> Vec<(&'static str, Event)> {
+    LifecycleCode::ALL.iter().map(|code| (meaning(*code), Event::Lifecycle(Box::new(life(*code))))).collect()
+}
+
+fn meaning(code: LifecycleCode) -> &'static str {
+    match code {
+        LifecycleCode::Intended => "Access is about to be given; what became of it, later events say.",
+        LifecycleCode::UserDenied => "Something was asked for that is not allowed.",
+        LifecycleCode::UserDeactivate => "Somebody left.",
+        LifecycleCode::GroupMemberAdd => "Somebody is in a group.",
+        LifecycleCode::SyncHalted => "A connection would take away too much at once: it is stopped.",
+        LifecycleCode::SyncReleased => "An operator let a connection go on.",
+        LifecycleCode::SignalTaken => "A signal came in; what was done about it stands with it.",
+        LifecycleCode::SignalRefused => "A message of a sender that is known was not good.",
+        other if other.as_str().starts_with("offboarding.") => "An offboarding case went on.",
+        other if other.as_str().starts_with("group.") => "A group changed.",
+        other if other.as_str().starts_with("machine.") => "A service account or an agent changed.",
+        other if other.as_str().starts_with("device.") => "A device changed.",
+        _ => "A person changed.",
+    }
+}
+
+pub(crate) fn life(code: LifecycleCode) -> LifecycleChange {
+    let id = || "01997f2c-8b1e-7c3a-9d55-0c2f6f0e7a99".into();
+    let word = code.as_str();
+    let about = if word.starts_with("group.") {
+        About::Group { id: id(), name: Some("Engineering".into()) }
+    } else if word.starts_with("machine.") {
+        About::Machine { id: id(), user: "corp:ci".parse().unwrap() }
+    } else if word.starts_with("device.") {
+        About::Device("laptop-77".into())
+    } else if word.starts_with("offboarding.") {
+        About::Case { id: id(), person: PERSON.into() }
+    } else if word.starts_with("signal.") {
+        About::Sender("caep".into())
+    } else if word.starts_with("directory.sync") {
+        About::Connection("okta".into())
+    } else {
+        About::Person(Some(PERSON.into()))
+    };
+    let left = code == LifecycleCode::UserDeactivate;
+    let denied = code == LifecycleCode::UserDenied;
+    let state = LifecycleDifference {
+        what: "state".to_owned(),
+        before: "active".to_owned(),
+        after: "deactivated".to_owned(),
+        set_by: (code == LifecycleCode::UserOverride).then(|| "ann".into()),
+    };
+    LifecycleChange {
+        code,
+        about,
+        by: ByKind::Source,
+        by_name: "okta".to_owned(),
+        cause: "scim".to_owned(),
+        request_id: Some("req-scim-1".into()),
+        outcome: match code {
+            LifecycleCode::UserDenied => LifecycleOutcome::Denied,
+            LifecycleCode::Intended => LifecycleOutcome::Intended,
+            _ => LifecycleOutcome::Done,
+        },
+        command: "scim_deactivate",
+        edge: "T17",
+        source: "scim:okta".to_owned(),
+        stage: Some(LifecycleStage::Deactivated),
+        changes: if denied { Vec::new() } else { vec![state] },
+        members: if code == LifecycleCode::GroupMemberAdd { vec![PERSON.into()] } else { Vec::new() },
+        asserted_at: denied.then_some(NOW),
+        revocations: if left { vec!["0192f7c1-54b0-4f4e-8a5e-52b1c2f6b001".into()] } else { Vec::new() },
+        ended: if left { vec![(Protocol::WebSocket, 2), (Protocol::Grpc, 0)] } else { Vec::new() },
+        why: denied.then(|| "they are deleted for ever: make them known anew".to_owned()),
+        takes_away: left,
+    }
 }
 
 pub(crate) fn overflow() -> Event {
@@ -372,12 +560,21 @@ fn house() -> Vec<(&'static str, Event)> {
 pub(crate) fn all() -> Vec<(&'static str, Event)> {
     let mut all = vec![
         ("A request was allowed.", allowed("req-7f1c2a90-55c3-4d9f-9b1d-7e2f3a4b5c6d")),
+        (
+            "A request was allowed, and it was not known that nothing had been taken away.",
+            allowed_stale("req-1"),
+        ),
+        ("A request was allowed, for another proxy to let it pass.", allowed_elsewhere("req-1")),
         ("A request was denied by a policy.", denied("req-7f1c2a90-55c3-4d9f-9b1d-7e2f3a4b5c6e")),
         ("A request was refused before anybody knew who asks.", unauthenticated("req-2")),
         ("A long exchange ended by itself.", ended("req-3")),
         ("A running exchange was ended by a revocation.", terminated("req-4")),
+        ("A running exchange was decided anew, and may not go on.", withdrawn("req-5")),
     ];
+    all.extend(sign_ins());
     all.extend(revocations());
+    all.extend(debts());
+    all.extend(some_lives());
     all.extend(house());
     all
 }
@@ -406,9 +603,9 @@ pub(crate) fn sequences(events: &[serde_json::Value]) -> Vec<u64> {
     events.iter().map(|e| number(e, "/metadata/sequence")).collect()
 }
 
-/// Waits, for at most ten seconds, until something holds.
+/// Waits, for at most a minute, until something holds.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..2000 {
+    for _ in 0..12_000 {
         if holds() {
             return;
         }

@@ -32,6 +32,7 @@ fn every_fact_arrives() {
             continent: Some("EU".to_owned()),
             asn: Some(64_496),
             anonymizer: Presence::Yes,
+            location: None,
         }
     );
     let place = places.locate(ip("192.0.2.129"));
