@@ -7,6 +7,7 @@ use doorward_model::{Entry, Target, UnixMillis};
 use uuid::Uuid;
 
 use crate::error::StateError;
+use crate::fleet::Published;
 
 const WHO_BYTES_MAX: usize = 255;
 
@@ -129,6 +130,16 @@ impl Ended {
             .saturating_add(self.event_stream)
             .saturating_add(self.grpc)
     }
+
+    /// What all these changes ended together.
+    #[must_use]
+    pub fn of(receipts: &[Receipt]) -> Self {
+        let mut ended = Self::default();
+        for receipt in receipts {
+            ended += receipt.ended;
+        }
+        ended
+    }
 }
 
 impl AddAssign for Ended {
@@ -156,4 +167,6 @@ pub struct Receipt {
     pub durable_at: UnixMillis,
     /// What it ended in this process.
     pub ended: Ended,
+    /// When it went out to the fleet. `None` where there is none.
+    pub published: Option<Published>,
 }

@@ -1,11 +1,23 @@
 //! The section `[revocation]` of the configuration.
 
+mod address;
+mod postgres;
+mod redis;
+mod secret;
+mod tls;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use doorward_model::limits::{ISSUER_SKEW_MILLIS, REVOCATION_RETENTION_DAYS, REVOCATION_STORE_BYTES_MAX};
 use doorward_model::{Complaint, KeyPath};
 use serde::Deserialize;
+
+pub use address::Address;
+pub use postgres::{PostgresConfig, PostgresPlace, PostgresSection};
+pub use redis::{Login, RedisConfig, RedisMode, RedisSection};
+pub use secret::Secret;
+pub use tls::{ClientCertificate, Tls};
 
 const SKEW_MILLIS_MAX: u64 = 60_000;
 const RETENTION_DAYS: std::ops::RangeInclusive<u32> = 31..=36_500;
@@ -14,6 +26,10 @@ const STREAM_GRACE_SECONDS_MAX: u64 = 3600;
 const STORE_BYTES_MIN: u64 = 64 * 1024;
 const STORE_BYTES_MAX: u64 = 1 << 40;
 const STORE_FILE: &str = "revocations.sqlite3";
+const DEBT_OWNER: &str = "security";
+const DEBT_OWNER_BYTES_MAX: usize = 255;
+const DEBT_DUE_HOURS: u32 = 72;
+const DEBT_DUE_HOURS_MAX: u32 = 24 * 366;
 
 /// As written in the file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -29,6 +45,17 @@ pub struct RevocationSection {
     /// For how long what runs goes on when revocations are not known any more and new requests
     /// are refused.
     pub stream_grace_seconds: Option<u64>,
+    /// Where the truth is kept: `sqlite` (the default), `postgres`, or `none` on a node that
+    /// learns it from Redis.
+    pub directory: Option<String>,
+    /// Who answers for what was promised and not done in time.
+    pub debt_owner: Option<String>,
+    /// Within how many hours that is to be settled.
+    pub debt_due_hours: Option<u32>,
+    /// The database that several control nodes share.
+    pub postgres: Option<PostgresSection>,
+    /// What carries revocations to every node.
+    pub redis: Option<RedisSection>,
 }
 
 /// What the section says, checked.
@@ -38,6 +65,18 @@ pub struct RevocationConfig {
     retention: Duration,
     stream_grace: Duration,
     store: StoreConfig,
+    redis: Option<RedisConfig>,
+    node: String,
+    debt: DebtTerms,
+}
+
+/// Who answers for what was promised and not done in time, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DebtTerms {
+    /// A person or a team.
+    pub owner: String,
+    /// How long after it was opened a debt is due.
+    pub due: Duration,
 }
 
 /// Which store, and where. A closed set.
@@ -45,6 +84,10 @@ pub struct RevocationConfig {
 pub enum StoreConfig {
     /// SQLite in a file on a local disk of this machine.
     Embedded(EmbeddedConfig),
+    /// A PostgreSQL database, shared by several nodes.
+    Postgres(PostgresConfig),
+    /// None: a node that learns from Redis what others decide.
+    None,
 }
 
 /// The embedded store.
@@ -106,6 +149,93 @@ impl RevocationSection {
                  5 is enough for a disk that hiccups",
             ));
         }
+        let store = self.check_store(at, base_dir, data_dir, (node, bytes_max), complaints);
+        let redis = self.redis.as_ref().and_then(|redis| redis.check(&at.key("redis"), base_dir, complaints));
+        let debt = self.check_debt(at, complaints);
+        (complaints.len() == before).then_some(RevocationConfig {
+            issuer_skew: Duration::from_millis(skew_millis),
+            retention: Duration::from_secs(u64::from(retention_days) * 24 * 3600),
+            stream_grace: Duration::from_secs(grace_seconds),
+            store: store?,
+            redis,
+            node: node.to_owned(),
+            debt,
+        })
+    }
+
+    /// Which store, and that nothing is said of another one.
+    fn check_store(
+        &self,
+        at: &KeyPath,
+        base_dir: &Path,
+        data_dir: &Path,
+        (node, bytes_max): (&str, u64),
+        complaints: &mut Vec<Complaint>,
+    ) -> Option<StoreConfig> {
+        let directory = self.directory.as_deref().unwrap_or("sqlite");
+        let of_no_use = |key: &str, complaints: &mut Vec<Complaint>| {
+            complaints.push(Complaint::new(
+                at.key(key),
+                format!("`{key}` has no use with `directory = \"{directory}\"`"),
+                "remove it, or set the `directory` that it belongs to",
+            ));
+        };
+        let file_keys =
+            [("store_file", self.store_file.is_some()), ("store_bytes_max", self.store_bytes_max.is_some())];
+        if directory == "postgres" || directory == "none" {
+            for (key, _) in file_keys.iter().filter(|(_, there)| *there) {
+                of_no_use(key, complaints);
+            }
+        }
+        if (directory == "sqlite" || directory == "none") && self.postgres.is_some() {
+            of_no_use("postgres", complaints);
+        }
+        match directory {
+            "sqlite" => {
+                let file = self.check_file(at, base_dir, data_dir, complaints);
+                Some(StoreConfig::Embedded(EmbeddedConfig { file, node: node.to_owned(), bytes_max }))
+            }
+            "postgres" => match &self.postgres {
+                Some(postgres) => postgres
+                    .check(&at.key("postgres"), base_dir, data_dir, node, complaints)
+                    .map(StoreConfig::Postgres),
+                None => {
+                    complaints.push(Complaint::new(
+                        at.key("directory"),
+                        "the section `revocation.postgres` is missing",
+                        "write `[revocation.postgres]` with the `address` of the server",
+                    ));
+                    None
+                }
+            },
+            "none" => {
+                if self.redis.is_none() {
+                    complaints.push(Complaint::new(
+                        at.key("directory"),
+                        "the section `revocation.redis` is missing: this node would never learn who is cut off",
+                        "write `[revocation.redis]` as the control node has it, or remove `directory`",
+                    ));
+                }
+                Some(StoreConfig::None)
+            }
+            other => {
+                complaints.push(Complaint::new(
+                    at.key("directory"),
+                    format!("`{}` is not known", other.escape_debug()),
+                    "use `sqlite` (the default), `postgres`, or `none` on a node that learns from Redis only",
+                ));
+                None
+            }
+        }
+    }
+
+    fn check_file(
+        &self,
+        at: &KeyPath,
+        base_dir: &Path,
+        data_dir: &Path,
+        complaints: &mut Vec<Complaint>,
+    ) -> PathBuf {
         let file = match &self.store_file {
             None => data_dir.join(STORE_FILE),
             Some(written) => base_dir.join(written),
@@ -117,13 +247,30 @@ impl RevocationSection {
                 "name a file on a local disk, such as `revocations.sqlite3`",
             ));
         }
-        let embedded = EmbeddedConfig { file, node: node.to_owned(), bytes_max };
-        (complaints.len() == before).then(|| RevocationConfig {
-            issuer_skew: Duration::from_millis(skew_millis),
-            retention: Duration::from_secs(u64::from(retention_days) * 24 * 3600),
-            stream_grace: Duration::from_secs(grace_seconds),
-            store: StoreConfig::Embedded(embedded),
-        })
+        file
+    }
+
+    fn check_debt(&self, at: &KeyPath, complaints: &mut Vec<Complaint>) -> DebtTerms {
+        let owner = self.debt_owner.as_deref().unwrap_or(DEBT_OWNER);
+        if owner.trim().is_empty()
+            || owner.len() > DEBT_OWNER_BYTES_MAX
+            || owner.chars().any(char::is_control)
+        {
+            complaints.push(Complaint::new(
+                at.key("debt_owner"),
+                format!("`{}` is not a name of 1 to {DEBT_OWNER_BYTES_MAX} bytes", owner.escape_debug()),
+                "name the person or the team that looks after what was promised and not done in time",
+            ));
+        }
+        let hours = self.debt_due_hours.unwrap_or(DEBT_DUE_HOURS);
+        if !(1..=DEBT_DUE_HOURS_MAX).contains(&hours) {
+            complaints.push(Complaint::new(
+                at.key("debt_due_hours"),
+                format!("`{hours}` is not between 1 and {DEBT_DUE_HOURS_MAX}"),
+                "72 is the default",
+            ));
+        }
+        DebtTerms { owner: owner.to_owned(), due: Duration::from_secs(u64::from(hours) * 3600) }
     }
 }
 
@@ -152,6 +299,24 @@ impl RevocationConfig {
     pub const fn store(&self) -> &StoreConfig {
         &self.store
     }
+
+    /// What carries revocations to every node, if anything does.
+    #[must_use]
+    pub const fn redis(&self) -> Option<&RedisConfig> {
+        self.redis.as_ref()
+    }
+
+    /// What this node is called.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Who answers for what was promised and not done in time.
+    #[must_use]
+    pub const fn debt(&self) -> &DebtTerms {
+        &self.debt
+    }
 }
 
 impl EmbeddedConfig {
@@ -163,47 +328,4 @@ impl EmbeddedConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(section: &RevocationSection) -> (Option<RevocationConfig>, Vec<String>) {
-        let mut complaints = Vec::new();
-        let at = KeyPath::top().key("revocation");
-        let valid =
-            section.check(&at, Path::new("/etc/doorward"), Path::new("/data"), "gw-1", &mut complaints);
-        (valid, complaints.iter().map(ToString::to_string).collect())
-    }
-
-    #[test]
-    fn an_empty_section_is_good() {
-        let (valid, complaints) = check(&RevocationSection::default());
-        assert!(complaints.is_empty(), "{complaints:?}");
-        let valid = valid.unwrap();
-        let StoreConfig::Embedded(embedded) = valid.store();
-        assert_eq!(embedded.file(), Path::new("/data/revocations.sqlite3"));
-        assert_eq!(valid.issuer_skew(), Duration::from_secs(2));
-        assert_eq!(valid.retention(), Duration::from_secs(400 * 86_400));
-        assert_eq!(valid.stream_grace(), Duration::from_secs(5));
-    }
-
-    #[test]
-    fn a_written_path_is_relative_to_the_file_that_says_it() {
-        let section = RevocationSection { store_file: Some("state/r.db".into()), ..Default::default() };
-        let StoreConfig::Embedded(embedded) = check(&section).0.unwrap().store;
-        assert_eq!(embedded.file(), Path::new("/etc/doorward/state/r.db"));
-    }
-
-    #[test]
-    fn all_mistakes_are_told_at_once() {
-        let section = RevocationSection {
-            issuer_skew_millis: Some(60_001),
-            store_file: Some("/".into()),
-            retention_days: Some(1),
-            store_bytes_max: Some(1),
-            stream_grace_seconds: Some(3601),
-        };
-        let (valid, complaints) = check(&section);
-        assert!(valid.is_none());
-        assert_eq!(complaints.len(), 5, "{complaints:?}");
-    }
-}
+mod tests;

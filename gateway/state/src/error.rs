@@ -1,8 +1,14 @@
 //! What can go wrong, one variant for each thing that a caller does differently.
 
+mod place;
+
 use std::path::PathBuf;
 
 use doorward_model::EntryKind;
+
+pub use place::Where;
+
+use crate::change::Receipt;
 
 /// Why a change or a listing did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +51,30 @@ pub enum StateError {
         /// How long it may be.
         bytes_max: usize,
     },
+    /// It is on the disk and in force here, and the other nodes do not have it yet.
+    #[error(
+        "the change is saved and in force here, but not distributed yet: {why}; it is as soon as that is \
+         possible, and a node that cannot be reached refuses every request when its lease is over, but for \
+         apps with `stale_seconds_max`"
+    )]
+    NotPublished {
+        /// What was saved.
+        receipt: Box<Receipt>,
+        /// What Redis said.
+        why: String,
+    },
+    /// This node has no directory.
+    #[error(
+        "this node is a gateway (`revocation.directory = \"none\"`), which learns of changes and takes none; \
+         ask a control node"
+    )]
+    NotHere,
+    /// It is not known which nodes have applied a change.
+    #[error("the fleet cannot be asked: {why}")]
+    FleetUnknown {
+        /// What Redis said.
+        why: String,
+    },
     /// Reading was cut short because the process ends.
     #[error("the store is closed")]
     Interrupted,
@@ -67,9 +97,12 @@ impl StateError {
     pub const fn enforced(&self) -> bool {
         match self {
             Self::NotDurable { enforced, .. } | Self::Unanswered { enforced, .. } => *enforced,
-            Self::GrantsRefused { .. }
+            Self::NotPublished { .. } => true,
+            Self::NotHere
+            | Self::GrantsRefused { .. }
             | Self::NeverReturns { .. }
             | Self::BadText { .. }
+            | Self::FleetUnknown { .. }
             | Self::Interrupted
             | Self::Store(_) => false,
         }
@@ -80,14 +113,10 @@ impl StateError {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The content is damaged.
-    #[error(
-        "`{}` is damaged: {found}; keep the file, stop the gateway, and restore a backup or rescue what can \
-         be read with `sqlite3 {} .recover`; an empty store would let everyone in who was cut off",
-        file.display(), file.display()
-    )]
+    #[error("`{file}` is damaged: {found}; {}", file.mend_damage())]
     Corrupt {
         /// The store.
-        file: PathBuf,
+        file: Where,
         /// What is wrong in it.
         found: String,
     },
@@ -104,16 +133,11 @@ pub enum StoreError {
         lock: PathBuf,
     },
     /// It opens, but it does not have everything that was ever acknowledged.
-    #[error(
-        "`{}` is not the store that this gateway left: {found}; if `{}-wal` was moved away, put it back; if \
-         this is a backup that you restored, or the newer state is lost, revoke once more whom the audit log \
-         names since then and delete `{}` to go on with this one; whoever was cut off in between is let in",
-        file.display(), file.display(), mark.display()
-    )]
+    #[error("`{file}` is not the store that this gateway left: {found}; {}", file.mend_rewinding(mark))]
     Rewound {
         /// The store.
-        file: PathBuf,
-        /// The file beside it that remembers how far the log went.
+        file: Where,
+        /// The file that remembers how far the log went.
         mark: PathBuf,
         /// What is missing in it.
         found: String,
@@ -130,23 +154,22 @@ pub enum StoreError {
     },
     /// A later version of Doorward wrote it.
     #[error(
-        "`{}` has format {found}, and this version of Doorward knows formats up to {known}; run the version \
-         that wrote it, or a later one",
-        file.display()
+        "`{file}` has format {found}, and this version of Doorward knows formats up to {known}; run the version \
+         that wrote it, or a later one"
     )]
     Newer {
         /// The store.
-        file: PathBuf,
+        file: Where,
         /// Its format.
         found: i64,
         /// The newest one that is known here.
         known: i64,
     },
     /// It is a database of something else.
-    #[error("`{}` is not a store of revocations; set revocation.store_file to another path", file.display())]
+    #[error("`{file}` {}", file.mend_foreign())]
     Foreign {
-        /// The file.
-        file: PathBuf,
+        /// The store.
+        file: Where,
     },
     /// Another gateway, not an older process of this one, has it open.
     #[error(
@@ -167,21 +190,20 @@ pub enum StoreError {
         file: PathBuf,
     },
     /// It has no room: the configured bound, or the disk.
-    #[error(
-        "`{}` is full: it has reached revocation.store_bytes_max, or the disk has no room; make room, or \
-         raise the bound",
-        file.display()
-    )]
+    #[error("`{file}` is full: {}", file.mend_full())]
     Full {
         /// The store.
-        file: PathBuf,
+        file: Where,
     },
     /// Someone else holds the lock for writing.
-    #[error("`{}` is locked by another program; end that program's transaction", file.display())]
+    #[error("`{file}` is locked by another program; end that program's transaction")]
     Busy {
         /// The store.
-        file: PathBuf,
+        file: Where,
     },
+    /// This node keeps none: it learns from Redis.
+    #[error("this node keeps no directory (`revocation.directory` is `none`); ask a control node")]
+    NoDirectory,
     /// The system gave no random bytes for the keys of the replica.
     #[error("the system gives no random bytes")]
     NoRandomness,
@@ -196,13 +218,68 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// The database said no.
-    #[error("cannot {doing} `{}`: {message}", file.display())]
+    #[error("cannot {doing} `{file}`: {message}")]
     Database {
         /// The store.
-        file: PathBuf,
+        file: Where,
         /// What was tried.
         doing: &'static str,
         /// What the database said.
         message: String,
+    },
+    /// There is no answer at the server's address.
+    #[error(
+        "PostgreSQL at `{server}` cannot be reached: {why}; see that it runs, and that \
+         revocation.postgres.address is right"
+    )]
+    Unreachable {
+        /// The database, as a URL.
+        server: String,
+        /// What the system said.
+        why: String,
+    },
+    /// It is not certain that the server is ours.
+    #[error(
+        "no secure connection to PostgreSQL at `{server}`: {why}; see that the server has `ssl = on`, that its \
+         certificate names the host in revocation.postgres.address, and that revocation.postgres.ca_file has \
+         the authority that signed it"
+    )]
+    Untrusted {
+        /// The database, as a URL.
+        server: String,
+        /// What was wrong with the answer.
+        why: String,
+    },
+    /// The server does not let this gateway in.
+    #[error(
+        "PostgreSQL at `{server}` refuses this gateway: {why}; see that user, database and password_file in \
+         revocation.postgres are right, and that pg_hba.conf of the server lets this host in"
+    )]
+    Refused {
+        /// The database, as a URL.
+        server: String,
+        /// What the server said.
+        why: String,
+    },
+    /// The server can be read only: a hot standby, for one. What it says may be old.
+    #[error(
+        "PostgreSQL at `{server}` can only be read: {why}; connect to the primary, as a standby may not know \
+         yet who was cut off"
+    )]
+    ReadOnly {
+        /// The database, as a URL.
+        server: String,
+        /// What tells so.
+        why: String,
+    },
+    /// The server hangs, or the way to it does.
+    #[error("PostgreSQL at `{server}` has not answered within {seconds} s when asked to {doing}")]
+    Silent {
+        /// The database, as a URL.
+        server: String,
+        /// What was tried.
+        doing: &'static str,
+        /// How long it was waited.
+        seconds: u64,
     },
 }

@@ -2,40 +2,47 @@
 
 pub(crate) mod replica;
 
+mod commit;
 mod follower;
-mod forgetting;
+pub(crate) mod forgetting;
 mod halts;
+pub(crate) mod lease;
+mod looks;
 mod marktime;
-mod queue;
-mod shared;
+pub(crate) mod queue;
+pub(crate) mod reads;
+pub(crate) mod shared;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use doorward_model::limits::{REVOCATION_PAGE_ROWS_MAX, REVOCATION_WRITE_SECONDS_MAX};
-use doorward_model::time::Clock;
+use doorward_model::limits::REVOCATION_PAGE_ROWS_MAX;
+use doorward_model::time::{Clock, Clocks};
 use doorward_model::{Entry, Presented, Target, UnixMillis};
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::change::{Action, Applied, Change, Ended, Receipt};
-use crate::config::RevocationConfig;
+use crate::config::{RevocationConfig, StoreConfig};
+use crate::debt::{Debt, NewDebt};
 use crate::error::{StateError, StoreError};
+use crate::fleet::{Fleet, FleetHealth, Given, NodeReport, Position, Telling};
+use crate::records::{RecordMemory, Version};
 use crate::standing::{Refused, Unrevoked, judge};
-use crate::store::{Handle, Row, Seq, Store};
+use crate::store::{Lock, Row, Seq, Store};
 
-use halts::flagged;
+use lease::Lease;
 use marktime::MarkTime;
-use queue::Pending;
 use replica::Replica;
 use shared::Shared;
 pub use shared::{LateSubscriber, Subscriber};
 use writer::Writer;
+
+/// How often it is looked whether something is out, while somebody waits for it.
+const LOOKS_OUT_EVERY: Duration = Duration::from_millis(10);
 
 /// Who was cut off. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -46,17 +53,22 @@ pub struct Revocations {
 struct Inner {
     shared: Arc<Shared>,
     bytes_max: u64,
-    /// For listing; the writer and the follower have handles of their own.
-    reader: Arc<Mutex<Store>>,
+    /// For listing; the writer and the follower have handles of their own. A gateway node has none.
+    reader: Option<Arc<tokio::sync::Mutex<Store>>>,
+    fleet: Option<Fleet>,
+    /// What keeps other gateways out of the store, until the last row is written. A gateway node has none.
+    lock: Weak<Lock>,
     threads: Mutex<Threads>,
 }
 
 #[derive(Default)]
 struct Threads {
-    /// Dropping it stops the follower and the pulse.
-    stop: Vec<mpsc::Sender<()>>,
+    /// Wakes the follower and the pulse, which look whether the process is over.
+    stop: Vec<mpsc::SyncSender<()>>,
     writer: Option<JoinHandle<usize>>,
     others: Vec<JoinHandle<()>>,
+    /// What speaks to Redis.
+    fleet: Vec<JoinHandle<()>>,
 }
 
 /// What was found on opening.
@@ -114,10 +126,30 @@ impl Revocations {
     /// # Errors
     /// When the store is damaged, missing, newer than this version, of another gateway, or
     /// cannot be read. Nothing is ever created over something that is broken.
-    pub fn open(config: &RevocationConfig, clock: Clock) -> Result<(Self, OpenReport), StateError> {
+    pub fn open(config: &RevocationConfig, clocks: Clocks) -> Result<(Self, OpenReport), StateError> {
+        let lease = config.redis().map(|redis| Arc::new(Lease::new(clocks.uptime, redis.lease())));
+        match config.store() {
+            StoreConfig::None => Self::open_gateway(config, clocks.wall, lease),
+            StoreConfig::Embedded(_) => Self::open_directory(config, clocks.wall, lease, None),
+            // The database may be deposed without knowing it; the lease may not.
+            StoreConfig::Postgres(_) => {
+                let currency = lease.clone();
+                Self::open_directory(config, clocks.wall, lease, currency)
+            }
+        }
+    }
+
+    /// Opens a node that has the directory. What is known to be current rests on `currency`, or on
+    /// reading the directory.
+    fn open_directory(
+        config: &RevocationConfig,
+        wall: Clock,
+        lease: Option<Arc<Lease>>,
+        currency: Option<Arc<Lease>>,
+    ) -> Result<(Self, OpenReport), StateError> {
         let (mut store, handle) = Store::open(config.store())?;
         let Log { replica, seen, highest, newest, rows } = read_all(&mut store)?;
-        let time = MarkTime::new(clock, highest);
+        let time = MarkTime::new(wall, highest);
         let report = OpenReport {
             file: handle.file.clone(),
             created: handle.created,
@@ -127,94 +159,72 @@ impl Revocations {
             rows,
             entries: replica.len(),
         };
-        let shared = Shared::new(replica, time, config.retention(), store.bytes()?);
+        let follows_store = currency.is_none();
+        let shared = Shared::new(replica, time, config.retention(), store.bytes()?, currency);
+        let records = read_records(&mut store, &shared.records)?;
         let reader = store.again()?;
-        let follower = store.again()?;
         let bytes_max = handle.bytes_max;
-        let threads = start(&shared, store, follower, (seen, newest), handle)?;
-        let reader = Arc::new(Mutex::new(reader));
-        let inner = Inner { shared, bytes_max, reader, threads: Mutex::new(threads) };
+        let mut threads = Threads::default();
+        let failed =
+            |source| StoreError::Io { file: report.file.clone(), doing: "start a thread for", source };
+        let mut courier = None;
+        let mut fleet = None;
+        if let (Some(redis), Some(lease)) = (config.redis(), lease) {
+            let (sender, committed) = tokio::sync::mpsc::unbounded_channel();
+            let directory = Some((store.again()?, committed));
+            let given = Given { config: redis, node: config.node(), lease, directory };
+            let (joined, running) = Fleet::join(&shared, given).map_err(failed)?;
+            (fleet, courier) = (Some(joined), Some(sender));
+            threads.fleet = running;
+        }
+        // Where a lease is rested on, the log comes through Redis; records come both ways.
+        let seen_here = follows_store.then_some(seen);
+        follow_store(&shared, &mut threads, store.again()?, (seen_here, records)).map_err(failed)?;
+        start_pulse(&shared, &mut threads).map_err(failed)?;
+        let writer = Writer::new(Arc::clone(&shared), store, (seen, newest), courier);
+        let held = Arc::new(handle.lock);
+        let lock = Arc::downgrade(&held);
+        start_writer(&shared, &mut threads, writer, held).map_err(failed)?;
+        if let Some(fleet) = fleet.as_ref().filter(|_| !follows_store) {
+            fleet.await_first_lease();
+        }
+        let reader = Some(Arc::new(tokio::sync::Mutex::new(reader)));
+        let inner = Inner { shared, bytes_max, reader, fleet, lock, threads: Mutex::new(threads) };
         Ok((Self { inner: Arc::new(inner) }, report))
     }
 
-    /// Makes a change. A revocation is in force, and what it ends has been told to end, before
-    /// the first await; the answer comes when it is on the disk. Dropping the future takes
-    /// nothing back. A grant is on the disk first.
-    ///
-    /// # Errors
-    /// See [`StateError`]; [`StateError::enforced`] says whether the change is in force anyway.
-    pub async fn apply(&self, change: Change) -> Result<Receipt, StateError> {
-        change.check()?;
-        let id = Uuid::new_v4();
-        let target = change.target.clone();
-        let (enforced_at, mut ended) = match change.action {
-            Action::Revoke | Action::Disable => self.enforce(&change, id),
-            Action::Reactivate => {
-                if !self.inner.shared.writes.working() {
-                    return Err(StateError::GrantsRefused { why: self.last_error() });
-                }
-                self.inner.shared.halts.overruled(&target);
-                (None, Ended::default())
-            }
+    /// Opens a node that learns from Redis what the directory holds. It knows nothing at first, and
+    /// refuses everything until it does.
+    fn open_gateway(
+        config: &RevocationConfig,
+        wall: Clock,
+        lease: Option<Arc<Lease>>,
+    ) -> Result<(Self, OpenReport), StateError> {
+        let (Some(redis), Some(lease)) = (config.redis(), lease) else { return Err(StateError::NotHere) };
+        let time = MarkTime::new(wall, UnixMillis::default());
+        let replica = Replica::with_capacity(new_key()?, 0);
+        let shared = Shared::new(replica, time, config.retention(), 0, Some(Arc::clone(&lease)));
+        let mut threads = Threads::default();
+        let given = Given { config: redis, node: config.node(), lease, directory: None };
+        let failed =
+            |source| StoreError::Io { file: PathBuf::from("Redis"), doing: "start a thread for", source };
+        let (fleet, running) = Fleet::join(&shared, given).map_err(failed)?;
+        threads.fleet = running;
+        start_pulse(&shared, &mut threads).map_err(failed)?;
+        fleet.await_first_lease();
+        let threads = Mutex::new(threads);
+        let inner =
+            Inner { shared, bytes_max: 0, reader: None, fleet: Some(fleet), lock: Weak::new(), threads };
+        let report = OpenReport {
+            file: PathBuf::new(),
+            created: false,
+            tightened: false,
+            shared: false,
+            unmarked: false,
+            rows: 0,
+            entries: 0,
         };
-        let (action, enforced) = (change.action, enforced_at.is_some());
-        let (ack, mut answer) = oneshot::channel();
-        let pending = Pending { id, change, enforced_at, ack: Some(ack) };
-        if !self.inner.shared.queue.push(pending) {
-            if action == Action::Disable {
-                self.inner.shared.halts.not_kept(&target);
-            }
-            let why = "too many changes wait for the disk, or the store is closed".to_owned();
-            return Err(StateError::NotDurable { enforced, kept: false, why });
-        }
-        let seconds = REVOCATION_WRITE_SECONDS_MAX;
-        let told = match tokio::time::timeout(Duration::from_secs(seconds), &mut answer).await {
-            Ok(told) => told,
-            // What is not answered by now is answered to those who are told of late receipts.
-            Err(_) => {
-                answer.close();
-                match answer.try_recv() {
-                    Ok(told) => Ok(told),
-                    Err(_) => return Err(StateError::Unanswered { enforced, seconds }),
-                }
-            }
-        };
-        let saved = match told {
-            Ok(Ok(saved)) => saved,
-            Ok(Err(why)) => return Err(StateError::NotDurable { enforced, kept: enforced, why }),
-            Err(_) => {
-                let why = "the store is closed".to_owned();
-                return Err(StateError::NotDurable { enforced, kept: false, why });
-            }
-        };
-        ended += saved.ended;
-        Ok(Receipt {
-            id,
-            target,
-            entry: saved.entry,
-            applied_at: saved.applied_at,
-            durable_at: saved.durable_at,
-            ended,
-        })
-    }
-
-    /// Puts a revocation into force in this process.
-    fn enforce(&self, change: &Change, id: Uuid) -> (Option<UnixMillis>, Ended) {
-        let shared = &self.inner.shared;
-        let now = shared.time.now();
-        if change.action == Action::Disable {
-            shared.halts.enter(&change.target, id);
-        }
-        let merged = shared.replica.change(&change.target, |known| {
-            if change.action == Action::Disable {
-                flagged(known, true, now)
-            } else {
-                Entry { not_before: known.not_before.max(now), ..known }
-            }
-        });
-        let applied = Applied { id, target: change.target.clone(), entry: merged.entry, at: now };
-        // Told even when nothing changed (twice in one millisecond): the caller asked for an end.
-        (Some(now), shared.announce(&applied))
+        Ok((Self { inner: Arc::new(inner) }, report))
     }
 
     /// Whether everything that a request presents stands, where issuers' clocks may be off by
@@ -224,7 +234,156 @@ impl Revocations {
     /// When something of it was cut off, or when it cannot be known that nothing was.
     pub fn check(&self, presented: &Presented, skew: Duration) -> Result<Unrevoked, Refused> {
         let shared = &self.inner.shared;
-        judge(&shared.replica, presented, skew, shared.freshness())
+        judge(&shared.replica, presented, skew, (shared.freshness(), Duration::ZERO))
+    }
+
+    /// [`check`](Self::check) for an app that goes on for less than `stale_max` when it cannot be
+    /// known that nothing was cut off; [`Unrevoked::stale_for`] says by how much it did. What is
+    /// known to be cut off is refused all the same.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_within(
+        &self,
+        presented: &Presented,
+        skew: Duration,
+        stale_max: Duration,
+    ) -> Result<Unrevoked, Refused> {
+        let shared = &self.inner.shared;
+        judge(&shared.replica, presented, skew, (shared.freshness(), stale_max))
+    }
+
+    /// Waits until everything is known that was acknowledged anywhere before this call, for apps
+    /// for which a lease is not enough. Requests that wait at the same time share one read.
+    ///
+    /// # Errors
+    /// When no read succeeded within `bound`.
+    pub async fn read_index(&self, bound: Duration) -> Result<(), Refused> {
+        let shared = &self.inner.shared;
+        if shared.looks.next(bound).await {
+            return Ok(());
+        }
+        Err(Refused::Stale { as_of: shared.freshness().as_of })
+    }
+
+    /// Asks every node of the fleet whether it has applied what stands at a position, until all
+    /// have or `deadline` has passed. Empty where there is no fleet.
+    ///
+    /// # Errors
+    /// On a gateway node, and when Redis cannot be asked.
+    pub async fn fleet(&self, position: Position, deadline: Duration) -> Result<Vec<NodeReport>, StateError> {
+        match &self.inner.fleet {
+            Some(fleet) => fleet.reached(position, deadline).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Where the newest of what this process has acknowledged stands: a node that has come so far has all of it,
+    /// records too. `None` before the first, and where there is no fleet.
+    #[must_use]
+    pub fn last_published(&self) -> Option<Position> {
+        self.inner.fleet.as_ref()?.last_published()
+    }
+
+    /// From now on every report of this node to its fleet has this text beside it
+    /// ([`NodeReport::told`](crate::NodeReport)). Only the first counts; nothing where there is no fleet.
+    pub fn tell_with(&self, telling: Telling) {
+        self.inner.shared.tell_with(telling);
+    }
+
+    /// Whether every change that was committed before this call is out to the fleet. True where there is
+    /// none. Reads the directory.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub async fn all_is_published(&self) -> Result<bool, StateError> {
+        if self.inner.fleet.is_none() {
+            return Ok(true);
+        }
+        let is_out = |store: &mut Store| {
+            let wanted = store.reach()?;
+            store.is_published(wanted)
+        };
+        self.with_reader(is_out).await
+    }
+
+    /// The same, and waits until it is so, at most for `bound`. What is committed meanwhile is not waited for.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub async fn await_published(&self, bound: Duration) -> Result<bool, StateError> {
+        if self.inner.fleet.is_none() {
+            return Ok(true);
+        }
+        let wanted = self.with_reader(Store::reach).await?;
+        let out = async {
+            while !self.with_reader(move |store| store.is_published(wanted)).await? {
+                tokio::time::sleep(LOOKS_OUT_EVERY).await;
+            }
+            Ok(true)
+        };
+        tokio::time::timeout(bound, out).await.unwrap_or(Ok(false))
+    }
+
+    /// How this node stands to its fleet. `None` where there is none.
+    #[must_use]
+    pub fn fleet_health(&self) -> Option<FleetHealth> {
+        self.inner.fleet.as_ref().map(Fleet::health)
+    }
+
+    /// Whether this is the only process that decides by this directory: there is no fleet, the directory is a
+    /// file, and no other process has it open at this moment. False also where that is not known, as of a
+    /// database server. One that comes later reads first what was written before.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.inner.fleet.is_none() && self.inner.lock.upgrade().is_some_and(|lock| lock.is_alone())
+    }
+
+    /// Opens a control debt: an exception that somebody has to settle. Again with the same id
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub async fn open_debt(&self, debt: NewDebt) -> Result<(), StateError> {
+        self.with_reader(move |store| store.open_debt(&debt)).await
+    }
+
+    /// Settles a control debt. False when there is no open one of this id.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub async fn settle_debt(&self, id: Uuid, at: UnixMillis, how: String) -> Result<bool, StateError> {
+        self.with_reader(move |store| store.settle_debt(id, at, &how)).await
+    }
+
+    /// Control debts, the newest first, at most `limit`, and older than `before` when a former
+    /// page ended there.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub async fn debts(
+        &self,
+        open_only: bool,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Debt>, StateError> {
+        let limit = limit.min(REVOCATION_PAGE_ROWS_MAX);
+        self.with_reader(move |store| store.debts(open_only, before, limit)).await
+    }
+
+    /// Works on the directory, off the runtime. Whoever waits for another to be done holds no thread
+    /// meanwhile, and is forgotten when it goes away: a directory that hangs must not use them up.
+    async fn with_reader<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StateError> {
+        let reader = self.inner.reader.clone().ok_or(StateError::NotHere)?;
+        let mut store = reader.lock_owned().await;
+        let done = tokio::task::spawn_blocking(move || work(&mut store));
+        match done.await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(StateError::Interrupted),
+        }
     }
 
     /// Counts the changes that this process has seen; 0 while nobody was ever cut off. As long as
@@ -263,16 +422,8 @@ impl Revocations {
         limit: usize,
         after: Option<Seq>,
     ) -> Result<Vec<Row>, StateError> {
-        let reader = Arc::clone(&self.inner.reader);
         let limit = limit.min(REVOCATION_PAGE_ROWS_MAX);
-        let read = tokio::task::spawn_blocking(move || {
-            let mut store = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            store.newest(of.as_ref(), after, limit)
-        });
-        match read.await {
-            Ok(rows) => Ok(rows?),
-            Err(_) => Err(StateError::Interrupted),
-        }
+        self.with_reader(move |store| store.newest(of.as_ref(), after, limit)).await
     }
 
     /// How the store does.
@@ -311,18 +462,23 @@ impl Revocations {
     /// Saves what waits, stops the threads and closes the store. Other clones still check, and
     /// still enforce, but save nothing any more. Returns how many changes could not be saved.
     pub async fn close(self) -> usize {
-        let (writer, others) = self.inner.stop();
+        let Threads { writer, others, fleet, .. } = self.inner.stop();
         let shared = Arc::clone(&self.inner.shared);
         let join = tokio::task::spawn_blocking(move || {
             for thread in others {
                 // A thread that panicked has said so; there is nothing left to stop.
                 let _panicked = thread.join();
             }
-            match writer.map(JoinHandle::join) {
+            let unsaved = match writer.map(JoinHandle::join) {
                 Some(Ok(unsaved)) => unsaved,
                 Some(Err(_panicked)) => shared.queue.len(),
                 None => 0,
+            };
+            // They end after the writer, when what it committed is out or cannot be.
+            for thread in fleet {
+                let _panicked = thread.join();
             }
+            unsaved
         });
         join.await.unwrap_or_default()
     }
@@ -332,12 +488,18 @@ impl Revocations {
 
 impl Inner {
     /// Tells the threads to end, and hands them over for joining.
-    fn stop(&self) -> (Option<JoinHandle<usize>>, Vec<JoinHandle<()>>) {
+    fn stop(&self) -> Threads {
         self.shared.queue.close();
         self.shared.no_longer_current();
+        if let Some(fleet) = &self.fleet {
+            fleet.leave();
+        }
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.stop.clear();
-        (threads.writer.take(), std::mem::take(&mut threads.others))
+        for thread in threads.stop.drain(..) {
+            // One that is over hears nothing, and one that is woken already looks.
+            let _waits = thread.try_send(());
+        }
+        std::mem::take(&mut *threads)
     }
 }
 
@@ -363,9 +525,7 @@ struct Log {
 /// Reads the whole log.
 fn read_all(store: &mut Store) -> Result<Log, StoreError> {
     let expected = store.count()?;
-    let mut key = [0; 16];
-    aws_lc_rs::rand::fill(&mut key).map_err(|_| StoreError::NoRandomness)?;
-    let replica = Replica::with_capacity(key, expected);
+    let replica = Replica::with_capacity(new_key()?, expected);
     let (highest, newest) = (UnixMillis::default(), UnixMillis::default());
     let mut log = Log { replica, seen: Seq::START, highest, newest, rows: 0 };
     loop {
@@ -383,6 +543,21 @@ fn read_all(store: &mut Store) -> Result<Log, StoreError> {
     }
 }
 
+/// Reads every published record, and returns up to which version.
+fn read_records(store: &mut Store, memory: &RecordMemory) -> Result<Version, StoreError> {
+    store.check_records()?;
+    let mut seen = Version::START;
+    loop {
+        let page = store.records_after(seen, REVOCATION_PAGE_ROWS_MAX)?;
+        memory.merge(page.records);
+        memory.has_followed(page.up_to);
+        seen = page.up_to;
+        if !page.more {
+            return Ok(seen);
+        }
+    }
+}
+
 /// Says that the writer died, when it does: a process that saves nothing must not look healthy.
 struct LastWord(Arc<Shared>);
 
@@ -396,34 +571,65 @@ impl Drop for LastWord {
     }
 }
 
-fn start(
+/// A key for the hashes of one process.
+fn new_key() -> Result<[u8; 16], StoreError> {
+    let mut key = [0; 16];
+    aws_lc_rs::rand::fill(&mut key).map_err(|_| StoreError::NoRandomness)?;
+    Ok(key)
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<JoinHandle<T>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// Starts the thread that reads what others wrote: of the log, if it is read here, and of the records.
+fn follow_store(
     shared: &Arc<Shared>,
+    threads: &mut Threads,
     store: Store,
-    follower: Store,
-    (seen, newest): (Seq, UnixMillis),
-    handle: Handle,
-) -> Result<Threads, StoreError> {
-    let (stop_follower, follower_stops) = mpsc::channel();
-    let (stop_pulse, pulse_stops) = mpsc::channel();
-    let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
-    let failed = |source| StoreError::Io { file: handle.file.clone(), doing: "start a thread for", source };
-
+    (seen, records): (Option<Seq>, Version),
+) -> std::io::Result<()> {
+    // One that waits is enough: it looks once for all who asked until then.
+    let (wake, woken) = mpsc::sync_channel(1);
+    threads.stop.push(wake.clone());
     let all = Arc::clone(shared);
-    let follow = move || follower::follow(&all, follower, seen, &follower_stops);
-    let mut others = vec![spawn("rev-follower").spawn(follow).map_err(failed)?];
-    let all = Arc::clone(shared);
-    let pulse = move || follower::pulse(&all, &pulse_stops);
-    others.push(spawn("rev-pulse").spawn(pulse).map_err(failed)?);
+    let thread = match seen {
+        Some(seen) => {
+            shared.looks.woken_by(Box::new(move || {
+                let _waits = wake.try_send(());
+            }));
+            spawn("rev-follower", move || follower::follow(&all, store, (seen, records), &woken))?
+        }
+        None => spawn("rec-follower", move || follower::follow_records(&all, store, records, &woken))?,
+    };
+    threads.others.push(thread);
+    Ok(())
+}
 
-    let writer = Writer::new(Arc::clone(shared), store, seen, newest);
+fn start_pulse(shared: &Arc<Shared>, threads: &mut Threads) -> std::io::Result<()> {
+    let (wake, woken) = mpsc::sync_channel(1);
+    threads.stop.push(wake);
+    let all = Arc::clone(shared);
+    threads.others.push(spawn("rev-pulse", move || follower::pulse(&all, &woken))?);
+    Ok(())
+}
+
+fn start_writer(
+    shared: &Arc<Shared>,
+    threads: &mut Threads,
+    writer: Writer,
+    lock: Arc<Lock>,
+) -> std::io::Result<()> {
     let last_word = LastWord(Arc::clone(shared));
-    let lock = handle.lock;
     let write = move || {
-        // The lock on the file is held until the last row is written.
+        // The lock on the store is held until the last row is written.
         let _lock = lock;
         let _last_word = last_word;
         writer.run()
     };
-    let writer = spawn("rev-writer").spawn(write).map_err(failed)?;
-    Ok(Threads { stop: vec![stop_follower, stop_pulse], writer: Some(writer), others })
+    threads.writer = Some(spawn("rev-writer", write)?);
+    Ok(())
 }

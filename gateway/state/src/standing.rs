@@ -11,9 +11,17 @@ use crate::revocations::replica::Replica;
 pub struct Unrevoked {
     as_of: UnixMillis,
     generation: u64,
+    stale_for: Duration,
 }
 
 impl Unrevoked {
+    /// By how much the proof is older than it should be: zero but where an app is configured to go
+    /// on for a while without.
+    #[must_use]
+    pub const fn stale_for(self) -> Duration {
+        self.stale_for
+    }
+
     /// Every revocation that was acknowledged anywhere before this instant was considered.
     #[must_use]
     pub const fn as_of(self) -> UnixMillis {
@@ -76,6 +84,8 @@ impl Refused {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Freshness {
     pub(crate) fresh: bool,
+    /// For how long it is not; `None` when nothing was ever known, or will be.
+    pub(crate) stale_for: Option<Duration>,
     pub(crate) as_of: UnixMillis,
 }
 
@@ -85,7 +95,7 @@ pub(crate) fn judge(
     replica: &Replica,
     presented: &Presented,
     skew: Duration,
-    freshness: Freshness,
+    (freshness, stale_max): (Freshness, Duration),
 ) -> Result<Unrevoked, Refused> {
     // The caller registered the exchange before it asks. A revoker writes the replica, passes
     // such a fence, and then looks for registered exchanges: one of the two sees the other.
@@ -94,7 +104,12 @@ pub(crate) fn judge(
     let generation = replica.generation();
     if generation > 0 {
         let mut made_before = None;
-        for target in presented.targets() {
+        for target in presented.answering() {
+            if replica.get(&target).is_some_and(|entry| entry.disabled) {
+                return Err(Refused::Disabled { kind: target.kind() });
+            }
+        }
+        for target in presented.made() {
             let Some(entry) = replica.get(&target) else { continue };
             let kind = target.kind();
             match entry.standing_of(kind, presented.session.issued_at, skew) {
@@ -109,8 +124,13 @@ pub(crate) fn judge(
             return Err(refused);
         }
     }
-    if !freshness.fresh {
-        return Err(Refused::Stale { as_of: freshness.as_of });
+    if freshness.fresh {
+        return Ok(Unrevoked { as_of: freshness.as_of, generation, stale_for: Duration::ZERO });
     }
-    Ok(Unrevoked { as_of: freshness.as_of, generation })
+    match freshness.stale_for {
+        Some(stale_for) if stale_for < stale_max => {
+            Ok(Unrevoked { as_of: freshness.as_of, generation, stale_for })
+        }
+        Some(_) | None => Err(Refused::Stale { as_of: freshness.as_of }),
+    }
 }

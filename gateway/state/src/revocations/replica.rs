@@ -35,8 +35,16 @@ impl Hasher for Hashed {
 /// The entries of this process.
 pub(crate) struct Replica {
     key: [u8; 16],
-    entries: HashMap<u128, Entry, BuildHasherDefault<Hashed>>,
+    entries: HashMap<u128, Kept, BuildHasherDefault<Hashed>>,
     generation: AtomicU64,
+}
+
+/// What is kept of one target.
+#[derive(Clone, Copy)]
+struct Kept {
+    entry: Entry,
+    /// It names one sign-in or one token, and is of no use once those are too old to be valid.
+    passes: bool,
 }
 
 /// What a merge did.
@@ -59,6 +67,11 @@ impl Replica {
         Self { key, entries, generation: AtomicU64::new(0) }
     }
 
+    /// Makes room for so many more.
+    pub(crate) fn reserve(&self, more: usize) {
+        self.entries.pin().reserve(more);
+    }
+
     /// Counts the changes; 0 while nothing is known of anybody.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -69,7 +82,7 @@ impl Replica {
     }
 
     pub(crate) fn get(&self, target: &Target) -> Option<Entry> {
-        self.entries.pin().get(&self.hash(target)).copied()
+        self.entries.pin().get(&self.hash(target)).map(|kept| kept.entry)
     }
 
     /// Adds what a row says. The order of calls does not matter, nor does repetition.
@@ -82,16 +95,21 @@ impl Replica {
     /// lower a mark.
     pub(crate) fn change(&self, target: &Target, next: impl Fn(Entry) -> Entry) -> Merged {
         let pinned = self.entries.pin();
+        let passes = target.kind().never_returns();
         let outcome = pinned.compute(self.hash(target), |slot| match slot {
-            None => Operation::Insert(next(Entry::default())),
-            Some((_, known)) => {
-                let joined = known.merge(next(*known));
-                if joined == *known { Operation::Abort(joined) } else { Operation::Insert(joined) }
+            None => Operation::Insert(Kept { entry: next(Entry::default()), passes }),
+            Some((_, Kept { entry: known, .. })) => {
+                let entry = known.merge(next(*known));
+                if entry == *known {
+                    Operation::Abort(entry)
+                } else {
+                    Operation::Insert(Kept { entry, passes })
+                }
             }
         });
         let merged = match outcome {
-            Compute::Inserted(_, entry) | Compute::Updated { new: (_, entry), .. } => {
-                Merged { entry: *entry, changed: true }
+            Compute::Inserted(_, kept) | Compute::Updated { new: (_, kept), .. } => {
+                Merged { entry: kept.entry, changed: true }
             }
             Compute::Aborted(entry) => Merged { entry, changed: false },
             // `Remove` is never asked for; the default entry is what a missing key means.
@@ -108,7 +126,17 @@ impl Replica {
     /// Forgets a target whose mark is older than `than`.
     pub(crate) fn forget(&self, target: &Target, than: UnixMillis) {
         // The entry may have been renewed since the caller looked: then it stays.
-        let _stays = self.entries.pin().remove_if(&self.hash(target), |_, entry| entry.not_before < than);
+        let _stays = self.entries.pin().remove_if(&self.hash(target), |_, kept| kept.entry.not_before < than);
+    }
+
+    /// Forgets every session and token whose mark is older than `than`, and nobody else.
+    pub(crate) fn forget_passed(&self, than: UnixMillis) {
+        self.entries.pin().retain(|_, kept| !kept.passes || kept.entry.not_before >= than);
+    }
+
+    /// The latest mark of all.
+    pub(crate) fn newest(&self) -> UnixMillis {
+        self.entries.pin().values().map(|kept| kept.entry.not_before).max().unwrap_or_default()
     }
 
     /// The key of a target. Lengths go in before texts, so that two targets never write the
@@ -188,6 +216,25 @@ mod tests {
         let low = Entry { not_before: UnixMillis(10), version: 2, disabled: false };
         assert_eq!(replica.change(&alice, |_| low), Merged { entry: high, changed: false });
         assert_eq!(replica.get(&alice), Some(high));
+    }
+
+    #[test]
+    fn only_old_sessions_and_tokens_pass() {
+        let replica = Replica::with_capacity([7; 16], 0);
+        let kept = [
+            (EntryKind::User, "corp:alice", 1),
+            (EntryKind::Device, "laptop-7", 1),
+            (EntryKind::UserAtApp, "payroll@corp:alice", 1),
+            (EntryKind::Session, "corp:young", 500),
+        ];
+        let passed = [(EntryKind::Session, "corp:old", 499), (EntryKind::Token, "corp:old", 1)];
+        for (kind, id, at) in kept.iter().chain(&passed) {
+            replica.merge(&target(*kind, id), Entry { not_before: UnixMillis(*at), ..Entry::default() });
+        }
+        assert_eq!(replica.newest(), UnixMillis(500));
+        replica.forget_passed(UnixMillis(500));
+        assert!(kept.iter().all(|(kind, id, _)| replica.get(&target(*kind, id)).is_some()));
+        assert!(passed.iter().all(|(kind, id, _)| replica.get(&target(*kind, id)).is_none()));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use doorward_model::limits::{REVOCATION_POLL_MILLIS, REVOCATION_STALE_MILLIS_MAX};
@@ -11,9 +11,14 @@ use doorward_model::{Entry, Target, UnixMillis};
 use uuid::Uuid;
 
 use crate::change::{Action, Applied, Change, Ended, Receipt};
+use crate::fleet::Telling;
+use crate::records::RecordMemory;
 use crate::revocations::halts::Halts;
+use crate::revocations::lease::Lease;
+use crate::revocations::looks::Looks;
 use crate::revocations::marktime::MarkTime;
-use crate::revocations::queue::Queue;
+use crate::revocations::queue::{Pending, Queue, Saved};
+use crate::revocations::reads::{Lines, Reads};
 use crate::revocations::replica::Replica;
 use crate::standing::Freshness;
 use crate::store::Row;
@@ -26,6 +31,10 @@ pub type Subscriber = Arc<dyn Fn(&Applied) -> Ended + Send + Sync>;
 /// away. It must not block.
 pub type LateSubscriber = Arc<dyn Fn(&Change, &Receipt) + Send + Sync>;
 
+const LINES: Lines = Lines {
+    fails: "the store of revocations cannot be read: requests will be refused soon",
+    works: "the store of revocations can be read again",
+};
 const MISSED_MAX: u64 = REVOCATION_STALE_MILLIS_MAX / REVOCATION_POLL_MILLIS;
 
 pub(crate) struct Shared {
@@ -36,8 +45,19 @@ pub(crate) struct Shared {
     pub(crate) retention: Duration,
     subscribers: RwLock<Vec<Subscriber>>,
     late: RwLock<Vec<LateSubscriber>>,
+    /// What this process tells the fleet besides how far it has come.
+    telling: OnceLock<Telling>,
     pub(crate) writes: Writes,
     reads: Reads,
+    /// All beats of the pulse so far.
+    beats: AtomicU64,
+    /// The follower was told to end.
+    over: AtomicBool,
+    /// What the directory holds.
+    pub(crate) records: RecordMemory,
+    pub(crate) looks: Looks,
+    /// What stands for the reading of a store where a fleet is followed instead.
+    pub(crate) lease: Option<Arc<Lease>>,
 }
 
 /// How writing goes.
@@ -51,20 +71,14 @@ pub(crate) struct Writes {
     last_error: Mutex<Option<String>>,
 }
 
-/// How reading goes. `missed` counts the beats of the pulse since the follower last *began* to
-/// read the store to its end; no clock is asked, so that a clock that jumps makes nothing stale.
-struct Reads {
-    missed: AtomicU32,
-    /// All beats so far.
-    beats: AtomicU64,
-    /// The follower was told to end.
-    over: AtomicBool,
-    as_of: AtomicI64,
-    last_error: Mutex<Option<String>>,
-}
-
 impl Shared {
-    pub(crate) fn new(replica: Replica, time: MarkTime, retention: Duration, bytes: u64) -> Arc<Self> {
+    pub(crate) fn new(
+        replica: Replica,
+        time: MarkTime,
+        retention: Duration,
+        bytes: u64,
+        lease: Option<Arc<Lease>>,
+    ) -> Arc<Self> {
         let as_of = time.clock();
         Arc::new(Self {
             replica,
@@ -74,6 +88,7 @@ impl Shared {
             retention,
             subscribers: RwLock::default(),
             late: RwLock::default(),
+            telling: OnceLock::new(),
             writes: Writes {
                 working: AtomicBool::new(true),
                 dead: AtomicBool::new(false),
@@ -82,14 +97,24 @@ impl Shared {
                 bytes: AtomicU64::new(bytes),
                 last_error: Mutex::default(),
             },
-            reads: Reads {
-                missed: AtomicU32::new(0),
-                beats: AtomicU64::new(0),
-                over: AtomicBool::new(false),
-                as_of: AtomicI64::new(as_of.0),
-                last_error: Mutex::default(),
-            },
+            reads: Reads::new(LINES, as_of),
+            beats: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+            records: RecordMemory::new(as_of),
+            looks: Looks::default(),
+            lease,
         })
+    }
+
+    /// From now on this is told besides. Only the first counts.
+    pub(crate) fn tell_with(&self, telling: Telling) {
+        let _first = self.telling.set(telling);
+    }
+
+    /// What is told besides. A panic there must not end the thread that keeps the node current.
+    pub(crate) fn tells(&self) -> String {
+        let Some(telling) = self.telling.get() else { return String::new() };
+        catch_unwind(AssertUnwindSafe(|| telling())).unwrap_or_default()
     }
 
     pub(crate) fn subscribe(&self, subscriber: Subscriber) {
@@ -127,6 +152,22 @@ impl Shared {
         }
     }
 
+    /// Tells whoever asked for changes what became of them. Where nobody is there any more, those who
+    /// listen for that.
+    pub(crate) fn answer(&self, pending: Pending, saved: Saved) {
+        let Pending { asks, ack, .. } = pending;
+        let told = match ack {
+            Some(ack) => ack.send(Ok(saved.clone())).is_ok(),
+            None => false,
+        };
+        if !told {
+            let receipts = saved.receipts(asks.iter().map(|ask| (ask.id, ask.change.target.clone())));
+            for (ask, receipt) in asks.iter().zip(&receipts) {
+                self.announce_late(&ask.change, receipt);
+            }
+        }
+    }
+
     /// Takes in rows of the log, and ends what they cut off. Rows that are known change nothing.
     pub(crate) fn absorb(&self, rows: &[Row]) {
         // Only what holds after all of them is shown, as in `Writer::saved`.
@@ -153,65 +194,88 @@ impl Shared {
     /// The follower is about to read. What it must hand to [`read_succeeded`](Self::read_succeeded):
     /// the lease counts from the question, as the answer may be long in coming.
     pub(crate) fn read_begins(&self) -> u32 {
-        self.reads.missed.load(Ordering::Acquire)
+        self.reads.begins()
     }
 
     /// The follower has read everything that was in the store at `as_of`, when it had missed
     /// `asked` beats.
     pub(crate) fn read_succeeded(&self, as_of: UnixMillis, asked: u32) {
-        self.reads.as_of.store(as_of.0, Ordering::Release);
-        // Only the follower subtracts, so there is never less than it saw.
-        self.reads.missed.fetch_sub(asked, Ordering::AcqRel);
-        let error = self.reads.last_error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if error.is_some() {
-            tracing::info!("the store of revocations can be read again");
-        }
+        self.reads.succeeded(as_of, asked);
     }
 
     pub(crate) fn read_failed(&self, error: String) {
-        let mut last = self.reads.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none() {
-            tracing::error!(error, "the store of revocations cannot be read: requests will be refused soon");
-        }
-        *last = Some(error);
+        self.reads.failed(error);
     }
 
     /// One beat of the pulse went by.
     pub(crate) fn beat(&self) {
-        self.reads.beats.fetch_add(1, Ordering::Relaxed);
-        let _before =
-            self.reads.missed.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_add(1));
+        self.beats.fetch_add(1, Ordering::Relaxed);
+        self.reads.beat();
+        self.records.reads.beat();
     }
 
     /// How many beats there were.
     pub(crate) fn beats(&self) -> u64 {
-        self.reads.beats.load(Ordering::Relaxed)
+        self.beats.load(Ordering::Relaxed)
     }
 
-    /// For how long the store has not been read.
+    /// For how long the store has not been read, or since when there is no newer proof.
     pub(crate) fn unread_for(&self) -> Duration {
-        if self.reads.over.load(Ordering::Acquire) {
+        if self.over.load(Ordering::Acquire) {
             return Duration::MAX;
         }
-        let missed = u64::from(self.reads.missed.load(Ordering::Acquire));
+        if let Some(lease) = &self.lease {
+            return lease.age().unwrap_or(Duration::MAX);
+        }
+        let missed = u64::from(self.reads.missed());
         Duration::from_millis(missed * REVOCATION_POLL_MILLIS)
+    }
+
+    /// How old the newest proof is that no record is missing.
+    pub(crate) fn records_unread_for(&self) -> Duration {
+        if self.is_over() {
+            return Duration::MAX;
+        }
+        if let Some(lease) = &self.lease {
+            return lease.age().unwrap_or(Duration::MAX);
+        }
+        let missed = u64::from(self.records.reads.missed());
+        Duration::from_millis(missed.saturating_mul(REVOCATION_POLL_MILLIS))
+    }
+
+    /// For how long records may be without a newer proof until nobody is judged by them.
+    pub(crate) fn records_unread_max(&self) -> Duration {
+        let of_store = Duration::from_millis(REVOCATION_STALE_MILLIS_MAX);
+        self.lease.as_ref().map_or(of_store, |lease| lease.length())
     }
 
     /// Nobody follows the store any more: what is known here is of no use from now on.
     pub(crate) fn no_longer_current(&self) {
-        self.reads.over.store(true, Ordering::Release);
+        self.over.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
     }
 
     pub(crate) fn freshness(&self) -> Freshness {
-        let missed = u64::from(self.reads.missed.load(Ordering::Acquire));
+        let over = self.is_over();
+        if let Some(lease) = &self.lease {
+            let stale_for = if over { None } else { lease.over_for() };
+            let fresh = !over && !lease.left().is_zero();
+            return Freshness { fresh, stale_for, as_of: lease.as_of() };
+        }
+        let missed = u64::from(self.reads.missed());
+        let late = missed.saturating_sub(MISSED_MAX).saturating_mul(REVOCATION_POLL_MILLIS);
         Freshness {
-            fresh: missed <= MISSED_MAX && !self.reads.over.load(Ordering::Acquire),
-            as_of: UnixMillis(self.reads.as_of.load(Ordering::Acquire)),
+            fresh: missed <= MISSED_MAX && !over,
+            stale_for: (!over).then(|| Duration::from_millis(late)),
+            as_of: self.reads.as_of(),
         }
     }
 
     pub(crate) fn read_error(&self) -> Option<String> {
-        self.reads.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.reads.error()
     }
 }
 
@@ -278,7 +342,7 @@ mod tests {
     #[test]
     fn the_lease_counts_from_the_question_not_from_the_answer() {
         let time = MarkTime::new(Arc::new(|| UnixMillis(1)), UnixMillis(0));
-        let shared = Shared::new(Replica::with_capacity([7; 16], 0), time, Duration::from_secs(1), 0);
+        let shared = Shared::new(Replica::with_capacity([7; 16], 0), time, Duration::from_secs(1), 0, None);
         let asked = shared.read_begins();
         // The disk hangs, and then answers what was true when it was asked.
         for _ in 0..=MISSED_MAX {

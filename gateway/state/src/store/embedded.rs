@@ -7,6 +7,13 @@
 //! Three things find damage: the database's own check of pages and indexes, a checksum of each
 //! row, and the mark beside the file, which knows where the log must end.
 
+mod debts;
+mod guard;
+mod outbox;
+mod records;
+mod rows;
+mod schema;
+
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -17,10 +24,13 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use crate::config::EmbeddedConfig;
 use crate::error::StoreError;
-use crate::store::guard::Guard;
+use crate::records::RecordGroup;
 use crate::store::mark::{Mark, MarkFile};
-use crate::store::rows::{bound, damaged, explain, insert, last, read, target};
-use crate::store::{Appended, Handle, NewRow, Row, Seq, checksum, schema};
+use crate::store::{Appended, Decide, Handle, Row, Seq, Written, checksum};
+
+use guard::Guard;
+pub use guard::Lock;
+use rows::{bound, damaged, explain, insert, last, read, target};
 
 const BUSY: Duration = Duration::from_secs(2);
 /// Moving the log waits less for others: it comes again.
@@ -39,6 +49,7 @@ pub struct Embedded {
     /// Which store it is.
     epoch: String,
     mark: MarkFile,
+    records_mark: MarkFile,
 }
 
 impl Embedded {
@@ -52,6 +63,7 @@ impl Embedded {
                     return Err(guard.missing());
                 }
                 MarkFile::beside(&file).remove()?;
+                MarkFile::of_records(&file).remove()?;
                 create(&file)?;
                 true
             }
@@ -60,11 +72,16 @@ impl Embedded {
         let tightened = tighten(&file)?;
         // Read before the store: another process of this node may write both meanwhile.
         let mark = MarkFile::beside(&file).read()?;
+        let records_mark = MarkFile::of_records(&file).read()?;
         let mut store = Self::connect(&file, config.bytes_max)?;
         store.verify()?;
         match &mark {
             Some(mark) => store.compare(mark)?,
             None => store.mark_end()?,
+        }
+        match &records_mark {
+            Some(mark) => store.compare_records(mark)?,
+            None => store.mark_records_end()?,
         }
         let shared = !guard.is_alone();
         let lock = guard.settle()?;
@@ -95,8 +112,9 @@ impl Embedded {
         };
         let connection = open().map_err(|e| explain(file, "open", &e))?;
         let identity = identity(file)?;
-        let mark = MarkFile::beside(file);
-        Ok(Self { connection, file: file.to_owned(), bytes_max, identity, epoch: String::new(), mark })
+        let (mark, records_mark) = (MarkFile::beside(file), MarkFile::of_records(file));
+        let (file, epoch) = (file.to_owned(), String::new());
+        Ok(Self { connection, file, bytes_max, identity, epoch, mark, records_mark })
     }
 
     /// Refuses whatever is not wholly the store that this program knows.
@@ -104,21 +122,21 @@ impl Embedded {
         let file = self.file.clone();
         let fail = |e: rusqlite::Error| explain(&file, "read", &e);
         if std::fs::metadata(&file).is_ok_and(|m| m.len() == 0) {
-            return Err(StoreError::Corrupt { file, found: "the file is empty".to_owned() });
+            return Err(StoreError::Corrupt { file: file.into(), found: "the file is empty".to_owned() });
         }
         let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let application = pragma("application_id").map_err(fail)?;
         if application != schema::APPLICATION_ID {
-            return Err(StoreError::Foreign { file });
+            return Err(StoreError::Foreign { file: file.into() });
         }
         let version = pragma("user_version").map_err(fail)?;
         if version > schema::VERSION {
-            return Err(StoreError::Newer { file, found: version, known: schema::VERSION });
+            return Err(StoreError::Newer { file: file.into(), found: version, known: schema::VERSION });
         }
         let verdict: String =
             self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(fail)?;
         if verdict != "ok" {
-            return Err(StoreError::Corrupt { file, found: verdict });
+            return Err(StoreError::Corrupt { file: file.into(), found: verdict });
         }
         // A backup that `VACUUM INTO` made comes back in another mode.
         self.connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
@@ -162,8 +180,11 @@ impl Embedded {
 
     /// Refuses a log that ends before the mark, or that went another way.
     fn compare(&self, mark: &Mark) -> Result<(), StoreError> {
-        let rewound =
-            |found| StoreError::Rewound { file: self.file.clone(), mark: self.mark.path().to_owned(), found };
+        let rewound = |found| StoreError::Rewound {
+            file: self.file.clone().into(),
+            mark: self.mark.path().to_owned(),
+            found,
+        };
         if mark.epoch != self.epoch {
             return Err(rewound("it is another store".to_owned()));
         }
@@ -189,16 +210,16 @@ impl Embedded {
     fn mark_end(&self) -> Result<(), StoreError> {
         let last = last(&self.connection).map_err(|e| explain(&self.file, "read", &e))?;
         let rows = read(&self.connection, &self.file, "WHERE seq = ?1", params![last.0])?;
-        self.remember(Some((last, rows.first().map_or(0, checksum::of_read))));
+        self.remember(&self.mark, Some((last, rows.first().map_or(0, checksum::of_read))));
         self.mark.flush()
     }
 
     /// The log has grown: the mark follows. A mark that lags notices less and harms nothing, so
     /// a failure here takes nothing back.
-    fn remember(&self, row: Option<(Seq, i64)>) {
+    fn remember(&self, file: &MarkFile, row: Option<(Seq, i64)>) {
         let Some((seq, checksum)) = row else { return };
         let mark = Mark { epoch: self.epoch.clone(), seq, checksum };
-        if let Err(error) = self.mark.advance(&mark) {
+        if let Err(error) = file.advance(&mark) {
             tracing::warn!(%error, "it is not noted how far the log of revocations goes");
         }
     }
@@ -212,11 +233,12 @@ impl Embedded {
         }
     }
 
-    pub(super) fn append(
+    pub(super) fn commit(
         &mut self,
         seen: Seq,
-        decide: &mut dyn FnMut(&[Row]) -> Vec<NewRow>,
-    ) -> Result<Appended, StoreError> {
+        groups: &[RecordGroup<'_>],
+        decide: &mut Decide<'_>,
+    ) -> Result<Written, StoreError> {
         self.still_there()?;
         let file = self.file.clone();
         let fail = |e: rusqlite::Error| explain(&file, "write", &e);
@@ -227,7 +249,8 @@ impl Embedded {
         // Counted here, as the checksum needs the number. Nobody else can write now, and a number
         // is never used again, even when its row is gone.
         let mut next = last(&tx).map_err(fail)?.0;
-        for row in decide(&others) {
+        let planned = records::planned(&tx, &file, groups)?;
+        for row in decide(&others, &planned.verdicts) {
             next = next.saturating_add(1);
             let sum = checksum::of_new(Seq(next), &row);
             if insert(&tx, Seq(next), &row, sum).map_err(fail)? {
@@ -236,12 +259,15 @@ impl Embedded {
                 next = next.saturating_sub(1);
             }
         }
+        let records_end = records::write(&tx, &planned).map_err(fail)?;
         let pages: i64 = tx.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(fail)?;
         tx.commit().map_err(fail)?;
         self.still_there()?;
-        self.remember(end);
+        self.remember(&self.mark, end);
+        self.remember(&self.records_mark, records_end);
         let last = end.map_or(seen, |(seq, _)| seq);
-        Ok(Appended { last, bytes: u64::try_from(pages).unwrap_or(0).saturating_mul(PAGE_BYTES) })
+        let appended = Appended { last, bytes: u64::try_from(pages).unwrap_or(0).saturating_mul(PAGE_BYTES) };
+        Ok(Written { appended, verdicts: planned.verdicts })
     }
 
     pub(super) fn settle(&mut self) -> Result<bool, StoreError> {
@@ -252,6 +278,7 @@ impl Embedded {
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         self.connection.busy_timeout(BUSY).map_err(fail)?;
         self.mark.flush()?;
+        self.records_mark.flush()?;
         match blocked.map_err(fail) {
             Ok(blocked) => Ok(blocked == 0),
             Err(StoreError::Busy { .. }) => Ok(false),

@@ -1,4 +1,5 @@
-//! How far the log went: one line in `<store>.last`, beside the store.
+//! How far the log went: one line in `<store>.last`, beside the store; and how far the records did, in
+//! `<store>.last-records`, once there are any.
 //!
 //! A database that lost its write-ahead log, or was put back from an old copy, is whole and opens
 //! cleanly; it has only forgotten whom it cut off last. So the number of the last row is kept
@@ -57,8 +58,17 @@ pub(super) struct MarkFile {
 
 impl MarkFile {
     pub(super) fn beside(store: &Path) -> Self {
+        Self::ending(store, ".last")
+    }
+
+    /// That of the records. A file of its own: a process of the version before reads the other one.
+    pub(super) fn of_records(store: &Path) -> Self {
+        Self::ending(store, ".last-records")
+    }
+
+    fn ending(store: &Path, end: &str) -> Self {
         let mut path = store.as_os_str().to_owned();
-        path.push(".last");
+        path.push(end);
         Self { path: PathBuf::from(path) }
     }
 

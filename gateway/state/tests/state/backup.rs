@@ -37,7 +37,7 @@ async fn revoke(revocations: &Revocations, range: std::ops::Range<usize>) {
 }
 
 fn open(fixture: &Fixture) -> Result<(Revocations, OpenReport), StoreError> {
-    match Revocations::open(&fixture.config("gw-1"), fixture.clock()) {
+    match Revocations::open(&fixture.config("gw-1"), fixture.clocks()) {
         Ok(opened) => Ok(opened),
         Err(StateError::Store(error)) => Err(error),
         Err(other) => panic!("another kind of error: {other}"),
@@ -229,7 +229,9 @@ fn a_store_of_the_first_version_gets_its_checksums() {
         revocations.close().await;
     });
     fs::remove_file(path(&fixture, ".last")).unwrap();
-    let first = "ALTER TABLE rev_log DROP COLUMN checksum; DROP TABLE epoch; PRAGMA user_version = 1";
+    let first = "DROP TABLE record; DROP TABLE record_key; DROP TABLE record_end; DROP TABLE outbox;
+                 DROP TABLE debt; ALTER TABLE rev_log DROP COLUMN checksum; DROP TABLE epoch;
+                 PRAGMA user_version = 1";
     sqlite(&fixture.file(), first);
     run(async {
         let (revocations, report) = open(&fixture).unwrap();

@@ -32,7 +32,8 @@ fn a_writer_that_dies_is_noticed() {
         let clock = watched(&fixture, move || {
             assert!(!dies.load(Ordering::SeqCst), "a defect in the writer");
         });
-        let revocations = Revocations::open(&fixture.config("gw-1"), clock).unwrap().0;
+        let revocations =
+            Revocations::open(&fixture.config("gw-1"), crate::fixture::clocks(clock)).unwrap().0;
         let bob = target(EntryKind::User, "corp:bob");
         revocations.apply(change(&bob, Action::Disable)).await.unwrap();
         assert!(revocations.health().alive);
@@ -70,7 +71,8 @@ fn a_batch_that_was_written_though_it_failed_is_not_written_twice() {
                 std::fs::rename(&from, &to).unwrap();
             }
         });
-        let revocations = Revocations::open(&fixture.config("gw-1"), clock).unwrap().0;
+        let revocations =
+            Revocations::open(&fixture.config("gw-1"), crate::fixture::clocks(clock)).unwrap().0;
         revocations.apply(change(&alice(), Action::Revoke)).await.unwrap();
         // The writer asks the clock in its quiet moments as well: before and after, not now.
         armed.store(true, Ordering::SeqCst);
@@ -113,7 +115,7 @@ fn what_is_old_is_forgotten_in_a_quiet_moment() {
         let fixture = Fixture::new();
         let session = |n| (EntryKind::Session, ["corp:old", "corp:young"][n], [401, 1][n]);
         aged(&fixture, &[session(0), (EntryKind::User, "corp:u", 800), session(1)]);
-        let (revocations, report) = Revocations::open(&fixture.config("gw-1"), fixture.clock()).unwrap();
+        let (revocations, report) = Revocations::open(&fixture.config("gw-1"), fixture.clocks()).unwrap();
         assert_eq!(report.entries, 3);
         let known = |kind, id| revocations.lookup(&target(kind, id)).is_some();
         until("the old one is forgotten", || !known(EntryKind::Session, "corp:old")).await;

@@ -245,7 +245,8 @@ fn a_switch_off_whose_write_fails_outlives_a_grant_that_was_on_its_way() {
             }
             wall()
         });
-        let revocations = Revocations::open(&fixture.config("gw-1"), clock).unwrap().0;
+        let revocations =
+            Revocations::open(&fixture.config("gw-1"), crate::fixture::clocks(clock)).unwrap().0;
         revocations.apply(change(&alice(), Action::Disable)).await.unwrap();
         let other = lock(&fixture);
         let [grant, cut] = waiting(&revocations, [Action::Reactivate, Action::Disable]).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use doorward_model::time::Clock;
+use doorward_model::time::{Clock, Clocks};
 use doorward_model::{
     AppId, AuthSession, DeviceId, EntryKind, IssuerId, KeyPath, Presented, SessionId, Target, TokenId,
     UnixMillis, UserId,
@@ -42,6 +42,10 @@ impl Fixture {
         Arc::new(move || UnixMillis(wall.load(Ordering::SeqCst)))
     }
 
+    pub(crate) fn clocks(&self) -> Clocks {
+        clocks(self.clock())
+    }
+
     pub(crate) fn set(&self, millis: i64) {
         self.wall.store(millis, Ordering::SeqCst);
     }
@@ -51,7 +55,7 @@ impl Fixture {
     }
 
     pub(crate) fn open(&self) -> Revocations {
-        Revocations::open(&self.config("gw-1"), self.clock()).unwrap().0
+        Revocations::open(&self.config("gw-1"), self.clocks()).unwrap().0
     }
 }
 
@@ -60,14 +64,27 @@ pub(crate) fn config(section: &RevocationSection, dir: &Path, node: &str) -> Rev
     section.check(&KeyPath::top(), dir, dir, node, &mut complaints).expect("a valid section")
 }
 
+/// This time of day, and time that passes as it does.
+pub(crate) fn clocks(wall: Clock) -> Clocks {
+    #[expect(clippy::disallowed_methods, reason = "a test owns a clock")]
+    let began = std::time::Instant::now();
+    Clocks { wall, uptime: Arc::new(move || began.elapsed()) }
+}
+
+/// What TLS is made with; the gateway's binary does the same.
+pub(crate) fn install_crypto() {
+    // Another test may have done it.
+    let _there = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
 /// A runtime for one test.
 pub(crate) fn run<F: Future>(test: F) -> F::Output {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
 }
 
-/// Waits until `condition` holds, at most ten seconds.
+/// Waits until `condition` holds, at most a minute.
 pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
-    for _ in 0..1000 {
+    for _ in 0..6000 {
         if condition() {
             return;
         }
@@ -103,6 +120,7 @@ pub(crate) fn presented(name: &str, iat_seconds: i64) -> Presented {
     let issuer = IssuerId::new("corp").unwrap();
     Presented {
         users: vec![user(name)],
+        owner: None,
         session: AuthSession {
             session: Some(SessionId::new(issuer.clone(), &format!("s-{name}")).unwrap()),
             token: Some(TokenId::new(issuer.clone(), &format!("t-{name}")).unwrap()),
@@ -111,6 +129,7 @@ pub(crate) fn presented(name: &str, iat_seconds: i64) -> Presented {
             expires_at: UnixMillis(i64::MAX),
         },
         device: Some(DeviceId::new("laptop-7").unwrap()),
+        named: None,
         app: AppId::new("payroll").unwrap(),
     }
 }

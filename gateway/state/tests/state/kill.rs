@@ -28,7 +28,8 @@ fn child() {
     let config = config(&doorward_state::RevocationSection::default(), Path::new(&folder), "gw-1");
     run(async {
         let clock = Fixture::new().clock();
-        let revocations = doorward_state::Revocations::open(&config, clock).unwrap().0;
+        let revocations =
+            doorward_state::Revocations::open(&config, crate::fixture::clocks(clock)).unwrap().0;
         let tasks: Vec<_> = (0..TASKS)
             .map(|task| {
                 let revocations = revocations.clone();

@@ -24,7 +24,7 @@ fn filled() -> Fixture {
 }
 
 fn refused(fixture: &Fixture) -> StoreError {
-    match Revocations::open(&fixture.config("gw-1"), fixture.clock()) {
+    match Revocations::open(&fixture.config("gw-1"), fixture.clocks()) {
         Err(StateError::Store(error)) => error,
         Err(other) => panic!("another kind of error: {other}"),
         Ok(_) => panic!("opened what it must not open"),
@@ -105,9 +105,9 @@ fn a_row_that_makes_no_sense_is_damage() {
 #[test]
 fn a_store_of_a_later_version_is_refused() {
     let fixture = filled();
-    rusqlite::Connection::open(fixture.file()).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
+    rusqlite::Connection::open(fixture.file()).unwrap().execute_batch("PRAGMA user_version = 6").unwrap();
     let error = refused(&fixture);
-    assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 6, known: 5, .. }), "{error}");
     named(&error, &fixture.file());
 }
 
@@ -122,7 +122,7 @@ fn a_store_that_is_gone_is_missed() {
 
     // What the message says helps.
     std::fs::remove_file(fixture.dir.path().join("revocations.sqlite3.lock")).unwrap();
-    assert!(Revocations::open(&fixture.config("gw-1"), fixture.clock()).unwrap().1.created);
+    assert!(Revocations::open(&fixture.config("gw-1"), fixture.clocks()).unwrap().1.created);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_half_made_store_of_a_crash_is_made_anew() {
     let fixture = Fixture::new();
     std::fs::write(fixture.dir.path().join("revocations.sqlite3.new"), "half").unwrap();
     std::fs::write(fixture.dir.path().join("revocations.sqlite3.lock"), "").unwrap();
-    assert!(Revocations::open(&fixture.config("gw-1"), fixture.clock()).unwrap().1.created);
+    assert!(Revocations::open(&fixture.config("gw-1"), fixture.clocks()).unwrap().1.created);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn only_the_owner_may_read_it() {
         revocations.close().await;
     });
     std::fs::set_permissions(fixture.file(), std::fs::Permissions::from_mode(0o644)).unwrap();
-    let report = Revocations::open(&fixture.config("gw-1"), fixture.clock()).unwrap().1;
+    let report = Revocations::open(&fixture.config("gw-1"), fixture.clocks()).unwrap().1;
     assert!(report.tightened);
     assert_eq!(mode("revocations.sqlite3"), 0o600);
 }

@@ -1,7 +1,7 @@
 //! An old and a new process share one store while one takes over from the other.
 
 use doorward_model::{Entry, EntryKind, UnixMillis};
-use doorward_state::{Action, Revocations, StateError, StoreError};
+use doorward_state::{Action, Generation, Reach, Revocations, Seq, StateError, Store, StoreError};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -15,7 +15,7 @@ fn the_new_process_knows_all_and_the_old_one_follows() {
         for i in 0..50 {
             old.apply(change(&target(EntryKind::User, &format!("corp:u{i}")), Action::Revoke)).await.unwrap();
         }
-        let (new, report) = Revocations::open(&fixture.config("gw-1"), fixture.clock()).unwrap();
+        let (new, report) = Revocations::open(&fixture.config("gw-1"), fixture.clocks()).unwrap();
         assert!(report.shared && !report.created);
         assert_eq!(report.entries, 50);
         new.apply(change(&alice(), Action::Disable)).await.unwrap();
@@ -30,12 +30,59 @@ fn the_new_process_knows_all_and_the_old_one_follows() {
 fn a_gateway_of_another_name_is_kept_out() {
     let fixture = Fixture::new();
     let one = fixture.open();
-    let refused = Revocations::open(&fixture.config("gw-2"), fixture.clock()).err().unwrap();
+    let refused = Revocations::open(&fixture.config("gw-2"), fixture.clocks()).err().unwrap();
     assert!(matches!(refused, StateError::Store(StoreError::InUse { .. })), "{refused}");
     assert!(refused.to_string().contains("`gw-1`"), "{refused}");
     run(one.close());
-    let two = Revocations::open(&fixture.config("gw-2"), fixture.clock());
+    let two = Revocations::open(&fixture.config("gw-2"), fixture.clocks());
     assert!(two.is_ok(), "a node may be renamed while it does not run");
+}
+
+/// A process of the version before, which knows nothing of the outbox and of debts, goes on while
+/// the new one has added them: with the statements that it was built with.
+#[test]
+fn a_process_of_the_version_before_is_not_harmed_and_what_it_writes_is_published() {
+    let fixture = Fixture::new();
+    let written = [target(EntryKind::User, "corp:a"), target(EntryKind::User, "corp:b")];
+    run(async {
+        let before = fixture.open();
+        before.apply(change(&written[0], Action::Revoke)).await.unwrap();
+        before.apply(change(&written[1], Action::Disable)).await.unwrap();
+        before.close().await;
+    });
+    let old = rusqlite::Connection::open(fixture.file()).unwrap();
+    old.busy_timeout(std::time::Duration::from_secs(2)).unwrap();
+    let before = "DROP TABLE record; DROP TABLE record_key; DROP TABLE record_end;
+         DROP TABLE outbox; DROP TABLE debt; PRAGMA user_version = 2";
+    old.execute_batch(before).unwrap();
+    let count = |connection: &rusqlite::Connection| {
+        connection.query_row("SELECT count(*) FROM rev_log", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(count(&old), 2);
+
+    let mut new = Store::open(fixture.config("gw-1").store()).unwrap().0;
+    // The same person once more, as row 3 of the log.
+    let insert = "INSERT INTO rev_log
+             (seq, receipt, kind, id, action, not_before, version, disabled, recorded_at, cause, actor,
+              request_id, checksum)
+         SELECT 3, '6ba7b810-9dad-41d1-80b4-00c04fd430c8', kind, id, 'revoke', not_before, version, disabled,
+             recorded_at, cause, actor, request_id, NULL FROM rev_log WHERE seq = 2
+         ON CONFLICT (receipt) DO NOTHING";
+    assert_eq!(old.execute(insert, []).unwrap(), 1);
+    let verdict = old.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
+    assert_eq!(verdict.unwrap(), "ok");
+
+    let waiting = new.unpublished(10).unwrap();
+    assert_eq!(waiting.generation, Generation(1));
+    let seqs: Vec<i64> = waiting.rows.iter().map(|row| row.seq.0).collect();
+    assert_eq!(seqs, [1, 2, 3], "nothing was published by the version before");
+    let all = Reach { row: Seq(3), ..Reach::default() };
+    assert!(new.published(all, Generation(1)).unwrap());
+    assert_eq!(new.raise_generation().unwrap(), Generation(2));
+    assert_eq!(count(&old), 3);
+    let held: Vec<_> = new.held_after(None, 10).unwrap().into_iter().map(|held| held.target).collect();
+    assert_eq!(held, written);
+    assert!(new.debts(false, None, 10).unwrap().is_empty());
 }
 
 #[test]

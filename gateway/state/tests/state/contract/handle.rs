@@ -32,14 +32,14 @@ fn clock() -> Clock {
 }
 
 fn open(place: &Place) -> Revocations {
-    Revocations::open(&place.config, clock()).unwrap().0
+    Revocations::open(&place.config, crate::fixture::clocks(clock())).unwrap().0
 }
 
 /// Long before noon: a token that any revocation kills.
 const OLD: i64 = NOON / 1000 - 600;
 
 fn new_store(place: &Place) {
-    let (revocations, report) = Revocations::open(&place.config, clock()).unwrap();
+    let (revocations, report) = Revocations::open(&place.config, crate::fixture::clocks(clock())).unwrap();
     assert!(report.created && report.rows == 0 && report.entries == 0);
     assert_eq!(revocations.generation(), 0);
     assert_eq!(revocations.lookup(&alice()), None);
@@ -165,7 +165,7 @@ fn again(place: &Place) {
         assert_eq!(revocations.close().await, 0);
         before
     });
-    let (revocations, report) = Revocations::open(&place.config, clock()).unwrap();
+    let (revocations, report) = Revocations::open(&place.config, crate::fixture::clocks(clock())).unwrap();
     let after: Vec<_> = names.iter().map(|n| revocations.lookup(n)).collect();
     assert_eq!(after, before);
     assert_eq!((report.created, report.rows, report.entries), (false, 300, 300));

@@ -18,13 +18,16 @@ pub(crate) const CASES: &[Case] = &[
     ("old sessions and tokens are pruned, users and devices never", pruning),
     ("the newest rows come first, of one target or of all", newest),
     ("a probe leaves no row", probe),
+    ("a row that is in the log already is not added again", not_added_again),
+    ("numbers rise without gaps, whoever writes", without_gaps),
+    ("what is open can be read and written from within a runtime", within_a_runtime),
 ];
 
-fn open(place: &Place) -> Store {
+pub(super) fn open(place: &Place) -> Store {
     Store::open(place.config.store()).unwrap().0
 }
 
-fn row(target: Target, at: i64) -> NewRow {
+pub(crate) fn row(target: Target, at: i64) -> NewRow {
     NewRow {
         id: uuid::Uuid::new_v4(),
         target,
@@ -37,11 +40,11 @@ fn row(target: Target, at: i64) -> NewRow {
     }
 }
 
-fn users(range: std::ops::Range<i64>) -> Vec<NewRow> {
+pub(super) fn users(range: std::ops::Range<i64>) -> Vec<NewRow> {
     range.map(|i| row(target(EntryKind::User, &format!("corp:u{i}")), i)).collect()
 }
 
-fn append(store: &mut Store, seen: Seq, rows: &[NewRow]) -> Seq {
+pub(super) fn append(store: &mut Store, seen: Seq, rows: &[NewRow]) -> Seq {
     store.append(seen, &mut |_| rows.to_vec()).unwrap().last
 }
 
@@ -219,4 +222,64 @@ fn probe(place: &Place) {
     let mut store = open(place);
     store.probe().unwrap();
     assert_eq!(store.count().unwrap(), 0);
+}
+
+fn not_added_again(place: &Place) {
+    let mut store = open(place);
+    let rows = users(0..3);
+    let last = append(&mut store, Seq::START, &rows);
+    // As after an append of which nobody knows whether it succeeded, with a row that is new.
+    let twice = [rows.clone(), users(3..4), users(4..5), rows].concat();
+    let end = append(&mut store, Seq::START, &twice);
+    assert_eq!(end.0, last.0 + 2);
+    let read = store.read_after(Seq::START, 100).unwrap();
+    assert_eq!(ids(&read), (0..5).map(|i| format!("corp:u{i}")).collect::<Vec<_>>());
+    assert_eq!(append(&mut store, end, &twice), end, "all of it is there");
+    // Within one batch too.
+    let one = users(9..10).remove(0);
+    append(&mut store, end, &[one.clone(), one]);
+    assert_eq!(store.count().unwrap(), 6);
+}
+
+fn without_gaps(place: &Place) {
+    let writers: Vec<_> = (0..3)
+        .map(|w| {
+            let mut store = open(place);
+            std::thread::spawn(move || {
+                for i in 0..15 {
+                    let id = format!("corp:w{w}-{i}");
+                    // Every third batch is nothing, and one of another id is not added.
+                    let rows = vec![row(target(EntryKind::User, &id), 1); if i % 3 == 0 { 0 } else { 2 }];
+                    append(&mut store, Seq::START, &rows);
+                }
+            })
+        })
+        .collect();
+    // A reader that follows meanwhile never sees a number before the one that precedes it.
+    let (mut reader, mut seen) = (open(place), Seq::START);
+    let mut over = false;
+    while !over {
+        over = writers.iter().all(std::thread::JoinHandle::is_finished);
+        for row in reader.read_after(seen, 1000).unwrap() {
+            assert_eq!(row.seq.0, seen.0 + 1);
+            seen = row.seq;
+        }
+    }
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    assert_eq!(seen, Seq(30));
+}
+
+fn within_a_runtime(place: &Place) {
+    crate::fixture::run(async {
+        let mut store = open(place);
+        let last = append(&mut store, Seq::START, &users(0..3));
+        tokio::task::yield_now().await;
+        let mut again = store.again().unwrap();
+        assert_eq!(again.read_after(Seq::START, 10).unwrap().last().unwrap().seq, last);
+        tokio::task::spawn_blocking(move || assert_eq!(again.count().unwrap(), 3)).await.unwrap();
+        // Both are dropped where nobody may block.
+        drop(store);
+    });
 }

@@ -7,10 +7,10 @@ use rusqlite::{Connection, ErrorCode, Transaction, params};
 use uuid::Uuid;
 
 use crate::change::Action;
-use crate::error::StoreError;
+use crate::error::{StoreError, Where};
 use crate::store::{NewRow, Row, Seq, checksum};
 
-const COLUMNS: &str = "seq, receipt, kind, id, action, not_before, version, disabled, recorded_at, cause, actor, request_id, \
+pub(super) const COLUMNS: &str = "seq, receipt, kind, id, action, not_before, version, disabled, recorded_at, cause, actor, request_id, \
      checksum";
 
 /// The number of the last row that there ever was.
@@ -22,16 +22,20 @@ pub(super) fn last(connection: &Connection) -> rusqlite::Result<Seq> {
 
 /// False when a row of this id is there.
 pub(super) fn insert(tx: &Transaction<'_>, seq: Seq, row: &NewRow, sum: i64) -> rusqlite::Result<bool> {
+    let receipt = row.id.to_string();
+    // Asked first: the database counts an attempt as a number that was used.
+    if tx.prepare_cached("SELECT 1 FROM rev_log WHERE receipt = ?1")?.exists(params![receipt])? {
+        return Ok(false);
+    }
     let mut insert = tx.prepare_cached(
         "INSERT INTO rev_log
              (seq, receipt, kind, id, action, not_before, version, disabled, recorded_at, cause, actor,
               request_id, checksum)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-         ON CONFLICT (receipt) DO NOTHING",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
-    let inserted = insert.execute(params![
+    insert.execute(params![
         seq.0,
-        row.id.to_string(),
+        receipt,
         row.target.kind().as_str(),
         row.target.id(),
         row.action.as_str(),
@@ -44,7 +48,7 @@ pub(super) fn insert(tx: &Transaction<'_>, seq: Seq, row: &NewRow, sum: i64) -> 
         row.request_id,
         sum,
     ])?;
-    Ok(inserted > 0)
+    Ok(true)
 }
 
 /// Reads rows. One that makes no sense is damage: to leave it out could let someone in.
@@ -60,17 +64,23 @@ pub(super) fn read(
     let mut found = select.query(params).map_err(fail)?;
     let mut rows = Vec::new();
     while let Some(row) = found.next().map_err(fail)? {
-        let seq: i64 = row.get(0).map_err(fail)?;
-        let sum: Option<i64> = row.get(12).map_err(fail)?;
-        let row = parse(row).map_err(fail)?.ok_or_else(|| damaged(file, &format!("row {seq}")))?;
-        // None was written by an older version that runs beside this one.
-        if sum.is_some_and(|sum| sum != checksum::of_read(&row)) {
-            let found = format!("row {seq} does not match its checksum");
-            return Err(StoreError::Corrupt { file: file.to_owned(), found });
-        }
-        rows.push(row);
+        rows.push(whole(row, file)?);
     }
     Ok(rows)
+}
+
+/// A row of [`COLUMNS`], if it is as it was written.
+pub(super) fn whole(row: &rusqlite::Row<'_>, file: &Path) -> Result<Row, StoreError> {
+    let fail = |e: rusqlite::Error| explain(file, "read", &e);
+    let seq: i64 = row.get(0).map_err(fail)?;
+    let sum: Option<i64> = row.get(12).map_err(fail)?;
+    let row = parse(row).map_err(fail)?.ok_or_else(|| damaged(file, &format!("row {seq}")))?;
+    // None was written by an older version that runs beside this one.
+    if sum.is_some_and(|sum| sum != checksum::of_read(&row)) {
+        let found = format!("row {seq} does not match its checksum");
+        return Err(StoreError::Corrupt { file: file.into(), found });
+    }
+    Ok(row)
 }
 
 fn parse(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Row>> {
@@ -104,12 +114,12 @@ pub(super) fn bound(limit: usize) -> i64 {
 }
 
 pub(super) fn damaged(file: &Path, what: &str) -> StoreError {
-    StoreError::Corrupt { file: file.to_owned(), found: format!("{what} cannot be understood") }
+    StoreError::Corrupt { file: file.into(), found: format!("{what} cannot be understood") }
 }
 
 /// What an error of the database means for whoever runs the gateway.
 pub(super) fn explain(file: &Path, doing: &'static str, error: &rusqlite::Error) -> StoreError {
-    let file = file.to_owned();
+    let file = Where::from(file);
     let message = error.to_string();
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {

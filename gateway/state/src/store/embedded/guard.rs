@@ -6,13 +6,20 @@
 //! A process of the same node is the new version taking over from the old: both may write, the
 //! database orders them, and each reads what the other wrote.
 //!
+//! Each process also has a lock on the first byte that goes with its open file (F_OFD_SETLK of fcntl(2)), by
+//! which it can be asked, without letting go of anything, whether another one is there.
+//!
 //! The file also remembers that a store was made. If the store is gone and this file is not, the
 //! store was lost, and beginning with an empty one would let everyone in who was cut off.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 
 use crate::error::StoreError;
 
@@ -22,7 +29,36 @@ const MADE: &str = "made";
 /// The lock of one process on a store. Ends when it is dropped, or when the process dies.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: Option<File>,
+}
+
+impl Lock {
+    /// Of a store that many may have open.
+    pub(in crate::store) const fn none() -> Self {
+        Self { file: None }
+    }
+
+    /// No other process has the store open. False also where that is not known.
+    pub(crate) fn is_alone(&self) -> bool {
+        let Some(file) = &self.file else { return false };
+        let mut wanted = first_byte(libc::F_WRLCK);
+        fcntl(file.as_raw_fd(), FcntlArg::F_OFD_GETLK(&mut wanted)).is_ok() && kind(&wanted) == libc::F_UNLCK
+    }
+}
+
+/// A lock on the first byte of a file.
+fn first_byte(kind: libc::c_int) -> libc::flock {
+    libc::flock {
+        l_type: i16::try_from(kind).unwrap_or_default(),
+        l_whence: i16::try_from(libc::SEEK_SET).unwrap_or_default(),
+        l_start: 0,
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+fn kind(lock: &libc::flock) -> libc::c_int {
+    libc::c_int::from(lock.l_type)
 }
 
 /// A lock file that this process has open.
@@ -62,6 +98,9 @@ impl Guard {
             .map_err(failed("open"))?;
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let owner = Owner { node: node.to_owned(), boot: boot.trim().to_owned() };
+        // Nobody writes to that byte alone, so it waits for nobody.
+        fcntl(file.as_raw_fd(), FcntlArg::F_OFD_SETLK(&first_byte(libc::F_RDLCK)))
+            .map_err(|error| failed("lock")(error.into()))?;
         let alone = match file.try_lock() {
             Ok(()) => true,
             Err(TryLockError::WouldBlock) => false,
@@ -96,7 +135,7 @@ impl Guard {
             // writes its own name, and `join` reads it.
             self.join()?;
         }
-        Ok(Lock { _file: self.file })
+        Ok(Lock { file: Some(self.file) })
     }
 
     /// Takes the shared lock, and makes sure that whoever else has it is of this node.
@@ -165,6 +204,22 @@ mod tests {
         assert!(renamed.is_alone(), "when nobody lives, a node may be renamed");
         let _renamed = renamed.settle().unwrap();
         assert!(Guard::take(&store, "gw-1").is_err());
+    }
+
+    #[test]
+    fn who_is_alone_knows_it_and_goes_on_to_hold_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("s");
+        let first = Guard::take(&store, "gw-1").unwrap().settle().unwrap();
+        assert!(first.is_alone() && first.is_alone());
+        let coming = Guard::take(&store, "gw-1").unwrap();
+        assert!(!first.is_alone(), "it may read the store already");
+        let second = coming.settle().unwrap();
+        assert!(!first.is_alone() && !second.is_alone());
+        drop(first);
+        assert!(second.is_alone(), "the upgrade is over");
+        assert!(Guard::take(&store, "gw-2").is_err(), "to ask has let go of nothing");
+        assert!(!Lock::none().is_alone(), "of a server it is not known");
     }
 
     #[test]
