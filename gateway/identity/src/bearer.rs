@@ -5,26 +5,31 @@
 //! believe a claim. `jsonwebtoken` is asked for the signature alone: its own reading of claims
 //! accepts more than we do and looks at its own clock.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use doorward_model::time::Clock;
-use doorward_model::{Assurance, AuthSession, DevicePosture, IssuerId, Principal, Refusal, Risk, UnixMillis};
-use tokio::task::JoinSet;
+use doorward_model::{
+    Assurance, AuthSession, DeviceAssurance, DevicePosture, IssuerId, Principal, Refusal, Risk, Strength,
+    UnixMillis,
+};
 
 use crate::cache::{Fingerprint, Remembered, VerifiedTokens};
 use crate::config::{Issuer, Subjects};
-use crate::header::{self, Header, Opened};
-use crate::keys::{self, KeyClient, KeyRing, KeyStatus, Snapshot};
+use crate::header;
+use crate::keys::{self, KeyClient, KeyRing, KeyStatus};
 use crate::mapping::{self, Facts};
+use crate::session::BrowserSession;
 use crate::times::TokenTimes;
 use crate::words::{refuse, shown};
 
-/// Proof that a token was good when it was asked for, and what it says. Built in this file only.
+/// Proof that a token was good when it was asked for, or that the seal of a session's cookie held, and what it
+/// says. Built in this file only.
 #[derive(Debug)]
 pub struct Verified {
     facts: Facts,
+    browser: Option<Box<BrowserSession>>,
 }
 
 /// Verifies the tokens of the configured issuers.
@@ -46,6 +51,35 @@ struct Trusted {
 // === impl Verified ===
 
 impl Verified {
+    /// Of a session whose seal held. A device that the provider named at the sign-in is as sure as the cookie is.
+    pub(crate) fn of_browser(session: BrowserSession) -> Self {
+        let assurance = match &session.device.id {
+            Some(_) => DeviceAssurance::Cookie,
+            None => DeviceAssurance::None,
+        };
+        let facts = Facts {
+            principal: Arc::new(Principal::User(session.user.clone())),
+            session: session.auth_session(),
+            assurance: session.assurance,
+            device: DevicePosture { assurance, ..session.device.clone() },
+            risk: session.risk,
+            scopes: BTreeSet::new(),
+        };
+        Self { facts, browser: Some(Box::new(session)) }
+    }
+
+    /// The session of a browser, when that is what was presented.
+    #[must_use]
+    pub fn browser(&self) -> Option<&BrowserSession> {
+        self.browser.as_deref()
+    }
+
+    /// Whether it is the session of a browser, and no token.
+    #[must_use]
+    pub const fn is_browser(&self) -> bool {
+        self.browser.is_some()
+    }
+
     /// Who acts.
     #[must_use]
     pub const fn principal(&self) -> &Arc<Principal> {
@@ -100,7 +134,8 @@ impl Verifier {
         let of_people = |i: &&Issuer| matches!(i.subjects, Subjects::Users);
         let people = issuers.iter().filter(of_people).map(|i| i.id.clone()).collect();
         let trust = |issuer: Issuer| {
-            let ring = Arc::new(KeyRing::new(&issuer, client.clone()));
+            let (id, source, accepted) = (issuer.id.clone(), issuer.keys.clone(), issuer.algorithms.clone());
+            let ring = Arc::new(KeyRing::new(id, source, accepted, client.clone()));
             Trusted { issuer, ring }
         };
         let issuers = issuers.into_iter().map(trust).collect();
@@ -140,13 +175,14 @@ impl Verifier {
         else {
             return refuse(format!("the issuer `{}` is not configured", shown(says, 100)));
         };
-        let header = opened.header_for(&trusted.issuer)?;
-        let epoch = trusted.epoch_that_signed(&opened, &header, now).await?;
+        let header = opened.header_for(&trusted.issuer.id, &trusted.issuer.algorithms)?;
+        let purpose = opened.purpose_for(&trusted.issuer)?;
+        let epoch = trusted.ring.epoch_that_signed(&opened, &header, now).await?;
         // From here on the claims are the issuer's own words.
-        let standard = opened.claims.standard(&trusted.issuer, header.purpose, &self.times, now)?;
+        let standard = opened.claims.standard(&trusted.issuer, purpose, &self.times, now)?;
         let facts =
             mapping::facts(&opened.claims, &standard, &trusted.issuer, &self.people, &self.times, now)?;
-        let verified = Arc::new(Verified { facts });
+        let verified = Arc::new(Verified { facts, browser: None });
         let remembered = Remembered::new(token, Arc::clone(&verified), index, epoch, &standard);
         self.remembered.put(fingerprint, remembered);
         Ok(verified)
@@ -156,42 +192,46 @@ impl Verifier {
     /// that a key was withdrawn. Returns when all have answered or were given up; what came of it
     /// stands in [`key_status`](Self::key_status).
     pub async fn refresh_all(&self, now: UnixMillis) {
-        let mut refreshes = JoinSet::new();
-        for trusted in &self.issuers {
-            let ring = Arc::clone(&trusted.ring);
-            refreshes.spawn(async move { ring.refresh(now).await });
-        }
-        let _all = refreshes.join_all().await;
+        keys::refresh_all(self.rings(), now).await;
     }
 
     /// Keeps the keys of all issuers fresh. Runs until it is dropped; no error ends it.
     pub async fn keep_fresh(self: Arc<Self>, clock: Clock) {
-        let mut loops = JoinSet::new();
-        let mut whose = HashMap::new();
-        let start = |loops: &mut JoinSet<()>, ring: &Arc<KeyRing>| {
-            loops.spawn(keys::keep_fresh(Arc::clone(ring), Clock::clone(&clock))).id()
-        };
-        for trusted in &self.issuers {
-            whose.insert(start(&mut loops, &trusted.ring), Arc::clone(&trusted.ring));
-        }
-        while let Some(ended) = loops.join_next_with_id().await {
-            let id = match &ended {
-                Ok((id, ())) => *id,
-                Err(e) => e.id(),
-            };
-            if let Some(ring) = whose.remove(&id) {
-                tracing::error!("the task that keeps keys fresh ended, and is started again");
-                whose.insert(start(&mut loops, &ring), ring);
-            }
-        }
-        // Without issuers there is nothing to do, for ever.
-        std::future::pending::<()>().await;
+        keys::keep_all_fresh(self.rings(), clock).await;
+    }
+
+    fn rings(&self) -> Vec<Arc<KeyRing>> {
+        self.issuers.iter().map(|t| Arc::clone(&t.ring)).collect()
     }
 
     /// How the keys of each issuer stand.
     #[must_use]
     pub fn key_status(&self, now: UnixMillis) -> Vec<KeyStatus> {
         self.issuers.iter().map(|t| t.ring.status(now)).collect()
+    }
+
+    /// The issuers with their keys: an ID token is checked with the same.
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = (&Issuer, &Arc<KeyRing>)> {
+        self.issuers.iter().map(|t| (&t.issuer, &t.ring))
+    }
+
+    /// The bounds for times.
+    pub(crate) const fn times(&self) -> TokenTimes {
+        self.times
+    }
+
+    /// The words of `acr` with which an issuer says that a sign-in is so strong, for a challenge (RFC 9470 §3). Empty
+    /// where none is configured.
+    #[must_use]
+    pub fn acr_values(&self, issuer: &IssuerId, strength: Strength) -> Vec<String> {
+        let trusted = self.issuers.iter().find(|trusted| trusted.issuer.id == *issuer);
+        let words = trusted.map(|trusted| &trusted.issuer.assurance);
+        let words = words.map(|words| match strength {
+            Strength::Any => Vec::new(),
+            Strength::Mfa => words.mfa_acr.clone(),
+            Strength::PhishingResistant => words.phishing_resistant_acr.clone(),
+        });
+        words.unwrap_or_default()
     }
 
     /// The issuers, by their short names.
@@ -203,35 +243,6 @@ impl Verifier {
     #[must_use]
     pub fn remembered_tokens(&self) -> usize {
         self.remembered.len()
-    }
-}
-
-// === impl Trusted ===
-
-impl Trusted {
-    /// Checks the signature, and tells the epoch of the keys that it holds under. One that does
-    /// not hold makes us look again: the issuer may have put another key in the place of one
-    /// that it withdrew, under the same name.
-    async fn epoch_that_signed(
-        &self,
-        opened: &Opened<'_>,
-        header: &Header,
-        now: UnixMillis,
-    ) -> Result<u64, Refusal> {
-        let signed = |keys: &Snapshot| -> Result<bool, Refusal> {
-            let key = keys.key_for(header)?;
-            Ok(key.signed(opened.signing_input, opened.signature, header.algorithm))
-        };
-        let keys = self.ring.snapshot_for(header, now).await?;
-        if signed(&keys)? {
-            return Ok(keys.epoch());
-        }
-        if let Some(newer) = self.ring.newer_than(&keys, now).await
-            && signed(&newer)?
-        {
-            return Ok(newer.epoch());
-        }
-        refuse(format!("the signature is not one of `{}`", self.issuer.id))
     }
 }
 

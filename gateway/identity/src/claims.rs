@@ -9,7 +9,7 @@ use doorward_model::limits::{CLAIM_BYTES_MAX, GROUPS_MAX};
 use doorward_model::{Refusal, RefusalCode, SubjectId, UnixMillis};
 use serde_json::{Map, Value};
 
-use crate::config::Issuer;
+use crate::config::{Issuer, SubjectClaim};
 use crate::header::Purpose;
 use crate::times::TokenTimes;
 use crate::words::{refuse, shown};
@@ -32,6 +32,15 @@ pub(crate) struct ClaimPath {
 #[derive(Debug)]
 pub(crate) struct Standard {
     pub(crate) subject: SubjectId,
+    pub(crate) issued_at: UnixMillis,
+    /// Before this the token would lie in the future, our clock and the issuer's compared.
+    pub(crate) good_from: UnixMillis,
+    pub(crate) expires_at: UnixMillis,
+}
+
+/// When a token is good.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lifetime {
     pub(crate) issued_at: UnixMillis,
     /// Before this the token would lie in the future, our clock and the issuer's compared.
     pub(crate) good_from: UnixMillis,
@@ -78,13 +87,15 @@ impl Claims {
         self.audience(&issuer.audiences)?;
         self.is_for_access(purpose)?;
         self.is_for_its_bearer()?;
-        let subject = match self.0.get("sub") {
-            Some(Value::String(subject)) => {
-                SubjectId::new(subject).or_else(|e| refuse(format!("`sub`: {e}")))?
-            }
-            Some(_) => return refuse("`sub` is not text"),
-            None => return refuse("the token has no `sub`"),
-        };
+        let subject = self.subject(&issuer.subject_claim)?;
+        let lifetime = self.lifetime(times, now)?;
+        times.may_live(lifetime.issued_at, lifetime.expires_at)?;
+        let Lifetime { issued_at, good_from, expires_at } = lifetime;
+        Ok(Standard { subject, issued_at, good_from, expires_at })
+    }
+
+    /// When the token was made and until when it is good: it must be so now.
+    pub(crate) fn lifetime(&self, times: &TokenTimes, now: UnixMillis) -> Result<Lifetime, Refusal> {
         let Some(expires_at) = self.date("exp")? else { return refuse("the token has no `exp`") };
         // Without it nobody could tell whether a revocation came before or after.
         let Some(issued_at) = self.date("iat")? else { return refuse("the token has no `iat`") };
@@ -103,12 +114,35 @@ impl Claims {
                 format!("the token expired {ago} s ago"),
             ));
         }
-        times.may_live(issued_at, expires_at)?;
         let latest = not_before.map_or(issued_at, |t| t.max(issued_at));
-        Ok(Standard { subject, issued_at, good_from: latest.minus(times.issuer_skew), expires_at })
+        Ok(Lifetime { issued_at, good_from: latest.minus(times.issuer_skew), expires_at })
     }
 
-    fn audience(&self, ours: &[String]) -> Result<(), Refusal> {
+    /// Whom the token is about. Another claim than `sub` counts beside it, never in its place: a token
+    /// without `sub` is none for access (RFC 9068 §2.2).
+    pub(crate) fn subject(&self, claim: &SubjectClaim) -> Result<SubjectId, Refusal> {
+        let text = |name: &str| match self.0.get(name) {
+            Some(Value::String(subject)) => {
+                SubjectId::new(subject).or_else(|e| refuse(format!("`{name}`: {e}")))
+            }
+            Some(_) => refuse(format!("`{name}` is not text")),
+            None => refuse(format!("the token has no `{name}`")),
+        };
+        let sub = text("sub")?;
+        match claim {
+            SubjectClaim::Sub => Ok(sub),
+            SubjectClaim::Uid => text("uid"),
+            SubjectClaim::Oid { tenant } => {
+                if text("tid")?.as_str() != tenant {
+                    return refuse("the token is of another tenant (`tid`)");
+                }
+                text("oid")
+            }
+        }
+    }
+
+    /// One of our names must be in `aud` (RFC 7519 §4.1.3).
+    pub(crate) fn audience(&self, ours: &[String]) -> Result<(), Refusal> {
         let good = match self.0.get("aud") {
             None => return refuse("the token has no `aud`"),
             Some(Value::String(one)) => ours.contains(one),
@@ -188,7 +222,7 @@ impl Claims {
     }
 
     /// A time in seconds, at the top level.
-    fn date(&self, name: &'static str) -> Result<Option<UnixMillis>, Refusal> {
+    pub(crate) fn date(&self, name: &'static str) -> Result<Option<UnixMillis>, Refusal> {
         self.0.get(name).map(|value| date(name, value)).transpose()
     }
 

@@ -10,16 +10,27 @@ use doorward_model::{Complaint, IssuerId, KeyPath};
 use reqwest::Url;
 use serde::Deserialize;
 
+use self::joining::vouches;
 use self::meaning::{assurance_words, claim_names, of_people, subjects};
+use self::subject::subject_claim;
 use self::trust::{algorithms, key_source, token_types};
 use crate::algorithm::SigningAlgorithm;
-use crate::keys::{self, KeySource};
+use crate::keys::{self, Discovery, KeySource};
 use crate::words::shown;
 
+mod joining;
 mod meaning;
+mod sender;
+mod sign_in;
+mod subject;
 mod trust;
 
+pub use self::joining::Vouches;
 pub(crate) use self::meaning::{AssuranceWords, ClaimNames, OwnerClaim, Subjects};
+pub use self::sender::{Sender, SenderSection, check_senders};
+pub(crate) use self::sign_in::{Assertion, ClientAuth, Endpoints, SignInTerms, may_be_endpoint};
+pub use self::sign_in::{ClaimsAcrsSection, SignInSection};
+pub(crate) use self::subject::SubjectClaim;
 
 /// One `[[issuer]]` table as written.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -28,7 +39,8 @@ pub struct IssuerSection {
     pub id: Option<String>,
     /// The claim `iss`, exactly.
     pub issuer: Option<String>,
-    /// Our names; one of them must be in `aud`.
+    /// Our names; one of them must be in `aud` of a bearer token. May be left out with `sign_in`: then no bearer
+    /// token of it is taken.
     pub audiences: Option<Vec<String>>,
     /// The signatures that are accepted, of one key family.
     pub algorithms: Option<Vec<String>>,
@@ -40,6 +52,14 @@ pub struct IssuerSection {
     pub jwks_file: Option<PathBuf>,
     /// `users` or `service_accounts`.
     pub subjects: Option<String>,
+    /// The claim that names them: `sub`, `oid` or `uid`.
+    pub subject_claim: Option<String>,
+    /// The tenant of Entra ID that `oid` is unique within.
+    pub tenant: Option<String>,
+    /// The mail domains for which its word counts that an address is verified.
+    pub email_domains: Option<Vec<String>>,
+    /// Whoever has a verified address in one of them becomes known by signing in.
+    pub first_sign_in: Option<bool>,
     /// The issuer of the people whom `claims.owner` names without an issuer.
     pub owner_issuer: Option<String>,
     /// Which claim holds what.
@@ -48,6 +68,8 @@ pub struct IssuerSection {
     /// What this issuer says when it means a strong sign-in.
     #[serde(default)]
     pub assurance: AssuranceSection,
+    /// People sign in there with a browser.
+    pub sign_in: Option<SignInSection>,
 }
 
 /// `[issuer.claims]` as written: names of claims, with dots for claims within claims.
@@ -58,6 +80,9 @@ pub struct ClaimsSection {
     pub roles: Option<String>,
     pub name: Option<String>,
     pub email: Option<String>,
+    pub email_verified: Option<String>,
+    /// The text `"true"` counts there as well, as some providers write it; not the name of a claim.
+    pub email_verified_text: Option<bool>,
     pub session: Option<String>,
     pub scopes: Option<String>,
     pub employment: Option<String>,
@@ -103,8 +128,12 @@ pub struct Issuer {
     pub(crate) token_types: Vec<String>,
     pub(crate) keys: KeySource,
     pub(crate) subjects: Subjects,
+    pub(crate) subject_claim: SubjectClaim,
+    pub(crate) vouches: Vouches,
     pub(crate) claims: ClaimNames,
     pub(crate) assurance: AssuranceWords,
+    /// None: nobody signs in there with a browser.
+    pub(crate) sign_in: Option<SignInTerms>,
 }
 
 /// Checks all tables and complains of everything at once. A table with a mistake is left out of
@@ -156,10 +185,13 @@ fn check_one(
     let audiences = audiences(section, at, complaints);
     let algorithms = algorithms(section, at, complaints);
     let token_types = token_types(section, at, complaints);
-    let keys = key_source(section, url, &algorithms, at, base_dir, complaints);
+    let keys = key_source(section, url, &algorithms, Discovery::OpenId, at, base_dir, complaints);
     let subjects = subjects(section, people, at, complaints);
+    let subject_claim = subject_claim(section, url, at, complaints);
+    let vouches = vouches(section, at, complaints);
     let claims = claim_names(&section.claims, &at.key("claims"), complaints);
     let assurance = assurance_words(&section.assurance, &at.key("assurance"), complaints);
+    let sign_in = sign_in::terms(section, at, base_dir, complaints);
     Some(Issuer {
         id: id?,
         url: url?.to_owned(),
@@ -168,8 +200,11 @@ fn check_one(
         token_types,
         keys: keys?,
         subjects: subjects?,
+        subject_claim: subject_claim?,
+        vouches: vouches?,
         claims,
         assurance,
+        sign_in,
     })
 }
 
@@ -242,6 +277,8 @@ fn issuer_url<'a>(
 fn audiences(section: &IssuerSection, at: &KeyPath, complaints: &mut Vec<Complaint>) -> Vec<String> {
     let help = "add `audiences = [\"doorward\"]`: the name of this gateway in `aud`; without it a token that was made for another service would open the door";
     match section.audiences.as_deref() {
+        // People sign in there, and bearer tokens of it are for nobody here.
+        None if section.sign_in.is_some() => {}
         None => complaints.push(Complaint::new(at.clone(), "the issuer has no `audiences`", help)),
         Some([]) => complaints.push(Complaint::new(at.key("audiences"), "`audiences` is empty", help)),
         Some(names) => {
@@ -258,6 +295,17 @@ fn audiences(section: &IssuerSection, at: &KeyPath, complaints: &mut Vec<Complai
 // === impl Issuer ===
 
 impl Issuer {
+    /// Whether it is to be asked later if sign-ins of people there stand, and is not asked for the refresh token that
+    /// this takes, in any way that is known here.
+    #[must_use]
+    pub fn may_keep_refresh_tokens(&self) -> bool {
+        self.sign_in.as_ref().is_some_and(|terms| {
+            let asks = terms.scopes.iter().any(|scope| scope == "offline_access")
+                || terms.parameters.get("access_type").is_some_and(|access| access == "offline");
+            terms.revalidate && !asks
+        })
+    }
+
     /// The short name.
     #[must_use]
     pub const fn id(&self) -> &IssuerId {
@@ -268,6 +316,24 @@ impl Issuer {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What it may say of people who are not known yet.
+    #[must_use]
+    pub const fn vouches(&self) -> &Vouches {
+        &self.vouches
+    }
+
+    /// Whether people sign in there with a browser.
+    #[must_use]
+    pub const fn is_provider(&self) -> bool {
+        self.sign_in.is_some()
+    }
+
+    /// The claim that names its people, if it is another one than `sub`.
+    #[must_use]
+    pub fn names_people_by(&self) -> Option<&'static str> {
+        Some(self.subject_claim.as_str()).filter(|_| self.subject_claim != SubjectClaim::Sub)
     }
 }
 

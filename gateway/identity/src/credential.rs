@@ -3,13 +3,16 @@
 use doorward_model::limits::TOKEN_BYTES_MAX;
 use doorward_model::{Refusal, RefusalCode};
 
-/// What a request presents. Closed: a browser session (a cookie of ours), a client certificate
-/// and a service token of our own become further variants here, each with its verifier beside
-/// [`crate::Verifier`].
+use crate::own::{self, SERVICE_TOKEN_PREFIX};
+
+/// What a request presents in `Authorization`. Closed. The cookie of a browser is [`crate::cookies`]' and
+/// [`crate::OpenedSessions`]', the certificate of a device [`crate::certificate`]'s.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Credential<'a> {
     /// A bearer token (RFC 6750 §2.1), well-formed but not yet verified.
     Bearer(&'a str),
+    /// A bearer token that was made here for a service account: whole, and not yet looked up.
+    Service(&'a str),
     /// Nothing. This is neither a success nor a failure: a public route takes it, others answer
     /// that a sign-in is needed. What is presented and bad never becomes this.
     NotPresented,
@@ -49,6 +52,12 @@ impl<'a> Credential<'a> {
         if !is_token68(token) {
             return refuse("the bearer token is empty or has characters that no token has");
         }
+        if token.starts_with(SERVICE_TOKEN_PREFIX) {
+            if !own::is_one(SERVICE_TOKEN_PREFIX, token) {
+                return refuse("the token of a service account is mistyped or cut");
+            }
+            return Ok(Self::Service(token));
+        }
         Ok(Self::Bearer(token))
     }
 }
@@ -57,6 +66,7 @@ impl std::fmt::Debug for Credential<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bearer(_) => f.write_str("Bearer(..)"),
+            Self::Service(_) => f.write_str("Service(..)"),
             Self::NotPresented => f.write_str("NotPresented"),
         }
     }
@@ -84,6 +94,18 @@ mod tests {
         assert_eq!(read(&[b"Bearer a.b-c_d"]), Ok(Credential::Bearer("a.b-c_d")));
         assert_eq!(read(&[b"bEARER a=="]), Ok(Credential::Bearer("a==")));
         assert_eq!(read(&[]), Ok(Credential::NotPresented));
+    }
+
+    #[test]
+    fn a_token_of_ours_is_told_from_others_and_a_cut_one_is_refused() {
+        let token = own::ServiceToken::from_random([7; own::RANDOM_BYTES]);
+        let line = format!("Bearer {}", token.expose());
+        assert_eq!(read(&[line.as_bytes()]), Ok(Credential::Service(token.expose())));
+        let cut = &line[..line.len() - 1];
+        for bad in [cut.as_bytes(), b"Bearer dwsa_", b"Bearer dwsa_eyJhbGciOiJub25lIn0.e30."] {
+            assert_eq!(read(&[bad]), Err(RefusalCode::InvalidCredential), "{}", bad.escape_ascii());
+        }
+        assert!(!format!("{:?}", Credential::Service(token.expose())).contains(&token.expose()[6..12]));
     }
 
     #[test]

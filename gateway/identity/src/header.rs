@@ -6,8 +6,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use doorward_model::Refusal;
 use doorward_model::limits::{KEY_ID_BYTES_MAX, TOKEN_BYTES_MAX};
+use doorward_model::{IssuerId, Refusal};
 use serde_json::{Map, Value};
 
 use crate::algorithm::SigningAlgorithm;
@@ -41,11 +41,10 @@ pub(crate) enum Purpose {
     NotSaid,
 }
 
-/// What the header asks for, found to be within what the issuer is configured to use.
+/// How the header says that the token is signed, found to be within what the issuer is configured
+/// to use.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// What the token is for.
-    pub(crate) purpose: Purpose,
     /// How it is signed.
     pub(crate) algorithm: SigningAlgorithm,
     /// The name of the key.
@@ -107,30 +106,43 @@ fn decode(segment: &str, what: &str) -> Result<Vec<u8>, Refusal> {
 // === impl Opened ===
 
 impl Opened<'_> {
-    /// Reads the header with the rules of one issuer.
-    pub(crate) fn header_for(&self, issuer: &Issuer) -> Result<Header, Refusal> {
+    /// How the token is signed, by the rules of one issuer.
+    pub(crate) fn header_for(
+        &self,
+        issuer: &IssuerId,
+        accepted: &[SigningAlgorithm],
+    ) -> Result<Header, Refusal> {
         let Some(alg) = self.text("alg")? else {
             return refuse("the header of the token has no `alg`");
         };
-        let Some(algorithm) = SigningAlgorithm::parse(alg).filter(|a| issuer.algorithms.contains(a)) else {
-            return refuse(format!("`{}` signs with other algorithms than `{}`", issuer.id, shown(alg, 40)));
+        let Some(algorithm) = SigningAlgorithm::parse(alg).filter(|a| accepted.contains(a)) else {
+            return refuse(format!("`{issuer}` signs with other algorithms than `{}`", shown(alg, 40)));
         };
-        let typ = token_type(self.text("typ")?.unwrap_or(""));
+        let key_id = self.text("kid")?;
+        if key_id.is_some_and(|k| k.is_empty() || k.len() > KEY_ID_BYTES_MAX) {
+            return refuse("the `kid` of the token is empty or too long");
+        }
+        Ok(Header { algorithm, key_id: key_id.map(str::to_owned) })
+    }
+
+    /// What the token is for, when one issuer's access tokens may be of its type.
+    pub(crate) fn purpose_for(&self, issuer: &Issuer) -> Result<Purpose, Refusal> {
+        let typ = self.token_type()?;
         if !issuer.token_types.contains(&typ) {
             return refuse(match typ.as_str() {
                 "" => format!("the token does not say its `typ`, which `{}` must", issuer.id),
                 typ => format!("the token is of type `{}`, not one for access", shown(typ, 40)),
             });
         }
-        let key_id = self.text("kid")?;
-        if key_id.is_some_and(|k| k.is_empty() || k.len() > KEY_ID_BYTES_MAX) {
-            return refuse("the `kid` of the token is empty or too long");
-        }
-        let purpose = match typ.as_str() {
+        Ok(match typ.as_str() {
             "" | "jwt" => Purpose::NotSaid,
             _ => Purpose::Access,
-        };
-        Ok(Header { purpose, algorithm, key_id: key_id.map(str::to_owned) })
+        })
+    }
+
+    /// The value of `typ` as [`token_type`] writes it; empty when there is none.
+    pub(crate) fn token_type(&self) -> Result<String, Refusal> {
+        Ok(token_type(self.text("typ")?.unwrap_or("")))
     }
 
     fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {

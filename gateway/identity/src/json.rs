@@ -12,7 +12,11 @@ use serde_json::{Map, Number, Value};
 use crate::words::shown;
 
 /// Reads one object and nothing after it.
-pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
+///
+/// # Errors
+/// When it is not JSON, nests deeper than 128, holds a key twice at any depth, or is not an object.
+/// The error quotes no value.
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     // Every kind of value is accepted here, so that no message of `serde` quotes the input.
     let value = Strict.deserialize(&mut reader).map_err(JsonError::Unreadable)?;
@@ -27,7 +31,7 @@ pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
 
 /// Why a text is not one unambiguous JSON object.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum JsonError {
+pub enum JsonError {
     /// It breaks the grammar, nests too deep, or has a key twice.
     #[error("it is not unambiguous JSON: {0}")]
     Unreadable(serde_json::Error),

@@ -15,24 +15,35 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-pub(crate) use fetch::read_file;
-pub use fetch::{ClientError, KeyClient};
+pub use fetch::{ClientError, KeyClient, http_client, ssf_configuration_of};
+pub(crate) use fetch::{document_of, read_file};
 pub use ring::KeyStatus;
-pub(crate) use ring::{KeyRing, Snapshot, keep_fresh};
+pub(crate) use ring::{KeyRing, keep_all_fresh, refresh_all};
 pub(crate) use set::KeySet;
 
 /// Where the keys of an issuer come from.
 #[derive(Debug, Clone)]
 pub(crate) enum KeySource {
-    /// The issuer's own document says where (OpenID Connect Discovery §4).
+    /// The issuer's own document says where.
     Discovery {
         /// The issuer, exactly as its document must repeat it.
         issuer: String,
+        /// Which document.
+        document: Discovery,
     },
     /// A fixed address.
     Uri(Url),
     /// A file on this machine.
     File(PathBuf),
+}
+
+/// The document in which an issuer says where its keys are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Discovery {
+    /// `openid-configuration`, after the issuer's path (OpenID Connect Discovery §4).
+    OpenId,
+    /// `ssf-configuration`, between the issuer's host and its path (SSF 1.0 §7.2).
+    SharedSignals,
 }
 
 /// Whether an address is on this machine, so that nobody can listen or meddle on the way.
@@ -52,8 +63,9 @@ pub(crate) fn is_local_name(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// Whether keys may come from there: https, or http on this machine; nothing secret in it.
-pub(crate) fn may_be_fetched(url: &Url) -> bool {
+/// Whether keys may come from there, and tokens go there: https, or http on this machine; nothing secret in it.
+#[must_use]
+pub fn may_be_fetched(url: &Url) -> bool {
     let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
     safe && url.host_str().is_some() && url.username().is_empty() && url.password().is_none()
 }

@@ -15,7 +15,7 @@ use doorward_model::{
 use serde_json::Value;
 
 use crate::claims::{ClaimPath, Claims, Standard};
-use crate::config::{Issuer, OwnerClaim, Subjects};
+use crate::config::{ClaimNames, Issuer, OwnerClaim, Subjects};
 use crate::times::TokenTimes;
 use crate::words::{refuse, shown};
 
@@ -79,7 +79,7 @@ fn principal(
     }
 }
 
-fn user(claims: &Claims, id: UserId, issuer: &Issuer) -> Result<User, Refusal> {
+pub(crate) fn user(claims: &Claims, id: UserId, issuer: &Issuer) -> Result<User, Refusal> {
     let names = &issuer.claims;
     let home_country = match claims.text(&names.home_country)? {
         None => CountryCode::UNKNOWN,
@@ -95,7 +95,7 @@ fn user(claims: &Claims, id: UserId, issuer: &Issuer) -> Result<User, Refusal> {
     Ok(User {
         id,
         name: claims.text(&names.name)?.map(str::to_owned),
-        email: email(claims, &names.email)?,
+        email: email(claims, names)?,
         groups: claims.list(&names.groups)?,
         roles: claims.list(&names.roles)?,
         stage: stage(claims, issuer)?,
@@ -107,11 +107,18 @@ fn user(claims: &Claims, id: UserId, issuer: &Issuer) -> Result<User, Refusal> {
     })
 }
 
-/// The address, only when `email_verified` is `true` itself: neither the text nor a number.
-/// An address that could be read in two ways, such as one with two `@`, refuses the token.
-fn email(claims: &Claims, path: &ClaimPath) -> Result<Option<String>, Refusal> {
+/// The address, only when `email_verified` is `true` itself: neither a number, nor the text, unless this
+/// issuer is known to write it so. An address that could be read in two ways, such as one with two `@`,
+/// refuses the token.
+fn email(claims: &Claims, names: &ClaimNames) -> Result<Option<String>, Refusal> {
+    let path = &names.email;
     let Some(email) = claims.text(path)? else { return Ok(None) };
-    if !matches!(claims.0.get("email_verified"), Some(Value::Bool(true))) {
+    let verified = match claims.get(&names.email_verified)? {
+        Some(Value::Bool(verified)) => *verified,
+        Some(Value::String(text)) => names.email_verified_text && text == "true",
+        Some(_) | None => false,
+    };
+    if !verified {
         return Ok(None);
     }
     let one_at = email
@@ -144,12 +151,13 @@ fn actor(claims: &Claims, issuer: &Issuer) -> Result<Option<UserId>, Refusal> {
     if act.get("iss").is_some_and(|iss| *iss != issuer.url.as_str()) {
         return refuse("the actor in `act` is of another issuer than the token");
     }
-    match act.get("sub") {
+    let name = issuer.subject_claim.as_str();
+    match act.get(name) {
         Some(Value::String(sub)) => {
-            let subject = SubjectId::new(sub).or_else(|e| refuse(format!("`act.sub`: {e}")))?;
+            let subject = SubjectId::new(sub).or_else(|e| refuse(format!("`act.{name}`: {e}")))?;
             Ok(Some(UserId::new(issuer.id.clone(), subject)))
         }
-        Some(_) | None => refuse("`act` does not say who acts: it has no text `sub`"),
+        Some(_) | None => refuse(format!("`act` does not say who acts: it has no text `{name}`")),
     }
 }
 
@@ -187,15 +195,20 @@ fn owner_of(
     Ok(named)
 }
 
-fn session(claims: &Claims, standard: &Standard, issuer: &Issuer) -> Result<AuthSession, Refusal> {
+/// The session at the issuer, if the token names it.
+pub(crate) fn session_id(claims: &Claims, issuer: &Issuer) -> Result<Option<SessionId>, Refusal> {
     let session = claims.text(&issuer.claims.session)?;
+    session
+        .map(|id| SessionId::new(issuer.id.clone(), id))
+        .transpose()
+        .or_else(|e| refuse(format!("the claim `{}`: {e}", issuer.claims.session.as_str())))
+}
+
+fn session(claims: &Claims, standard: &Standard, issuer: &Issuer) -> Result<AuthSession, Refusal> {
     let token = claims.text(&ClaimPath::new("jti"))?;
     Ok(AuthSession {
         issuer: issuer.id.clone(),
-        session: session
-            .map(|id| SessionId::new(issuer.id.clone(), id))
-            .transpose()
-            .or_else(|e| refuse(format!("the claim `{}`: {e}", issuer.claims.session.as_str())))?,
+        session: session_id(claims, issuer)?,
         token: token
             .map(|id| TokenId::new(issuer.id.clone(), id))
             .transpose()
@@ -207,7 +220,7 @@ fn session(claims: &Claims, standard: &Standard, issuer: &Issuer) -> Result<Auth
 
 /// What the sign-in proved, in the issuer's own words. `amr` names the methods of the sign-in
 /// at `auth_time` (OpenID Connect Core §2), so a second factor among them was used then.
-fn assurance(
+pub(crate) fn assurance(
     claims: &Claims,
     issuer: &Issuer,
     times: &TokenTimes,
@@ -232,23 +245,50 @@ fn assurance(
     })
 }
 
-fn device(claims: &Claims, issuer: &Issuer) -> Result<DevicePosture, Refusal> {
+pub(crate) fn device(claims: &Claims, issuer: &Issuer) -> Result<DevicePosture, Refusal> {
+    Ok(device_said(claims, issuer)?.of(&DevicePosture::default()))
+}
+
+/// What claims say of a device; what they do not say is none.
+#[derive(Debug)]
+pub(crate) struct DeviceSaid {
+    id: Option<DeviceId>,
+    managed: Option<bool>,
+    compliance: Option<Compliance>,
+    platform: Option<String>,
+}
+
+impl DeviceSaid {
+    /// What is known of the device with this. Of another device nothing was known.
+    pub(crate) fn of(&self, known: &DevicePosture) -> DevicePosture {
+        let nothing = DevicePosture::default();
+        let known = if self.id.is_some() && self.id != known.id { &nothing } else { known };
+        DevicePosture {
+            id: self.id.clone().or_else(|| known.id.clone()),
+            managed: self.managed.unwrap_or(known.managed),
+            compliance: self.compliance.unwrap_or(known.compliance),
+            platform: self.platform.clone().or_else(|| known.platform.clone()),
+            ..known.clone()
+        }
+    }
+}
+
+/// What the claims say of the device, and no more.
+pub(crate) fn device_said(claims: &Claims, issuer: &Issuer) -> Result<DeviceSaid, Refusal> {
     let names = &issuer.claims;
     let id = claims.text(&names.device_id)?.map(DeviceId::new).transpose();
-    Ok(DevicePosture {
+    Ok(DeviceSaid {
         id: id.or_else(|e| refuse(format!("the claim `{}`: {e}", names.device_id.as_str())))?,
-        managed: claims.flag(&names.device_managed)?.unwrap_or(false),
-        compliance: match claims.flag(&names.device_compliant)? {
-            Some(true) => Compliance::Compliant,
-            Some(false) => Compliance::NotCompliant,
-            None => Compliance::Unknown,
-        },
+        managed: claims.flag(&names.device_managed)?,
+        compliance: claims
+            .flag(&names.device_compliant)?
+            .map(|compliant| if compliant { Compliance::Compliant } else { Compliance::NotCompliant }),
         platform: claims.text(&names.device_platform)?.map(str::to_lowercase),
     })
 }
 
 /// A number from 0 to 100; a fraction counts as the next whole number.
-fn risk(claims: &Claims, path: &ClaimPath) -> Result<Risk, Refusal> {
+pub(crate) fn risk(claims: &Claims, path: &ClaimPath) -> Result<Risk, Refusal> {
     let score = match claims.get(path)? {
         None => return Ok(Risk::UNKNOWN),
         Some(value) => value.as_f64().filter(|score| (0.0..=100.0).contains(score)),

@@ -11,8 +11,9 @@ pub(crate) fn refuse<T>(why: impl Into<String>) -> Result<T, Refusal> {
 }
 
 /// The first `chars_max` characters with everything escaped that a terminal or a log could
-/// take for something else.
-pub(crate) fn shown(text: &str, chars_max: usize) -> String {
+/// take for something else, and `...` where there is more.
+#[must_use]
+pub fn shown(text: &str, chars_max: usize) -> String {
     let mut out = String::new();
     for c in text.chars().take(chars_max) {
         if c == '`' || c == '\\' || !(c.is_ascii_graphic() || c == ' ') {

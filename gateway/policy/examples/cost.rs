@@ -117,6 +117,7 @@ fn people(apps: usize, now: UnixMillis) -> Vec<Person> {
             managed: true,
             compliance: Compliance::Compliant,
             platform: Some("linux".into()),
+            ..DevicePosture::default()
         },
         place: Place {
             ip: Ipv4Addr::new(10, 0, 0, (n % 256) as u8).into(),
@@ -125,6 +126,7 @@ fn people(apps: usize, now: UnixMillis) -> Vec<Person> {
             continent: Some("EU".into()),
             asn: Some(64_496),
             anonymizer: Presence::No,
+            location: None,
         },
     };
     (0..PEOPLE).map(person).collect()
@@ -139,6 +141,7 @@ fn round(bundle: &PolicyBundle, people: &[Person], now: UnixMillis) -> Vec<u64> 
             let question = Question {
                 principal: &person.principal,
                 owner_stage: LifecycleStage::Unknown,
+                granted: false,
                 action: if n % 8 == 0 { Action::Post } else { Action::Get },
                 route,
                 session: &person.session,

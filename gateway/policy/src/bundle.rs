@@ -7,10 +7,11 @@ use std::sync::Arc;
 use cedar_policy::{Authorizer, Effect, Policy, PolicyId, PolicySet};
 use doorward_model::limits::{POLICY_SCENES_WEIGHT_MAX, POLICY_SLICES_WEIGHT_MAX};
 use doorward_model::principal::User;
-use doorward_model::{LifecycleStage, Principal, RouteFacts, UnixMillis};
+use doorward_model::{Demand, LifecycleStage, Principal, RouteFacts, UnixMillis};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 
+use crate::advice;
 use crate::circumstances::Circumstances;
 use crate::compile;
 use crate::entities::Scene;
@@ -24,7 +25,7 @@ use crate::vocabulary::Vocabulary;
 /// Immutable but for what it remembers, which holds facts and selections of policies and never a
 /// decision. What it remembers goes with it when another bundle takes its place.
 pub struct PolicyBundle {
-    pub(crate) words: Vocabulary,
+    pub(crate) words: Arc<Vocabulary>,
     pub(crate) index: Index,
     pub(crate) notes: HashMap<PolicyId, Note>,
     pub(crate) authorizer: Authorizer,
@@ -46,6 +47,8 @@ pub(crate) struct Note {
     pub(crate) reason: Option<String>,
     /// What would help.
     pub(crate) advice: Option<String>,
+    /// The sign-in that would help.
+    pub(crate) demand: Option<Demand>,
 }
 
 impl Note {
@@ -58,6 +61,7 @@ impl Note {
             severity: compile::severity(policy.annotation("severity")).unwrap_or(u8::MAX),
             reason: text("reason"),
             advice: text("advice"),
+            demand: advice::demand(policy),
         }
     }
 }
@@ -72,11 +76,12 @@ pub(crate) struct Placed {
 
 impl PolicyBundle {
     pub(crate) fn new(
-        words: Vocabulary,
+        words: impl Into<Arc<Vocabulary>>,
         policies: Vec<Policy>,
         revision: Revision,
         loaded_at: UnixMillis,
     ) -> Self {
+        let words = words.into();
         let notes = policies.iter().map(|p| (p.id().clone(), Note::new(p))).collect();
         Self {
             index: Index::new(&words, policies),
@@ -343,11 +348,13 @@ mod tests {
                 continent: None,
                 asn: None,
                 anonymizer: doorward_model::Presence::Unknown,
+                location: None,
             };
             let route = route();
             let placed = bundle.placed(&Question {
                 principal,
                 owner_stage: LifecycleStage::Unknown,
+                granted: false,
                 action: Action::Get,
                 route: &route,
                 session: &session,

@@ -3,33 +3,31 @@
 //! The cases are run through the same [`PolicyBundle::decide`] as a request, on the bundle that
 //! would be put in force. One case that does not hold, and it is not.
 
+mod resolve;
+mod write;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use doorward_model::principal::{Agent, ServiceAccount, User, UserId, Visitor};
-use doorward_model::{
-    AppId, Assurance, CountryCode, DevicePosture, Employment, IssuerId, LifecycleStage, Place, Presence,
-    Principal, Risk, RouteFacts, RouteId, SubjectId, Tier, UnixMillis,
-};
 use toml::Spanned;
 
+use self::resolve::{Wrong, facts, route_id};
+pub use self::write::NewCase;
 use crate::bundle::PolicyBundle;
 use crate::failure::{Finding, SourceFile, Span};
 use crate::known::Known;
-use crate::question::{Action, Decision, Question, Verdict};
+use crate::question::{Decision, Verdict};
+use crate::situation::Situation;
 
 /// The file that says what holds in all files.
 const BASE: &str = "cases/base.toml";
 /// Who signed in as nobody.
 const VISITOR: &str = "visitor";
-/// The issuer of people whose `id` is not written.
-const ISSUER: &str = "corp";
 
-/// All cases of a folder.
+/// All cases of a folder, and the people, programs and routes that they are about.
 #[derive(Debug)]
-pub(crate) struct Cases {
+pub struct Cases {
     base: written::Situation,
     /// Everybody's name. A case says only that, so that it must not stand for two.
     names: BTreeSet<String>,
@@ -38,6 +36,23 @@ pub(crate) struct Cases {
     agents: BTreeMap<String, written::Agent>,
     routes: BTreeMap<String, written::Route>,
     files: Vec<CaseFile>,
+}
+
+/// One case: what happens, and what must come of it.
+#[derive(Debug)]
+pub struct Case<'a> {
+    /// The file, by its path within the folder.
+    pub file: &'a str,
+    /// Where it begins, from 1.
+    pub line: usize,
+    /// What it shows.
+    pub name: &'a str,
+    /// What must come of it.
+    pub expect: Decision,
+    /// The policies that must decide, all of them. None where an allow does not say.
+    pub by: Option<&'a BTreeSet<String>>,
+    /// What happens; or why nobody knows.
+    pub situation: Result<Situation, String>,
 }
 
 /// The cases of one file.
@@ -120,8 +135,33 @@ impl Cases {
     }
 
     /// How many cases there are.
-    pub(crate) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.files.iter().map(|f| f.cases.len()).sum()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every case, in the order of the files.
+    pub fn iter(&self) -> impl Iterator<Item = Case<'_>> {
+        self.files.iter().flat_map(move |file| {
+            file.cases.iter().map(move |spanned| {
+                let case = spanned.get_ref();
+                let before = file.source.text.get(..span(spanned).start).unwrap_or_default();
+                Case {
+                    file: &file.source.path,
+                    line: before.matches('\n').count() + 1,
+                    name: &case.name,
+                    expect: case.expect,
+                    by: case.by.as_ref(),
+                    situation: self.situation(file, case).map_err(|(message, _)| message),
+                }
+            })
+        })
     }
 
     /// Asks the bundle about every case; adds a finding for each that does not hold.
@@ -141,118 +181,7 @@ impl Cases {
     }
 
     fn ask(&self, bundle: &PolicyBundle, file: &CaseFile, case: &written::Case) -> Result<Verdict, Wrong> {
-        let (principal, owner_stage) = self.who(case)?;
-        let (action, route) = self.does(&case.does)?;
-        let place = case.place.over(&file.base.place.over(&self.base.place));
-        let session = case.session.over(&file.base.session.over(&self.base.session));
-        let device = case.device.over(&file.base.device.over(&self.base.device));
-        let time = case.time.over(&file.base.time.over(&self.base.time));
-        let http = case.http.over(&file.base.http.over(&self.base.http));
-        let now = needed(time.now, "time.now")?.0;
-        let ago = |age: Option<written::Age>| age.and_then(|a| a.0).map(|d| now.minus(d));
-        let question = Question {
-            principal: &principal,
-            owner_stage,
-            action,
-            route: &route,
-            session: &Assurance {
-                mfa: session.mfa.unwrap_or(false),
-                phishing_resistant: session.phishing_resistant.unwrap_or(false),
-                authenticated_at: ago(session.age),
-                mfa_at: ago(session.mfa_age),
-            },
-            device: &DevicePosture {
-                id: device.id,
-                managed: device.managed.unwrap_or(false),
-                compliance: device.compliant.unwrap_or_default(),
-                platform: device.platform,
-            },
-            place: &Place {
-                ip: needed(place.ip, "place.ip")?,
-                networks: place.zones.unwrap_or_default(),
-                country: place.country.unwrap_or(CountryCode::UNKNOWN),
-                continent: place.continent,
-                asn: place.asn,
-                anonymizer: place.anonymizer.unwrap_or(Presence::Unknown),
-            },
-            risk: match case.risk.or(file.base.risk).or(self.base.risk) {
-                Some(written::Score::Known(score)) => Risk::scored(score.0),
-                Some(written::Score::Unknown(written::Nobody::Unknown)) | None => Risk::UNKNOWN,
-            },
-            now,
-            local_time: needed(time.local, "time.local")?.0,
-            weekday: needed(time.weekday, "time.weekday")?,
-            host: http.host.as_deref().unwrap_or("app.example"),
-            path: http.path.as_deref().unwrap_or("/"),
-            user_agent: http.user_agent.as_deref(),
-        };
-        Ok(bundle.decide(&question))
-    }
-
-    fn who(&self, case: &written::Case) -> Result<(Arc<Principal>, LifecycleStage), Wrong> {
-        let name = case.who.as_str();
-        let mut owner_stage = LifecycleStage::Unknown;
-        let differs =
-            |person| case.person.as_ref().map_or_else(|| written::Person::clone(person), |d| d.over(person));
-        if case.person.is_some() && !self.people.contains_key(name) && !self.agents.contains_key(name) {
-            let help = "remove `person`, or define another program in `cases/base.toml`";
-            return Err((format!("`{name}` is no person, so that nothing differs in one"), help.to_owned()));
-        }
-        let principal = if let Some(person) = self.people.get(name) {
-            Principal::User(user(name, &differs(person))?)
-        } else if let Some(account) = self.accounts.get(name) {
-            owner_stage = account.owner_stage.unwrap_or(LifecycleStage::Unknown);
-            Principal::ServiceAccount(ServiceAccount {
-                id: id(name)?,
-                owner: self.person(&account.owner)?.id,
-                scopes: account.scopes.clone(),
-                stage: account.stage.unwrap_or(LifecycleStage::Active),
-            })
-        } else if let Some(agent) = self.agents.get(name) {
-            let person = self.people.get(&agent.on_behalf_of).ok_or_else(|| nobody(&agent.on_behalf_of))?;
-            let on_behalf_of = user(&agent.on_behalf_of, &differs(person))?;
-            Principal::Agent(Agent { id: id(name)?, on_behalf_of, scopes: agent.scopes.clone() })
-        } else if name == VISITOR {
-            Principal::Visitor(Visitor)
-        } else {
-            return Err(nobody(name));
-        };
-        Ok((Arc::new(principal), owner_stage))
-    }
-
-    fn person(&self, name: &str) -> Result<User, Wrong> {
-        user(name, self.people.get(name).ok_or_else(|| nobody(name))?)
-    }
-
-    fn does(&self, does: &str) -> Result<(Action, RouteFacts), Wrong> {
-        let wrong = || {
-            let help = "write an action and a route, such as `GET payroll/all`; `UPGRADE` opens a WebSocket";
-            (format!("`{does}` is not something that can be done"), help.to_owned())
-        };
-        let (word, name) = does.split_once(' ').ok_or_else(wrong)?;
-        let action = Action::ALL.into_iter().find(|a| a.as_str() == word).ok_or_else(wrong)?;
-        let id = route_id(name).ok_or_else(wrong)?;
-        let written = self.routes.get(name).ok_or_else(|| {
-            let help = format!("define `[route.\"{name}\"]` in `{BASE}`, as it is in the configuration");
-            (format!("nobody says what the route `{name}` is"), help)
-        })?;
-        Ok((action, facts(id, written)))
-    }
-}
-
-fn route_id(name: &str) -> Option<RouteId> {
-    let (app, route) = name.split_once('/')?;
-    AppId::new(app).and_then(|app| RouteId::new(app, route)).ok()
-}
-
-fn facts(id: RouteId, written: &written::Route) -> RouteFacts {
-    RouteFacts {
-        id,
-        app_groups: written.groups.clone(),
-        tier: written.tier.unwrap_or(Tier::Internal),
-        scope: written.scope.clone(),
-        admin_surface: written.admin_surface,
-        public: written.public,
+        Ok(bundle.decide(&self.situation(file, case)?.question()))
     }
 }
 
@@ -268,41 +197,6 @@ fn unreal(
     let message = format!("the route `{name}` is not as in the configuration, which says {real}");
     let finding = Finding::new(message).at(source, Some(span(route)));
     Some(finding.help("write the same in both; cases about another route prove nothing"))
-}
-
-/// What is wrong with a case, and how to mend it.
-type Wrong = (String, String);
-
-fn needed<T>(value: Option<T>, key: &str) -> Result<T, Wrong> {
-    value.ok_or_else(|| (format!("`{key}` is not written"), format!("write it in the case or in `{BASE}`")))
-}
-
-fn nobody(name: &str) -> Wrong {
-    let help =
-        format!("define `[person.{name}]`, `[service_account.{name}]` or `[agent.{name}]` in `{BASE}`");
-    (format!("nobody says who `{name}` is"), help)
-}
-
-fn id(name: &str) -> Result<UserId, Wrong> {
-    let made = IssuerId::new(ISSUER).and_then(|issuer| Ok(UserId::new(issuer, SubjectId::new(name)?)));
-    made.map_err(|e| (e.to_string(), "choose another name".to_owned()))
-}
-
-/// A person, active unless written otherwise; everything else is unknown unless written.
-fn user(name: &str, person: &written::Person) -> Result<User, Wrong> {
-    Ok(User {
-        id: person.id.clone().map_or_else(|| id(name), Ok)?,
-        name: None,
-        email: None,
-        groups: person.groups.clone().unwrap_or_default(),
-        roles: person.roles.clone().unwrap_or_default(),
-        stage: person.stage.unwrap_or(LifecycleStage::Active),
-        employment: person.employment.unwrap_or(Employment::Unknown),
-        contract_end: person.contract_end.map(|m: written::Moment| -> UnixMillis { m.0 }),
-        home_country: person.home_country.unwrap_or(CountryCode::UNKNOWN),
-        department: person.department.clone(),
-        tags: person.tags.clone().unwrap_or_default(),
-    })
 }
 
 fn compare(case: &written::Case, verdict: &Verdict) -> Result<(), Wrong> {

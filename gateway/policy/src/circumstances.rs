@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use cedar_policy::{Context, RestrictedExpression};
 use doorward_model::limits::POLICY_CIRCUMSTANCES_MAX;
-use doorward_model::{Assurance, Compliance, DevicePosture, Place, Presence, UnixMillis, Weekday};
+use doorward_model::{Assurance, Compliance, DevicePosture, Place, Presence, Risk, UnixMillis, Weekday};
 use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 
@@ -28,6 +28,7 @@ pub(crate) struct Circumstances {
     places: Cache<PlaceKey, Arc<PlaceParts>>,
     sessions: Cache<SessionKey, RestrictedExpression>,
     devices: Cache<DeviceKey, RestrictedExpression>,
+    risks: Cache<Risk, RestrictedExpression>,
     times: Cache<TimeKey, RestrictedExpression>,
 }
 
@@ -37,6 +38,7 @@ impl Circumstances {
             places: Cache::new(POLICY_CIRCUMSTANCES_MAX),
             sessions: Cache::new(POLICY_CIRCUMSTANCES_MAX),
             devices: Cache::new(POLICY_CIRCUMSTANCES_MAX),
+            risks: Cache::new(POLICY_CIRCUMSTANCES_MAX),
             // The time goes on: the last few seconds are enough.
             times: Cache::new(8),
         }
@@ -50,10 +52,11 @@ impl Circumstances {
             ("zones".to_owned(), place.zones.clone()),
             ("geo".to_owned(), place.geo.clone()),
             ("session".to_owned(), self.session(q)?),
-            ("device".to_owned(), self.device(q.device)?),
-            ("risk".to_owned(), risk(q)?),
+            ("device".to_owned(), self.device(words, q.device, q.now)?),
+            ("risk".to_owned(), self.risk(words, q.risk)?),
             ("time".to_owned(), self.time(words, q)?),
             ("http".to_owned(), http(q)?),
+            ("granted".to_owned(), flag(q.granted)),
         ];
         Context::from_pairs(pairs).map_err(|e| whole(&e))
     }
@@ -77,12 +80,28 @@ impl Circumstances {
         Ok(made)
     }
 
-    fn device(&self, device: &DevicePosture) -> Result<RestrictedExpression, String> {
-        if let Some(found) = self.devices.get(&DeviceRef(device)) {
+    fn device(
+        &self,
+        words: &Vocabulary,
+        device: &DevicePosture,
+        now: UnixMillis,
+    ) -> Result<RestrictedExpression, String> {
+        let age = device.asserted_at.map_or(NEVER, |at| now.since(at)).min(NEVER);
+        let minutes = age.as_millis().div_ceil(60_000) as u64;
+        if let Some(found) = self.devices.get(&DeviceRef(device, minutes)) {
             return Ok(found);
         }
-        let made = device_expression(device)?;
-        self.devices.insert(DeviceKey(device.clone()), made.clone());
+        let made = device_expression(words, device, minutes)?;
+        self.devices.insert(DeviceKey(device.clone(), minutes), made.clone());
+        Ok(made)
+    }
+
+    fn risk(&self, words: &Vocabulary, risk: Risk) -> Result<RestrictedExpression, String> {
+        if let Some(found) = self.risks.get(&risk) {
+            return Ok(found);
+        }
+        let made = risk_expression(words, risk)?;
+        self.risks.insert(risk, made.clone());
         Ok(made)
     }
 
@@ -127,11 +146,14 @@ fn record<'a>(
 }
 
 /// A risk that nobody computed is the highest, and says that it is not known.
-fn risk(q: &Question<'_>) -> Result<RestrictedExpression, String> {
-    let score = q.risk.score();
+fn risk_expression(words: &Vocabulary, risk: Risk) -> Result<RestrictedExpression, String> {
+    let score = risk.score();
+    let reasons = risk.reasons().iter().map(|(reason, _)| text(reason.as_str()));
     record([
         ("score", RestrictedExpression::new_long(score.map_or(100, i64::from))),
         ("known", flag(score.is_some())),
+        ("level", words.word(Closed::RiskLevel, risk.level().as_str())),
+        ("reasons", RestrictedExpression::new_set(reasons)),
     ])
 }
 
@@ -234,7 +256,12 @@ impl SessionKey {
 
 // === devices ===
 
-fn device_expression(device: &DevicePosture) -> Result<RestrictedExpression, String> {
+/// The age of what is said of it is told to the minute, up.
+fn device_expression(
+    words: &Vocabulary,
+    device: &DevicePosture,
+    age_minutes: u64,
+) -> Result<RestrictedExpression, String> {
     let known = device.managed || device.compliance != Compliance::Unknown || device.id.is_some();
     let id = device.id.as_ref().map(|i| ("id", text(i.as_str())));
     let platform = device.platform.as_deref().map(|p| ("platform", text(p)));
@@ -242,32 +269,35 @@ fn device_expression(device: &DevicePosture) -> Result<RestrictedExpression, Str
         ("managed", flag(device.managed)),
         ("compliant", flag(device.compliance == Compliance::Compliant)),
         ("known", flag(known)),
+        ("assurance", words.word(Closed::DeviceAssurance, device.assurance.as_str())),
+        ("ownerMatches", flag(device.owner_matches)),
+        ("postureAge", duration(age_minutes * 60)),
     ];
     record(fields.into_iter().chain(id).chain(platform))
 }
 
-/// Found by the identifier, compared as a whole.
+/// Found by the identifier, compared as a whole, with the age in minutes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct DeviceKey(DevicePosture);
+struct DeviceKey(DevicePosture, u64);
 
 #[derive(Debug)]
-struct DeviceRef<'a>(&'a DevicePosture);
+struct DeviceRef<'a>(&'a DevicePosture, u64);
 
 impl Hash for DeviceKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.id.hash(state);
+        (&self.0.id, self.1).hash(state);
     }
 }
 
 impl Hash for DeviceRef<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.id.hash(state);
+        (&self.0.id, self.1).hash(state);
     }
 }
 
 impl Equivalent<DeviceKey> for DeviceRef<'_> {
     fn equivalent(&self, key: &DeviceKey) -> bool {
-        *self.0 == key.0
+        self.1 == key.1 && *self.0 == key.0
     }
 }
 

@@ -7,12 +7,13 @@ use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, Valid
 use doorward_model::limits::{POLICY_FINDINGS_MAX, POLICY_ID_BYTES_MAX};
 use miette::Diagnostic;
 
+use crate::advice;
 use crate::failure::{Finding, SourceFile, Span};
 use crate::shape::{self, Language, Statement};
 
 /// How many steps a policy may look from one entity to the next: `principal.onBehalfOf.lifecycle`
 /// is two. The entities of a request are closed for as many steps.
-const LOOKS_MAX: u32 = 2;
+pub(crate) const LOOKS_MAX: u32 = 2;
 
 /// How many policies are given to the validator at once.
 const PORTION: usize = 64;
@@ -159,6 +160,9 @@ fn policy(file: &Arc<SourceFile>, statement: &Statement, findings: &mut Vec<Find
     if file.path.starts_with(GUARDRAILS) && compiled.policy.effect() == Effect::Permit {
         let finding = compiled.finding("a guardrail can only forbid");
         findings.push(finding.help("move this permit to a file in `apps/`"));
+    }
+    if let Some((message, help)) = advice::fault(&compiled.policy) {
+        findings.push(compiled.finding(message).help(help));
     }
     Some(Compiled { policy: compiled.policy.new_id(id), ..compiled })
 }

@@ -3,11 +3,15 @@
 //! Cedar passes over a policy that it cannot evaluate, a `forbid` included. So an allow counts
 //! only when nothing went wrong, and whatever cannot even be asked is refused. Nothing in here
 //! returns an allow but the one line that checks all of it.
+//!
+//! An agent may never more than the person for whom it acts (RFC 8693 §4.1). No policy can say that, because
+//! a policy sees one principal. So of whatever an agent may, the same is asked for the person, from the same
+//! place and with what their sign-in proved; only if both may, it may.
 
 use std::sync::Arc;
 
 use cedar_policy::{Decision as Cedar, Request, Response};
-use doorward_model::{Refusal, RefusalCode};
+use doorward_model::{Demand, Principal, Refusal, RefusalCode};
 
 use crate::bundle::{Note, Placed, PolicyBundle};
 use crate::question::{Decision, Question, Verdict};
@@ -17,6 +21,41 @@ impl PolicyBundle {
     /// Answers one question.
     #[must_use]
     pub fn decide(&self, q: &Question<'_>) -> Verdict {
+        let verdict = self.decide_one(q);
+        match &**q.principal {
+            Principal::Agent(agent) if verdict.is_allow() => {
+                let person = Arc::new(Principal::User(agent.on_behalf_of.clone()));
+                let of_person = self.decide_one(&Question { principal: &person, ..q.clone() });
+                self.both(&verdict, of_person)
+            }
+            Principal::User(_)
+            | Principal::ServiceAccount(_)
+            | Principal::Agent(_)
+            | Principal::Visitor(_) => verdict,
+        }
+    }
+
+    /// What an agent may that the person for whom it acts may, too. `agent` is an allow.
+    fn both(&self, agent: &Verdict, person: Verdict) -> Verdict {
+        let Verdict { decision, determining, errors, refusal, revision } = person;
+        match (decision, refusal) {
+            (Decision::Allow, None) => {
+                let more = determining.into_iter().filter(|id| !agent.determining.contains(id));
+                let determining = agent.determining.iter().cloned().chain(more).collect();
+                Verdict { decision, determining, errors, refusal: None, revision }
+            }
+            (Decision::Allow | Decision::Deny, refusal) => {
+                let refusal = refusal.unwrap_or_else(|| Refusal::new(RefusalCode::NoPermit, ""));
+                let detail = format!("the person for whom the agent acts may not: {}", refusal.detail);
+                // What would help the person is not in the agent's hands.
+                let refusal = Refusal { detail, advice: Vec::new(), demand: None, ..refusal };
+                self.deny(determining, errors, refusal)
+            }
+        }
+    }
+
+    /// What the policies say of the question as it stands.
+    pub(crate) fn decide_one(&self, q: &Question<'_>) -> Verdict {
         match self.ask(q) {
             Ok(response) => self.verdict(&response),
             Err(why) => {
@@ -81,6 +120,7 @@ impl PolicyBundle {
             (Cedar::Deny, true) => {
                 let detail = format!("forbidden by {}", determining.join(", "));
                 let refusal = explain(&deciding, Refusal::new(RefusalCode::PolicyForbids, detail));
+                let refusal = Refusal { demand: all_demand(&deciding), ..refusal };
                 self.deny(determining, errors, refusal)
             }
         }
@@ -108,4 +148,11 @@ fn explain(deciding: &[&Note], refusal: Refusal) -> Refusal {
         }
     }
     Refusal { reason, advice, ..refusal }
+}
+
+/// The sign-in with which none of them would apply. One that no sign-in helps against is enough for none.
+fn all_demand(deciding: &[&Note]) -> Option<Demand> {
+    let mut demands = deciding.iter().map(|note| note.demand);
+    let first = demands.next()??;
+    demands.try_fold(first, |all, one| Some(all.and(one?)))
 }

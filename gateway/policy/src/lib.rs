@@ -31,8 +31,10 @@
 // What is asked and what is answered.
 mod question;
 mod revision;
+mod situation;
 
 // From files to policies.
+mod advice;
 mod cases;
 mod compile;
 mod failure;
@@ -53,9 +55,13 @@ mod index;
 // Which policies are in force.
 mod live;
 
+// For tools.
+mod workshop;
+
 pub mod config;
 
 pub use bundle::PolicyBundle;
+pub use cases::{Case, Cases, NewCase};
 pub use config::{PolicySection, PolicySettings};
 pub use failure::{Finding, LoadFailure};
 pub use known::Known;
@@ -63,3 +69,5 @@ pub use live::{Outcome, Policies};
 pub use load::{CheckReport, check};
 pub use question::{Action, Decision, Question, Verdict};
 pub use revision::Revision;
+pub use situation::Situation;
+pub use workshop::{PolicySource, Workshop};

@@ -87,9 +87,40 @@ pub(crate) fn load_unless(
     now: UnixMillis,
     have: Option<Revision>,
 ) -> Result<Option<Loaded>, LoadFailure> {
-    let work = || Load { dir: dir.to_owned(), findings: Vec::new(), hints: Vec::new() }.run(known, now, have);
+    let work = || Ok(take_apart(dir, known, now, have)?.map(Parts::together));
     on_stack("policy-load", POLICY_LOAD_STACK_BYTES, work)
         .unwrap_or_else(|e| Err(LoadFailure::new(dir, vec![Finding::new(e)])))
+}
+
+/// A folder that passed every check, and what it was made of.
+pub(crate) struct Parts {
+    pub(crate) bundle: PolicyBundle,
+    pub(crate) policies: Vec<compile::Compiled>,
+    pub(crate) cases: cases::Cases,
+    pub(crate) hints: Vec<Finding>,
+}
+
+impl Parts {
+    fn together(self) -> Loaded {
+        Loaded { bundle: self.bundle, cases: self.cases.len(), hints: self.hints }
+    }
+}
+
+/// Loads a folder and keeps what it is made of.
+pub(crate) fn load_parts(dir: &Path, known: Option<&Known>, now: UnixMillis) -> Result<Parts, LoadFailure> {
+    let work = || take_apart(dir, known, now, None);
+    on_stack("policy-load", POLICY_LOAD_STACK_BYTES, work)
+        .unwrap_or_else(|e| Err(LoadFailure::new(dir, vec![Finding::new(e)])))?
+        .ok_or_else(|| LoadFailure::new(dir, vec![Finding::new("the folder was not read")]))
+}
+
+fn take_apart(
+    dir: &Path,
+    known: Option<&Known>,
+    now: UnixMillis,
+    have: Option<Revision>,
+) -> Result<Option<Parts>, LoadFailure> {
+    Load { dir: dir.to_owned(), findings: Vec::new(), hints: Vec::new() }.run(known, now, have)
 }
 
 /// Loads a folder anew, unless it holds the revision that is there already: what it holds when it
@@ -113,7 +144,11 @@ pub(crate) fn load_settled(
 }
 
 /// Runs `work` on a stack of its own. A panic in there stays in there.
-fn on_stack<T: Send>(name: &str, bytes: usize, work: impl FnOnce() -> T + Send) -> Result<T, String> {
+pub(crate) fn on_stack<T: Send>(
+    name: &str,
+    bytes: usize,
+    work: impl FnOnce() -> T + Send,
+) -> Result<T, String> {
     thread::scope(|scope| {
         let builder = thread::Builder::new().name(name.to_owned()).stack_size(bytes);
         let thread =
@@ -136,7 +171,7 @@ impl Load {
         known: Option<&Known>,
         now: UnixMillis,
         have: Option<Revision>,
-    ) -> Result<Option<Loaded>, LoadFailure> {
+    ) -> Result<Option<Parts>, LoadFailure> {
         let folder = source::read(&self.dir, &mut self.findings);
         if have == Some(folder.revision) && self.findings.is_empty() {
             return Ok(None);
@@ -147,18 +182,18 @@ impl Load {
         let Some(words) = words.filter(|_| self.findings.is_empty()) else {
             return Err(LoadFailure::new(self.dir, self.findings));
         };
-        let policies = policies.into_iter().map(|c| c.policy).collect();
-        let bundle = PolicyBundle::new(words, policies, folder.revision, now);
+        let all = policies.iter().map(|c| c.policy.clone()).collect();
+        let bundle = PolicyBundle::new(words, all, folder.revision, now);
         cases.run(&bundle, &mut self.findings);
         if !self.findings.is_empty() {
             return Err(LoadFailure::new(self.dir, self.findings));
         }
-        if cases.len() == 0 {
+        if cases.is_empty() {
             let hint = Finding::new("there are no cases").hint();
             self.hints.push(hint.help("write down in `cases/` what must be allowed and what must not"));
         }
         tidy(&mut self.hints);
-        Ok(Some(Loaded { bundle, cases: cases.len(), hints: self.hints }))
+        Ok(Some(Parts { bundle, policies, cases, hints: self.hints }))
     }
 
     fn vocabulary(&mut self, folder: &Folder) -> Option<Vocabulary> {

@@ -19,8 +19,9 @@ use cedar_policy::{
 };
 use doorward_model::principal::{Agent, ServiceAccount, User, UserId, Visitor};
 use doorward_model::{
-    AppId, Assurance, Compliance, CountryCode, DeviceId, DevicePosture, Employment, IssuerId, LifecycleStage,
-    Place, Presence, Principal, Risk, RouteFacts, RouteId, SubjectId, Tier, UnixMillis, Weekday,
+    AppId, Assurance, Compliance, CountryCode, DeviceAssurance, DeviceId, DevicePosture, Employment,
+    IssuerId, LifecycleStage, Place, Presence, Principal, Risk, RiskLevel, RiskReason, RiskReasons,
+    RouteFacts, RouteId, SubjectId, Tier, UnixMillis, Weekday,
 };
 
 use crate::circumstances::Circumstances;
@@ -124,12 +125,16 @@ impl Rehearsal {
                 continent: text("EU"),
                 asn: full.then_some(64_496),
                 anonymizer: if full { Presence::Yes } else { Presence::Unknown },
+                location: None,
             },
             device: DevicePosture {
                 id: DeviceId::new("probe").ok().filter(|_| full),
                 managed: full,
                 compliance: if full { Compliance::Compliant } else { Compliance::Unknown },
                 platform: text("probe"),
+                assurance: if full { DeviceAssurance::Mtls } else { DeviceAssurance::None },
+                owner_matches: full,
+                asserted_at: full.then_some(SOME_TIME),
             },
             session: Assurance {
                 mfa: full,
@@ -145,12 +150,13 @@ impl Rehearsal {
         Question {
             principal: &self.principal,
             owner_stage: LifecycleStage::Unknown,
+            granted: self.full,
             action,
             route,
             session: &self.session,
             device: &self.device,
             place: &self.place,
-            risk: if self.full { Risk::scored(50) } else { Risk::UNKNOWN },
+            risk: if self.full { some_risk() } else { Risk::UNKNOWN },
             now: SOME_TIME,
             local_time: Duration::from_secs(12 * 3600),
             weekday,
@@ -163,11 +169,12 @@ impl Rehearsal {
     /// Everything with this principal: each action, tier and weekday at least once.
     fn say(&self, words: &Vocabulary, owner_stage: LifecycleStage) -> Result<(), String> {
         let said = Circumstances::new();
-        for tier in Tier::ALL {
+        for (tier, risk) in Tier::ALL.into_iter().zip(every_risk()) {
             let route = RouteFacts { tier, ..self.route.clone() };
             let scene = Scene::new(words, &self.principal, owner_stage, &route)?;
             for (action, weekday) in Action::ALL.into_iter().zip(Weekday::ALL.into_iter().cycle()) {
-                let context = said.context(words, &self.question(action, &route, weekday))?;
+                let question = Question { risk, ..self.question(action, &route, weekday) };
+                let context = said.context(words, &question)?;
                 let action = words.action(action).clone();
                 let (principal, resource) = (scene.principal.clone(), scene.resource.clone());
                 Request::new(principal, action, resource, context, Some(&words.schema))
@@ -182,6 +189,18 @@ fn route_id() -> RouteId {
     let made = AppId::new("probe").and_then(|app| RouteId::new(app, "probe"));
     #[expect(clippy::unwrap_used, reason = "a constant that fits the rule of names")]
     made.unwrap()
+}
+
+/// A medium risk, with a reason.
+fn some_risk() -> Risk {
+    let mut reasons = RiskReasons::default();
+    reasons.add(RiskReason::NewCountry, 50);
+    Risk::explained(50, reasons)
+}
+
+/// A risk of every level.
+fn every_risk() -> [Risk; RiskLevel::ALL.len()] {
+    [Risk::scored(0), some_risk(), Risk::scored(100), Risk::UNKNOWN]
 }
 
 fn user_id() -> UserId {

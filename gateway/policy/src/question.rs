@@ -18,9 +18,12 @@ pub struct Question<'a> {
     /// principal in another `Arc` hits it too.
     pub principal: &'a Arc<Principal>,
     /// What is known of the person who answers for a service account. [`LifecycleStage::Unknown`]
-    /// where no directory says, and for every other kind of principal. That the owner is not cut
+    /// where no directory is asked, and for every other kind of principal. That the owner is not cut
     /// off is proved before any policy is asked, by the revocation stage.
     pub owner_stage: LifecycleStage,
+    /// Whether the directory grants this app to whoever asks; for an agent, to the person it acts
+    /// for. False where no directory is asked, and for a service account and a visitor.
+    pub granted: bool,
     /// What is to be done.
     pub action: Action,
     /// To what.

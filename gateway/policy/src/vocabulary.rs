@@ -53,7 +53,8 @@ pub(crate) const VISITOR: &str = "anyone";
 
 /// Closed lists of the schema. An entity of one of these types has no attributes and no parents,
 /// so nothing in it can be missing.
-const CLOSED: [&str; 5] = ["Lifecycle", "Employment", "Tier", "Weekday", "Country"];
+const CLOSED: [&str; 7] =
+    ["Lifecycle", "Employment", "Tier", "Weekday", "DeviceAssurance", "RiskLevel", "Country"];
 
 /// The types and actions of the schema.
 #[derive(Debug)]
@@ -81,6 +82,8 @@ pub(crate) enum Closed {
     Employment,
     Tier,
     Weekday,
+    DeviceAssurance,
+    RiskLevel,
 }
 
 fn type_name(name: &str) -> Result<EntityTypeName, String> {
@@ -100,7 +103,8 @@ impl Vocabulary {
                 return Err(format!("the schema lacks `{action}`"));
             }
         }
-        let [lifecycle, employment, tier, weekday, country] = CLOSED.map(type_name);
+        let [lifecycle, employment, tier, weekday, device_assurance, risk_level, country] =
+            CLOSED.map(type_name);
         let country = country?;
         let countries = countries(text, &country)?;
         let unknown_country = countries
@@ -115,7 +119,7 @@ impl Vocabulary {
             app: type_name("App")?,
             app_group: type_name("AppGroup")?,
             route: type_name("Route")?,
-            closed: [lifecycle?, employment?, tier?, weekday?, country],
+            closed: [lifecycle?, employment?, tier?, weekday?, device_assurance?, risk_level?, country],
             actions,
             action_entities,
             countries,
@@ -150,12 +154,14 @@ impl Vocabulary {
 
     /// A word of a closed list.
     pub(crate) fn word(&self, list: Closed, word: &str) -> RestrictedExpression {
-        let [lifecycle, employment, tier, weekday, _country] = &self.closed;
+        let [lifecycle, employment, tier, weekday, device_assurance, risk_level, _country] = &self.closed;
         let name = match list {
             Closed::Lifecycle => lifecycle,
             Closed::Employment => employment,
             Closed::Tier => tier,
             Closed::Weekday => weekday,
+            Closed::DeviceAssurance => device_assurance,
+            Closed::RiskLevel => risk_level,
         };
         RestrictedExpression::new_entity_uid(uid(name, word))
     }

@@ -36,6 +36,9 @@ pub(crate) struct ClaimNames {
     pub(crate) roles: ClaimPath,
     pub(crate) name: ClaimPath,
     pub(crate) email: ClaimPath,
+    pub(crate) email_verified: ClaimPath,
+    /// The text `true` counts as `true` there.
+    pub(crate) email_verified_text: bool,
     pub(crate) session: ClaimPath,
     pub(crate) scopes: ClaimPath,
     pub(crate) employment: ClaimPath,
@@ -161,6 +164,8 @@ pub(super) fn claim_names(
         roles: name("roles", s.roles.as_deref(), "roles"),
         name: name("name", s.name.as_deref(), "name"),
         email: name("email", s.email.as_deref(), "email"),
+        email_verified: name("email_verified", s.email_verified.as_deref(), "email_verified"),
+        email_verified_text: s.email_verified_text.unwrap_or(false),
         session: name("session", s.session.as_deref(), "sid"),
         scopes: name("scopes", s.scopes.as_deref(), "scope"),
         employment: name("employment", s.employment.as_deref(), "employment"),

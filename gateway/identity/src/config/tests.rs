@@ -37,7 +37,9 @@ fn a_short_table_is_enough_and_has_defaults() {
     let issuer = &issuers[0];
     assert_eq!((issuer.id().as_str(), issuer.url()), ("corp", "https://idp.corp.example"));
     assert_eq!(issuer.token_types, ["at+jwt", "jwt"]);
-    assert!(matches!(&issuer.keys, KeySource::Discovery { issuer } if issuer == "https://idp.corp.example"));
+    assert!(
+        matches!(&issuer.keys, KeySource::Discovery { issuer, .. } if issuer == "https://idp.corp.example")
+    );
     assert!(matches!(issuer.subjects, Subjects::Users));
     assert_eq!(issuer.claims.session.as_str(), "sid");
     assert_eq!(issuer.assurance.mfa_amr, ["mfa"]);
@@ -69,6 +71,12 @@ fn what_may_be_written_may_be_written() {
         "token_types=['','application/at+jwt']",
         "subjects='users'",
         "claims.stage_default='unknown'",
+        "email_domains=['corp.example','Lab.Corp.example']\nfirst_sign_in=true",
+        "email_domains=[]\nfirst_sign_in=false",
+        "claims.email_verified='xms_edov'\nclaims.email_verified_text=true",
+        "subject_claim='sub'",
+        "subject_claim='uid'",
+        "subject_claim='oid'\ntenant='0f0e0d0c-aaaa-4bbb-8ccc-1234567890ab'",
     ] {
         let (issuers, said) = read(&changed(changes));
         assert_eq!((issuers.len(), said), (1, vec![]), "{changes}");
@@ -119,6 +127,22 @@ fn each_mistake_has_its_complaint() {
             "issuer[0].subjects",
             "there is no issuer of people",
         ),
+        ("email_domains=['corp']", "issuer[0].email_domains[0]", "not a mail domain"),
+        ("email_domains=['a.example','*.corp.example']", "issuer[0].email_domains[1]", "not a mail domain"),
+        ("first_sign_in=true", "issuer[0].first_sign_in", "nobody could join"),
+        ("first_sign_in=true\nemail_domains=[]", "issuer[0].first_sign_in", "nobody could join"),
+        ("subject_claim='email'", "issuer[0].subject_claim", "given to successors"),
+        ("subject_claim='preferred_username'", "issuer[0].subject_claim", "cannot name people"),
+        ("subject_claim='oid'", "issuer[0].subject_claim", "none is named"),
+        ("subject_claim='oid'\ntenant='corp'", "issuer[0].tenant", "not the id of a tenant"),
+        ("tenant='0f0e0d0c-aaaa-4bbb-8ccc-1234567890ab'", "issuer[0].tenant", "has no use"),
+        (
+            "subject_claim='oid'\ntenant='0f0e0d0c-aaaa-4bbb-8ccc-1234567890ab'\n\
+             issuer='https://login.example/0f0e0d0c-aaaa-4bbb-8ccc-1234567890ac/v2.0'",
+            "issuer[0].tenant",
+            "the same tenant in both",
+        ),
+        ("claims.email_verified=''", "issuer[0].claims.email_verified", "not the name of a claim"),
         ("claims.groups=''", "issuer[0].claims.groups", "not the name of a claim"),
         ("claims.tags=['a','']", "issuer[0].claims.tags[1]", "not the name of a claim"),
         ("claims.stage_default='Active'", "issuer[0].claims.stage_default", "not a stage"),
@@ -152,6 +176,26 @@ fn service_accounts_are_owned_by_people() {
         assert_eq!(said.len(), 1, "{named}: {said:?}");
         let expect = format!("issuer[1].owner_issuer: `{named}` is not the `id` of an issuer of people");
         assert!(said[0].starts_with(&expect) && said[0].contains("`corp`"), "{}", said[0]);
+    }
+}
+
+#[test]
+fn an_issuer_speaks_for_no_address_unless_the_file_says_so() {
+    let vouches = |changes: &str| read(&changed(changes)).0[0].vouches().clone();
+    assert_eq!(vouches(""), Vouches::default());
+    let corp = vouches("email_domains=['Corp.example']");
+    assert_eq!(corp.email_domains.iter().map(|d| d.as_str()).collect::<Vec<_>>(), ["corp.example"]);
+    assert!(!corp.first_sign_in, "that is another question");
+    assert!(vouches("email_domains=['corp.example']\nfirst_sign_in=true").first_sign_in);
+}
+
+#[test]
+fn machines_do_not_join() {
+    let machines =
+        "id='robots'\nissuer='https://r.example'\nsubjects='service_accounts'\nclaims.owner='owner'";
+    for more in ["email_domains=['corp.example']", "first_sign_in=true"] {
+        let (_, said) = read(&format!("{}{}", changed(""), changed(&format!("{machines}\n{more}"))));
+        assert!(said.len() == 1 && said[0].contains("service accounts do not join"), "{said:?}");
     }
 }
 

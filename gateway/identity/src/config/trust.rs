@@ -8,7 +8,8 @@ use reqwest::Url;
 use super::IssuerSection;
 use crate::algorithm::SigningAlgorithm;
 use crate::header;
-use crate::keys::{self, KeySource};
+use crate::keys::{self, Discovery, KeySource};
+use crate::message::MessageKind;
 use crate::words::shown;
 
 pub(super) fn algorithms(
@@ -43,7 +44,7 @@ pub(super) fn algorithms(
         complaints.push(Complaint::new(
             at,
             format!("{} and {} need keys of different kinds", first.as_str(), other.as_str()),
-            "an issuer has one kind of key; if it really signs with both, tell which one its access tokens carry",
+            "an issuer has one kind of key; if it really signs with both, tell which one its tokens carry",
         ));
     }
     chosen
@@ -114,7 +115,7 @@ pub(super) fn token_types(
         Some(types) => {
             for (i, word) in types.iter().enumerate() {
                 let kind = header::token_type(word);
-                if kind == "logout+jwt" || kind == "secevent+jwt" {
+                if MessageKind::ALL.iter().any(|k| k.token_type() == kind) {
                     complaints.push(Complaint::new(
                         at.index(i),
                         format!("`{}` is a message between servers, not an access token", shown(word, 40)),
@@ -131,6 +132,7 @@ pub(super) fn key_source(
     section: &IssuerSection,
     issuer: Option<&str>,
     algorithms: &[SigningAlgorithm],
+    document: Discovery,
     at: &KeyPath,
     base_dir: &Path,
     complaints: &mut Vec<Complaint>,
@@ -179,7 +181,7 @@ pub(super) fn key_source(
                 Ok(url)
                     if keys::may_be_fetched(&url) && url.query().is_none() && url.fragment().is_none() =>
                 {
-                    Some(KeySource::Discovery { issuer: issuer.to_owned() })
+                    Some(KeySource::Discovery { issuer: issuer.to_owned(), document })
                 }
                 Ok(_) | Err(_) => {
                     complaints.push(Complaint::new(

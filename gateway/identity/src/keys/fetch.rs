@@ -16,7 +16,7 @@ use reqwest::header::{ACCEPT, CACHE_CONTROL};
 use reqwest::{Client, StatusCode, Url, redirect};
 use serde_json::Value;
 
-use super::{KeySource, is_local_name, is_loopback, may_be_fetched};
+use super::{Discovery, KeySource, is_local_name, is_loopback, may_be_fetched};
 use crate::json;
 use crate::words::{shown, with_causes};
 
@@ -32,10 +32,10 @@ struct Names;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// TLS has no cryptography to work with.
-    #[error("no TLS provider is installed: install one before keys are fetched")]
+    #[error("no TLS provider is installed: install one before anything is fetched")]
     NoProvider,
     /// The client cannot be built.
-    #[error("the client that fetches keys cannot be built: {0}")]
+    #[error("the client that fetches cannot be built: {0}")]
     Build(String),
 }
 
@@ -92,36 +92,11 @@ impl KeyClient {
     /// # Errors
     /// When the process has no TLS provider yet; `server` installs it first.
     pub fn new() -> Result<Self, ClientError> {
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            return Err(ClientError::NoProvider);
-        }
-        let builder = || {
-            Client::builder()
-                .redirect(redirect::Policy::none())
-                .no_proxy()
-                .dns_resolver(Arc::new(Names))
-                .referer(false)
-                .connect_timeout(Duration::from_secs(JWKS_CONNECT_SECONDS_MAX))
-                .timeout(Duration::from_secs(JWKS_FETCH_SECONDS_MAX))
-                .pool_max_idle_per_host(1)
-                .user_agent(concat!("doorward/", env!("CARGO_PKG_VERSION")))
-        };
-        match builder().build() {
-            Ok(client) => Ok(Self(client)),
-            // A bare machine has no certificate authorities. Files and loopback still work
-            // there; https is refused by an empty list of authorities.
-            Err(e) => {
-                tracing::warn!(
-                    error = with_causes(&e),
-                    "no certificate authorities: keys cannot be fetched over https"
-                );
-                let bare = builder().tls_certs_only([]).build();
-                bare.map(Self).map_err(|e| ClientError::Build(with_causes(&e)))
-            }
-        }
+        http_client(Duration::from_secs(JWKS_FETCH_SECONDS_MAX)).map(Self)
     }
 
-    async fn get(&self, url: Url) -> Result<Fetched, FetchError> {
+    /// What lies at an address, whole.
+    pub(crate) async fn get(&self, url: Url) -> Result<Fetched, FetchError> {
         let shown_url = shown(url.as_str(), 200);
         let transport = |e: reqwest::Error| FetchError::Transport(with_causes(&e));
         let request = self.0.get(url).header(ACCEPT, "application/json, application/jwk-set+json");
@@ -145,6 +120,48 @@ impl KeyClient {
     }
 }
 
+/// A client for what this gateway asks of others: it follows no redirect, uses no proxy from the
+/// environment, believes the system's certificate authorities alone, looks for local names on this
+/// machine only, and waits at most `wait` for a whole answer, unless a request says otherwise.
+///
+/// # Errors
+/// When the process has no TLS provider yet; `server` installs it first.
+pub fn http_client(wait: Duration) -> Result<Client, ClientError> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        return Err(ClientError::NoProvider);
+    }
+    let builder = || {
+        Client::builder()
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .dns_resolver(Arc::new(Names))
+            .referer(false)
+            .connect_timeout(Duration::from_secs(JWKS_CONNECT_SECONDS_MAX))
+            .timeout(wait)
+            .pool_max_idle_per_host(1)
+            .user_agent(concat!("doorward/", env!("CARGO_PKG_VERSION")))
+    };
+    match builder().build() {
+        Ok(client) => Ok(client),
+        // A bare machine has no certificate authorities. Files and loopback still work
+        // there; https is refused by an empty list of authorities.
+        Err(e) => {
+            tracing::warn!(
+                error = with_causes(&e),
+                "no certificate authorities: nothing can be fetched over https"
+            );
+            let bare = builder().tls_certs_only([]).build();
+            bare.map_err(|e| ClientError::Build(with_causes(&e)))
+        }
+    }
+}
+
+/// Where a transmitter of security events says where its endpoints are (SSF 1.0 §7.2).
+#[must_use]
+pub fn ssf_configuration_of(issuer: &str) -> String {
+    document_of(issuer, Discovery::SharedSignals)
+}
+
 // === impl Names ===
 
 impl Resolve for Names {
@@ -165,7 +182,9 @@ impl Resolve for Names {
 pub(crate) async fn fetch(client: &KeyClient, source: &KeySource) -> Result<Fetched, FetchError> {
     match source {
         KeySource::Uri(url) => client.get(url.clone()).await,
-        KeySource::Discovery { issuer } => client.get(discover(client, issuer).await?).await,
+        KeySource::Discovery { issuer, document } => {
+            client.get(discover(client, issuer, *document).await?).await
+        }
         KeySource::File(path) => {
             let path = path.clone();
             let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
@@ -177,8 +196,8 @@ pub(crate) async fn fetch(client: &KeyClient, source: &KeySource) -> Result<Fetc
 
 /// Asks the issuer where its keys are. The document must name the issuer exactly, and must not
 /// lead from https to plain http.
-async fn discover(client: &KeyClient, issuer: &str) -> Result<Url, FetchError> {
-    let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+async fn discover(client: &KeyClient, issuer: &str, document: Discovery) -> Result<Url, FetchError> {
+    let url = document_of(issuer, document);
     let wrong = |why: String| FetchError::Discovery { url: shown(&url, 200), why };
     let parsed = Url::parse(&url).map_err(|e| wrong(e.to_string()))?;
     let local = is_loopback(&parsed);
@@ -202,6 +221,20 @@ async fn discover(client: &KeyClient, issuer: &str) -> Result<Url, FetchError> {
         Ok(keys) if may_be_fetched(&keys) && (keys.scheme() == "https" || local) => Ok(keys),
         Ok(_) | Err(_) => {
             Err(wrong(format!("has the `jwks_uri` `{}`, which is not https", shown(keys, 100))))
+        }
+    }
+}
+
+/// Where the document of an issuer is.
+pub(crate) fn document_of(issuer: &str, document: Discovery) -> String {
+    let issuer = issuer.trim_end_matches('/');
+    match document {
+        Discovery::OpenId => format!("{issuer}/.well-known/openid-configuration"),
+        Discovery::SharedSignals => {
+            let after_scheme = issuer.find("://").map_or(0, |at| at + 3);
+            let (scheme, rest) = issuer.split_at(after_scheme);
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            format!("{scheme}{host}/.well-known/ssf-configuration{path}")
         }
     }
 }
@@ -247,6 +280,25 @@ mod tests {
             let found: Vec<SocketAddr> = Names.resolve(name.parse().unwrap()).await.unwrap().collect();
             assert_eq!(found.len(), 2, "{name}");
             assert!(found.iter().all(|a| a.ip().is_loopback()), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn each_kind_of_issuer_has_its_document() {
+        for (issuer, openid, signals) in [
+            (
+                "https://idp.example",
+                "https://idp.example/.well-known/openid-configuration",
+                "https://idp.example/.well-known/ssf-configuration",
+            ),
+            (
+                "https://idp.example:8443/tenant/1/",
+                "https://idp.example:8443/tenant/1/.well-known/openid-configuration",
+                "https://idp.example:8443/.well-known/ssf-configuration/tenant/1",
+            ),
+        ] {
+            assert_eq!(document_of(issuer, Discovery::OpenId), openid);
+            assert_eq!(document_of(issuer, Discovery::SharedSignals), signals);
         }
     }
 

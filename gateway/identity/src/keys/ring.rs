@@ -8,6 +8,7 @@
 //! * When a fetch fails, the old keys stay for [`JWKS_STALE_SECONDS_MAX`] beyond their time, loudly.
 //! * Keys from the future are due at once: the clock was set back, and nobody knows their age.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +17,13 @@ use doorward_model::limits::{JWKS_REFETCH_SECONDS_MIN, JWKS_RETRY_SECONDS_MAX, J
 use doorward_model::time::Clock;
 use doorward_model::{IssuerId, Refusal, RefusalCode, UnixMillis};
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 use super::KeySource;
 use super::fetch::{self, FetchError, KeyClient};
 use super::set::{Found, KeySet, PublicKey};
 use crate::algorithm::SigningAlgorithm;
-use crate::config::Issuer;
-use crate::header::Header;
+use crate::header::{Header, Opened};
 use crate::words::{refuse, shown};
 
 /// The longest sleep between two looks at whether keys are due.
@@ -67,7 +68,7 @@ pub(crate) struct Snapshot {
 }
 
 /// What came of a try to fetch; the rest stands in the snapshot.
-pub(crate) enum Tried {
+enum Tried {
     Fetched,
     Failed,
 }
@@ -108,7 +109,7 @@ impl Snapshot {
     }
 
     /// The key for a token, or why there is none.
-    pub(crate) fn key_for(&self, header: &Header) -> Result<&PublicKey, Refusal> {
+    fn key_for(&self, header: &Header) -> Result<&PublicKey, Refusal> {
         let id = shown(header.key_id.as_deref().unwrap_or(""), 40);
         match self.find(header) {
             Found::Key(key) => Ok(key),
@@ -125,15 +126,13 @@ impl Snapshot {
 
 impl KeyRing {
     /// A ring without keys yet.
-    pub(crate) fn new(issuer: &Issuer, client: KeyClient) -> Self {
-        Self {
-            issuer: issuer.id.clone(),
-            source: issuer.keys.clone(),
-            accepted: issuer.algorithms.clone(),
-            client,
-            snapshot: ArcSwap::default(),
-            fetching: Arc::default(),
-        }
+    pub(crate) fn new(
+        issuer: IssuerId,
+        source: KeySource,
+        accepted: Vec<SigningAlgorithm>,
+        client: KeyClient,
+    ) -> Self {
+        Self { issuer, source, accepted, client, snapshot: ArcSwap::default(), fetching: Arc::default() }
     }
 
     /// The keys now.
@@ -154,7 +153,7 @@ impl KeyRing {
     }
 
     /// The snapshot that has the key a token names; it may be fetched for this.
-    pub(crate) async fn snapshot_for(
+    async fn snapshot_for(
         self: &Arc<Self>,
         header: &Header,
         now: UnixMillis,
@@ -186,14 +185,35 @@ impl KeyRing {
 
     /// Other keys than those of a snapshot whose key did not make a signature, if there are; they
     /// may be fetched for this.
-    pub(crate) async fn newer_than(
-        self: &Arc<Self>,
-        seen: &Snapshot,
-        now: UnixMillis,
-    ) -> Option<Arc<Snapshot>> {
+    async fn newer_than(self: &Arc<Self>, seen: &Snapshot, now: UnixMillis) -> Option<Arc<Snapshot>> {
         self.fetch_for_request(seen.tries, now).await;
         let got = self.snapshot.load_full();
         (got.epoch != seen.epoch && got.is_usable(now)).then_some(got)
+    }
+
+    /// Checks the signature, and tells the epoch of the keys that it holds under. One that does
+    /// not hold makes us look again: the issuer may have put another key in the place of one
+    /// that it withdrew, under the same name.
+    pub(crate) async fn epoch_that_signed(
+        self: &Arc<Self>,
+        opened: &Opened<'_>,
+        header: &Header,
+        now: UnixMillis,
+    ) -> Result<u64, Refusal> {
+        let signed = |keys: &Snapshot| -> Result<bool, Refusal> {
+            let key = keys.key_for(header)?;
+            Ok(key.signed(opened.signing_input, opened.signature, header.algorithm))
+        };
+        let keys = self.snapshot_for(header, now).await?;
+        if signed(&keys)? {
+            return Ok(keys.epoch());
+        }
+        if let Some(newer) = self.newer_than(&keys, now).await
+            && signed(&newer)?
+        {
+            return Ok(newer.epoch());
+        }
+        refuse(format!("the signature is not one of `{}`", self.issuer))
     }
 
     fn unknown(&self, header: &Header) -> String {
@@ -225,7 +245,7 @@ impl KeyRing {
     }
 
     /// Fetches because it is time to, or because an operator said so.
-    pub(crate) async fn refresh(&self, now: UnixMillis) -> Tried {
+    async fn refresh(&self, now: UnixMillis) -> Tried {
         let _alone = self.fetching.lock().await;
         self.fetch_alone(now).await
     }
@@ -282,9 +302,42 @@ impl KeyRing {
     }
 }
 
+/// Fetches the keys of all rings now. Returns when all have answered or were given up.
+pub(crate) async fn refresh_all(rings: Vec<Arc<KeyRing>>, now: UnixMillis) {
+    let mut refreshes = JoinSet::new();
+    for ring in rings {
+        refreshes.spawn(async move { ring.refresh(now).await });
+    }
+    let _all = refreshes.join_all().await;
+}
+
+/// Keeps the keys of all rings fresh. Runs until it is dropped; no error ends it.
+pub(crate) async fn keep_all_fresh(rings: Vec<Arc<KeyRing>>, clock: Clock) {
+    let mut loops = JoinSet::new();
+    let mut whose = HashMap::new();
+    let start = |loops: &mut JoinSet<()>, ring: &Arc<KeyRing>| {
+        loops.spawn(keep_fresh(Arc::clone(ring), Clock::clone(&clock))).id()
+    };
+    for ring in rings {
+        whose.insert(start(&mut loops, &ring), ring);
+    }
+    while let Some(ended) = loops.join_next_with_id().await {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(e) => e.id(),
+        };
+        if let Some(ring) = whose.remove(&id) {
+            tracing::error!("the task that keeps keys fresh ended, and is started again");
+            whose.insert(start(&mut loops, &ring), ring);
+        }
+    }
+    // Without issuers there is nothing to do, for ever.
+    std::future::pending::<()>().await;
+}
+
 /// Keeps the keys of one issuer fresh, for ever: fetches before their time is over, and tries
 /// again with growing pauses when that fails.
-pub(crate) async fn keep_fresh(ring: Arc<KeyRing>, clock: Clock) {
+async fn keep_fresh(ring: Arc<KeyRing>, clock: Clock) {
     let mut failures: u32 = 0;
     loop {
         let now = clock();

@@ -378,3 +378,95 @@ async fn skew_is_for_issued_at_and_not_before_but_not_for_expiry() {
         assert_eq!(got.err().map(|r| r.code), code, "{says}");
     }
 }
+
+const OTHER_NAMES: &str = r#"
+    [[issuer]]
+    id = "entra"
+    issuer = "https://idp.corp.example"
+    audiences = ["doorward"]
+    algorithms = ["RS256"]
+    jwks_file = "corp.jwks"
+    subject_claim = "oid"
+    tenant = "0f0e0d0c-aaaa-4bbb-8ccc-1234567890ab"
+    claims.email_verified = "xms_edov"
+
+    [[issuer]]
+    id = "okta"
+    issuer = "https://idp.lab.example"
+    audiences = ["doorward"]
+    algorithms = ["ES256"]
+    jwks_file = "lab.jwks"
+    subject_claim = "uid"
+    claims.email_verified_text = true
+"#;
+
+#[tokio::test]
+async fn another_claim_names_people_where_the_issuer_is_known_to_have_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, key) in [("corp.jwks", &*RSA), ("lab.jwks", &*P256)] {
+        std::fs::write(folder.path().join(name), json!({"keys": [key.jwk("k1")]}).to_string()).unwrap();
+    }
+    let verifier = verifier(OTHER_NAMES, folder.path());
+    let entra = |changes: Value| corp(changes);
+    let okta = |changes: Value| signed(&P256, "ES256", &claims_with(LAB, changes));
+    let tenant = "0f0e0d0c-aaaa-4bbb-8ccc-1234567890ab";
+    for (token, want) in [
+        (entra(json!({"oid": "o-1", "tid": tenant})), Ok("entra:o-1")),
+        (entra(json!({"oid": "o-1", "tid": tenant, "act": {"sub": "x", "oid": "a-1"}})), Ok("entra:a-1")),
+        (entra(json!({"oid": "o-1"})), Err("the token has no `tid`")),
+        (entra(json!({"oid": "o-1", "tid": "0f0e0d0c-aaaa-4bbb-8ccc-1234567890ac"})), Err("another tenant")),
+        (entra(json!({"tid": tenant})), Err("the token has no `oid`")),
+        (entra(json!({"oid": 7, "tid": tenant})), Err("`oid` is not text")),
+        (entra(json!({"oid": "", "tid": tenant})), Err("`oid`: ")),
+        (entra(json!({"oid": "o-1", "tid": tenant, "sub": null})), Err("the token has no `sub`")),
+        (entra(json!({"oid": "o-1", "tid": tenant, "act": {"sub": "x"}})), Err("no text `oid`")),
+        (okta(json!({"uid": "00u1", "sub": "ada@corp.example"})), Ok("okta:00u1")),
+        (okta(json!({"sub": "ada@corp.example"})), Err("the token has no `uid`")),
+    ] {
+        let verified = verifier.verify(&token, NOW).await;
+        match want {
+            Ok(id) => assert_eq!(verified.unwrap().principal().id().unwrap().to_string(), id),
+            Err(says) => {
+                let refusal = verified.unwrap_err();
+                assert_eq!(refusal.code, RefusalCode::InvalidCredential);
+                assert!(refusal.detail.contains(says), "{}: {says}", refusal.detail);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_verified_in_the_words_of_its_issuer_only() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, key) in [("corp.jwks", &*RSA), ("lab.jwks", &*P256)] {
+        std::fs::write(folder.path().join(name), json!({"keys": [key.jwk("k1")]}).to_string()).unwrap();
+    }
+    let (world, other) = (world(), verifier(OTHER_NAMES, folder.path()));
+    let strict = &world.verifier;
+    let ids = json!({"oid": "o", "tid": "0f0e0d0c-aaaa-4bbb-8ccc-1234567890ab", "uid": "00u1"});
+    let with = |more: Value| {
+        let mut claims = ids.clone();
+        claims["email"] = json!("ada@corp.example");
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        claims
+    };
+    let lab = |changes: Value| signed(&P256, "ES256", &claims_with(LAB, changes));
+    for (verifier, token, verified) in [
+        (strict, corp(with(json!({"email_verified": true}))), true),
+        (strict, corp(with(json!({"email_verified": "true"}))), false),
+        (strict, corp(with(json!({"email_verified": 1}))), false),
+        (strict, corp(with(json!({}))), false),
+        (&other, corp(with(json!({"email_verified": true}))), false),
+        (&other, corp(with(json!({"xms_edov": true}))), true),
+        (&other, corp(with(json!({"xms_edov": "true"}))), false),
+        (&other, lab(with(json!({"email_verified": "true"}))), true),
+        (&other, lab(with(json!({"email_verified": true}))), true),
+        (&other, lab(with(json!({"email_verified": "True"}))), false),
+        (&other, lab(with(json!({"email_verified": "1"}))), false),
+        (&other, lab(with(json!({"email_verified": false}))), false),
+    ] {
+        let found = verifier.verify(&token, NOW).await.unwrap();
+        let Principal::User(user) = &**found.principal() else { panic!("not a user") };
+        assert_eq!(user.email.is_some(), verified, "{token}");
+    }
+}

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::key_sources::{DAY, ISSUER, by_address, clock, code, keys, token};
 use crate::mint::{self, Key, P256, P256_OTHER};
-use crate::site::{Answer, Site};
+use crate::site::{Answer, Site, until};
 use crate::world::{NOW, claims_with, verifier};
 
 /// The keys are as old as the clock says, and a clock that was set back says nothing of them.
@@ -28,12 +28,7 @@ async fn a_clock_that_is_set_back_makes_keys_due_and_not_fresh_for_ever() {
     let hits = site.hits("/keys");
     let task = tokio::spawn(Arc::clone(&verifier).keep_fresh(clock(NOW)));
     site.wait_for_hits("/keys", hits + 1).await;
-    for _ in 0..200 {
-        if !verifier.key_status(NOW)[0].stale {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the keys are fresh", || !verifier.key_status(NOW)[0].stale).await;
     task.abort();
     assert_eq!(verifier.key_status(NOW)[0].fetched_at, Some(NOW));
     assert_eq!(code(&verifier, &token(&P256_OTHER, "k2", ISSUER), NOW).await, None);

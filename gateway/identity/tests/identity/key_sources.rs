@@ -10,7 +10,7 @@ use doorward_model::{RefusalCode, UnixMillis};
 use serde_json::json;
 
 use crate::mint::{self, Key, P256, P256_OTHER};
-use crate::site::{Answer, Site};
+use crate::site::{Answer, Site, until};
 use crate::world::{NOW, NOW_SECONDS, claims, claims_with, client, signed, verifier};
 
 pub(crate) const ISSUER: &str = "https://idp.corp.example";
@@ -166,14 +166,8 @@ async fn a_new_key_is_found_and_a_removed_key_stops_at_once() {
     let hits = site.hits("/keys");
     let task = tokio::spawn(Arc::clone(&verifier).keep_fresh(clock(now)));
     site.wait_for_hits("/keys", hits + 1).await;
-    for _ in 0..200 {
-        if verifier.cached(&old, now).is_none() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("remembered tokens go with their key", || verifier.cached(&old, now).is_none()).await;
     task.abort();
-    assert!(verifier.cached(&old, now).is_none(), "remembered tokens go with their key");
     assert_eq!(code(&verifier, &old, now).await, Some(RefusalCode::InvalidCredential));
     assert_eq!(code(&verifier, &new, now).await, None);
 }
@@ -217,7 +211,7 @@ async fn old_keys_serve_for_a_day_when_the_issuer_is_away_and_then_no_more() {
     site.set("/keys", Answer { status: "503 Service Unavailable", ..Answer::ok("") });
     let task = tokio::spawn(Arc::clone(&verifier).keep_fresh(clock(NOW.plus(Duration::from_secs(400)))));
     site.wait_for_hits("/keys", 2).await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    until("the failure is noted", || verifier.key_status(NOW)[0].last_error.is_some()).await;
     task.abort();
     let last = NOW.plus(Duration::from_secs(300)).plus(DAY);
     assert_eq!(code(&verifier, &good, last).await, None);
@@ -295,23 +289,18 @@ async fn an_issuer_that_does_not_answer_is_given_up_in_time() {
     let verifier = by_address(&site);
     let token = token(&P256, "k1", ISSUER);
     let verify = code(&verifier, &token, NOW);
-    let got = tokio::time::timeout(Duration::from_secs(8), verify).await.expect("bounded");
+    let got = tokio::time::timeout(Duration::from_secs(30), verify).await.expect("bounded");
     assert_eq!(got, Some(RefusalCode::KeysUnavailable));
 }
 
 #[tokio::test]
 async fn a_client_that_hangs_up_does_not_stop_the_fetch() {
     let site = Site::start().await;
-    site.set("/keys", Answer { delay: Duration::from_millis(200), ..keys(&[(&P256, "k1")]) });
+    site.set("/keys", Answer { delay: Duration::from_secs(1), ..keys(&[(&P256, "k1")]) });
     let verifier = by_address(&site);
     let good = token(&P256, "k1", ISSUER);
     assert!(tokio::time::timeout(Duration::from_millis(50), verifier.verify(&good, NOW)).await.is_err());
-    for _ in 0..200 {
-        if verifier.key_status(NOW)[0].keys == 1 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the keys are there", || verifier.key_status(NOW)[0].keys == 1).await;
     assert_eq!(code(&verifier, &good, NOW).await, None);
     assert_eq!(site.hits("/keys"), 1);
 }
@@ -325,12 +314,7 @@ async fn the_background_task_tries_again_until_it_has_keys() {
     assert!(verifier.key_status(NOW)[0].stale);
     site.set("/keys", keys(&[(&P256, "k1")]));
     site.wait_for_hits("/keys", 3).await;
-    for _ in 0..200 {
-        if !verifier.key_status(NOW)[0].stale {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the keys are fresh", || !verifier.key_status(NOW)[0].stale).await;
     assert_eq!(verifier.key_status(NOW)[0].keys, 1);
     assert!(!task.is_finished());
     task.abort();

@@ -7,6 +7,7 @@
 )]
 
 mod mint;
+mod provider;
 mod site;
 mod world;
 
@@ -15,4 +16,9 @@ mod attacks;
 mod key_changes;
 mod key_sets;
 mod key_sources;
+mod messages;
 mod remembered;
+mod return_targets;
+mod sign_in;
+mod sign_in_attacks;
+mod sign_in_faults;

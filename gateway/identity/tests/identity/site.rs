@@ -30,6 +30,14 @@ impl Answer {
 struct Pages {
     answers: HashMap<String, Answer>,
     hits: HashMap<String, usize>,
+    asked: HashMap<String, Vec<Asked>>,
+}
+
+/// What came to one path.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 /// The server; it ends when this is dropped.
@@ -65,16 +73,25 @@ impl Site {
         self.pages.lock().unwrap().hits.get(path).copied().unwrap_or(0)
     }
 
+    /// Everything that came to a path since this was last called.
+    pub(crate) fn asked(&self, path: &str) -> Vec<Asked> {
+        self.pages.lock().unwrap().asked.remove(path).unwrap_or_default()
+    }
+
     /// Waits until a path was asked for so often.
     pub(crate) async fn wait_for_hits(&self, path: &str, hits: usize) {
-        for _ in 0..500 {
-            if self.hits(path) >= hits {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("{path} was asked for {} times, not {hits}", self.hits(path));
+        until(&format!("{path} is asked for {hits} times"), || self.hits(path) >= hits).await;
     }
+}
+
+/// Comes back when it holds, however loaded the machine is.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let all = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(60), all).await.is_ok(), "never: {what}");
 }
 
 impl Drop for Site {
@@ -94,9 +111,16 @@ async fn serve(mut stream: TcpStream, pages: &Mutex<Pages>) -> std::io::Result<(
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     let path = head.split(' ').nth(1).unwrap_or("").to_owned();
+    let length = head
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0).min(1 << 20)];
+    stream.read_exact(&mut body).await?;
+    let body = String::from_utf8_lossy(&body).into_owned();
     let answer = {
         let mut pages = pages.lock().unwrap();
         *pages.hits.entry(path.clone()).or_default() += 1;
+        pages.asked.entry(path.clone()).or_default().push(Asked { head, body });
         pages.answers.get(&path).cloned()
     };
     let answer = answer.unwrap_or_else(|| Answer { status: "404 Not Found", ..Answer::ok("none") });

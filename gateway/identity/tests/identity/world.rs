@@ -153,7 +153,11 @@ pub(crate) fn claims(issuer: &str) -> Value {
 
 /// The same with some claims set; `null` takes one out.
 pub(crate) fn claims_with(issuer: &str, changes: Value) -> Value {
-    let mut claims = claims(issuer);
+    changed(claims(issuer), changes)
+}
+
+/// Claims with some set; `null` takes one out.
+pub(crate) fn changed(mut claims: Value, changes: Value) -> Value {
     for (name, value) in changes.as_object().unwrap() {
         if value.is_null() {
             claims.as_object_mut().unwrap().remove(name);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use doorward_model::principal::UserId;
 use doorward_model::{
-    Compliance, CountryCode, DeviceId, Employment, LifecycleStage, Presence, Tier, UnixMillis, Weekday,
+    Compliance, CountryCode, DeviceAssurance, DeviceId, Employment, LifecycleStage, Presence, RiskReason,
+    RiskReasons, Tier, UnixMillis, Weekday,
 };
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -61,6 +62,8 @@ pub(super) struct Case {
     pub(super) time: Time,
     #[serde(default)]
     pub(super) http: Http,
+    /// The directory grants the app to whoever asks.
+    pub(super) granted: Option<bool>,
 }
 
 /// The circumstances.
@@ -78,6 +81,7 @@ pub(super) struct Situation {
     pub(super) time: Time,
     #[serde(default)]
     pub(super) http: Http,
+    pub(super) granted: Option<bool>,
 }
 
 /// A table of optional values, and how one is laid over another.
@@ -110,10 +114,10 @@ overlay! {
         stage: LifecycleStage,
         #[serde(deserialize_with = "employment")]
         employment: Employment,
-        contract_end: Moment,
+        contract_end: Maybe<Moment>,
         #[serde(deserialize_with = "country")]
         home_country: CountryCode,
-        department: String,
+        department: Maybe<String>,
         tags: BTreeMap<String, String>,
     }
 }
@@ -125,8 +129,8 @@ overlay! {
         zones: BTreeSet<String>,
         #[serde(deserialize_with = "country")]
         country: CountryCode,
-        continent: String,
-        asn: u32,
+        continent: Maybe<String>,
+        asn: Maybe<u32>,
         #[serde(deserialize_with = "presence")]
         anonymizer: Presence,
     }
@@ -145,12 +149,15 @@ overlay! {
 overlay! {
     /// The device.
     Device {
-        #[serde(deserialize_with = "device_id")]
-        id: DeviceId,
+        id: Maybe<DeviceId>,
         managed: bool,
         #[serde(deserialize_with = "compliance")]
         compliant: Compliance,
-        platform: String,
+        platform: Maybe<String>,
+        #[serde(deserialize_with = "device_assurance")]
+        assurance: DeviceAssurance,
+        owner_matches: bool,
+        posture_age: Age,
     }
 }
 
@@ -169,7 +176,7 @@ overlay! {
     Http {
         host: String,
         path: String,
-        user_agent: String,
+        user_agent: Maybe<String>,
     }
 }
 
@@ -177,6 +184,8 @@ overlay! {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServiceAccount {
+    #[serde(default, deserialize_with = "user_id")]
+    pub(super) id: Option<UserId>,
     /// The name of a person in these files.
     pub(super) owner: String,
     #[serde(default)]
@@ -192,6 +201,8 @@ pub(super) struct ServiceAccount {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Agent {
+    #[serde(default, deserialize_with = "user_id")]
+    pub(super) id: Option<UserId>,
     /// The name of a person in these files.
     pub(super) on_behalf_of: String,
     #[serde(default)]
@@ -215,8 +226,59 @@ pub(super) struct Route {
     pub(super) public: bool,
 }
 
+/// What may be written as absent, so that a case can take away what the base says: `""`, or 0 for a
+/// number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Maybe<T>(pub(super) Option<T>);
+
+impl<'de> Deserialize<'de> for Maybe<String> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let written = String::deserialize(from)?;
+        Ok(Self((!written.is_empty()).then_some(written)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Maybe<u32> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let written = u32::deserialize(from)?;
+        Ok(Self((written != 0).then_some(written)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Maybe<DeviceId> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let written = String::deserialize(from)?;
+        if written.is_empty() {
+            return Ok(Self(None));
+        }
+        DeviceId::new(&written).map(|id| Self(Some(id))).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Maybe<Moment> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        /// A time, or the word for none.
+        #[derive(Deserialize)]
+        #[serde(
+            untagged,
+            expecting = "write a time such as 2026-03-04T10:00:00Z, or \"\" where there is none"
+        )]
+        enum Written {
+            At(toml::value::Datetime),
+            Nothing(String),
+        }
+        match Written::deserialize(from)? {
+            Written::At(at) => Moment::try_from(at).map(|at| Self(Some(at))).map_err(D::Error::custom),
+            Written::Nothing(text) if text.is_empty() => Ok(Self(None)),
+            Written::Nothing(text) => {
+                Err(D::Error::custom(format!("`{text}` is not a time such as 2026-03-04T10:00:00Z")))
+            }
+        }
+    }
+}
+
 /// A point in time with its offset: `2026-03-04T10:00:00Z`.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "toml::value::Datetime")]
 pub(super) struct Moment(pub(super) UnixMillis);
 
@@ -278,12 +340,42 @@ impl TryFrom<String> for TimeOfDay {
     }
 }
 
-/// A risk: 0 to 100, or `unknown`.
+/// A risk: 0 to 100, that and why, or `unknown`.
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(untagged, expecting = "write a number from 0 to 100, or \"unknown\"")]
+#[serde(
+    untagged,
+    expecting = "write a number from 0 to 100, `{ score = 40, reasons = [\"new_country\"] }`, or \"unknown\""
+)]
 pub(super) enum Score {
     Known(Percent),
+    Explained(Explained),
     Unknown(Nobody),
+}
+
+/// A score, and why.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Explained {
+    pub(super) score: Percent,
+    pub(super) reasons: Reasons,
+}
+
+/// Reasons by their codes.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+pub(super) struct Reasons(pub(super) RiskReasons);
+
+impl TryFrom<Vec<String>> for Reasons {
+    type Error = String;
+
+    fn try_from(written: Vec<String>) -> Result<Self, String> {
+        let mut reasons = RiskReasons::default();
+        for code in written {
+            let known = RiskReason::ALL.into_iter().find(|reason| reason.as_str() == code);
+            reasons.note(known.ok_or_else(|| format!("`{code}` is no reason of a risk"))?);
+        }
+        Ok(Self(reasons))
+    }
 }
 
 /// 0 to 100.
@@ -346,14 +438,14 @@ fn compliance<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Compliance>, 
     word(from, &list).map(Some)
 }
 
+fn device_assurance<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DeviceAssurance>, D::Error> {
+    word(from, &DeviceAssurance::ALL.map(|a| (a.as_str(), a))).map(Some)
+}
+
 fn user_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<UserId>, D::Error> {
     String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 fn country<'de, D: Deserializer<'de>>(from: D) -> Result<Option<CountryCode>, D::Error> {
     CountryCode::new(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
-}
-
-fn device_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DeviceId>, D::Error> {
-    DeviceId::new(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
 }

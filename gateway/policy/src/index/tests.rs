@@ -40,10 +40,12 @@ impl Ask {
             continent: None,
             asn: None,
             anonymizer: Presence::Unknown,
+            location: None,
         };
         answer(&Question {
             principal: &self.principal,
             owner_stage: LifecycleStage::Unknown,
+            granted: false,
             action: self.action,
             route: &self.route,
             session: &Assurance { mfa: self.mfa, authenticated_at: Some(now), ..Assurance::default() },
@@ -244,7 +246,7 @@ proptest! {
                 let authorizer = Authorizer::new();
                 let plain = authorizer.is_authorized(&request, &whole, &placed.scene.entities);
                 let sliced = authorizer.is_authorized(&request, &slice, &placed.scene.entities);
-                (outcome(&plain), outcome(&sliced), bundle.decide(q))
+                (outcome(&plain), outcome(&sliced), bundle.decide_one(q))
             });
             prop_assert_eq!(&plain, &sliced);
             let allow = plain.0 == cedar_policy::Decision::Allow && plain.2.is_empty();
@@ -254,6 +256,31 @@ proptest! {
             let determining: BTreeSet<String> = verdict.determining.iter().map(|id| id.to_string()).collect();
             let hidden = plain.0 == cedar_policy::Decision::Allow && !allow;
             prop_assert_eq!(determining, if hidden { BTreeSet::new() } else { plain.1 });
+        }
+    }
+
+    #[test]
+    fn an_agent_may_what_policies_permit_it_and_its_person(
+        policies in prop::collection::vec(policy(), 0..12),
+        permits in prop::collection::vec(select(&["principal is Agent", "principal is User"][..]), 0..3),
+        asks in prop::collection::vec(ask(), 1..4),
+        person in user(),
+    ) {
+        let permits = permits.iter().map(|whom| format!("permit ({whom}, action, resource);"));
+        let bundle = bundle(&policies.into_iter().chain(permits).collect::<Vec<_>>());
+        for ask in asks {
+            let as_person = Ask { principal: Arc::new(Principal::User(person.clone())), ..ask };
+            let agent = Agent { id: "corp:m".parse().unwrap(), on_behalf_of: person.clone(), scopes: ["s".to_owned()].into() };
+            let may_person = as_person.with(|q| bundle.decide(q));
+            let as_agent = Ask { principal: Arc::new(Principal::Agent(agent)), ..as_person };
+            let [alone, both] = as_agent.with(|q| [bundle.decide_one(q), bundle.decide(q)]);
+            prop_assert_eq!(both.is_allow(), alone.is_allow() && may_person.is_allow());
+            prop_assert_eq!(both.refusal.is_none(), both.is_allow());
+            if alone.is_allow() {
+                prop_assert_eq!(both.errors, may_person.errors);
+            } else {
+                prop_assert_eq!(both, alone);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Context, Entities, Entity, EntityTypeName, EvalResult, SchemaFragment};
-use doorward_model::{Employment, LifecycleStage, Tier, Weekday};
+use doorward_model::{DeviceAssurance, Employment, LifecycleStage, RiskLevel, Tier, Weekday};
 use serde_json::Value;
 
 use crate::question::Action;
@@ -110,6 +110,8 @@ impl Beside<'_> {
             "Employment" => Employment::ALL.map(Employment::as_str).to_vec(),
             "Tier" => Tier::ALL.map(Tier::as_str).to_vec(),
             "Weekday" => Weekday::ALL.map(Weekday::as_str).to_vec(),
+            "DeviceAssurance" => DeviceAssurance::ALL.map(DeviceAssurance::as_str).to_vec(),
+            "RiskLevel" => RiskLevel::ALL.map(RiskLevel::as_str).to_vec(),
             "Country" => return,
             _ => return self.never(name),
         };

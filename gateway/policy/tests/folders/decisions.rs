@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use doorward_model::principal::{Agent, ServiceAccount, User, Visitor};
 use doorward_model::{
-    Assurance, Compliance, CountryCode, DevicePosture, LifecycleStage, Presence, Principal, Risk, UnixMillis,
+    Assurance, Compliance, CountryCode, DeviceAssurance, DevicePosture, LifecycleStage, Presence, Principal,
+    Risk, UnixMillis,
 };
 use doorward_policy::Decision;
 
@@ -89,10 +90,52 @@ fn machines_and_visitors_have_proved_nothing_by_a_sign_in() {
     let nothing = "!context.session.mfa && !context.session.phishingResistant && !context.session.known && \
                    context.session.age == duration(\"365d\") && context.session.mfaAge == duration(\"365d\")";
     // The question claims a fresh security key.
+    // An agent's person is asked about, too, and has proved what the token says.
+    let of_machines = format!("principal is User || ({nothing})");
     for principal in machines() {
-        assert!(holds(nothing, &Ask::who(principal.clone())), "{}", principal.kind());
+        assert!(holds(&of_machines, &Ask::who(principal.clone())), "{}", principal.kind());
     }
     assert!(!holds(nothing, &Ask::new()));
+}
+
+#[test]
+fn an_agent_may_never_more_than_the_person_for_whom_it_acts() {
+    let agent = Ask::who(Principal::Agent(Agent {
+        id: "corp:m".parse().unwrap(),
+        on_behalf_of: user(),
+        scopes: [].into(),
+    }));
+    let person = "@id(\"person\") permit (principal is User in Role::\"hr\", action, resource)";
+    let alone = "@id(\"agent\") permit (principal is Agent, action, resource);";
+    for (policies, code, determining) in [
+        (format!("{alone} {person};"), "allow", &["agent", "person"][..]),
+        (alone.to_owned(), "no_permit", &[]),
+        (format!("{person};"), "no_permit", &[]),
+        (
+            format!(
+                "{alone} {person}; @id(\"no\") @advice(\"step-up:mfa\") forbid (principal is User, action, resource);"
+            ),
+            "policy_forbids",
+            &["no"],
+        ),
+        (
+            format!("{alone} {person}; @id(\"not-it\") forbid (principal is Agent, action, resource);"),
+            "policy_forbids",
+            &["not-it"],
+        ),
+        // What the sign-in proved counts for the person as it counts without an agent.
+        (format!("{alone} {person} when {{ context.session.mfa }};"), "allow", &["agent", "person"]),
+        (format!("{alone} {person} unless {{ context.session.mfa }};"), "no_permit", &[]),
+    ] {
+        let verdict = Folder::with(&policies).decide(&agent);
+        let refusal = verdict.refusal.as_ref();
+        assert_eq!(refusal.map_or("allow", |refusal| refusal.code.as_str()), code, "{policies}");
+        assert_eq!(verdict.determining.iter().map(|id| &**id).collect::<Vec<_>>(), determining, "{policies}");
+        assert!(
+            refusal.is_none_or(|refusal| refusal.advice.is_empty()),
+            "no hands to follow it: {refusal:?}"
+        );
+    }
 }
 
 #[test]
@@ -107,7 +150,10 @@ fn what_nobody_knows_opens_no_door() {
         "!context.session.known && context.session.age == duration(\"365d\")",
         "context.session.mfaAge == duration(\"365d\")",
         "!context.device.managed && !context.device.compliant && !context.device.known",
+        "context.device.assurance == DeviceAssurance::\"none\" && !context.device.ownerMatches",
+        "context.device.postureAge == duration(\"365d\")",
         "context.risk.score == 100 && !context.risk.known",
+        "context.risk.level == RiskLevel::\"unknown\" && context.risk.reasons.isEmpty()",
         "context.geo.country == Country::\"ZZ\"",
         "!context.geo.anonymizer && !context.geo.anonymizerKnown",
         "!(context.http has userAgent) && !(context.device has id)",
@@ -136,6 +182,36 @@ fn an_age_is_rounded_up_and_the_time_down() {
     assert!(holds("context.session.age == duration(\"0s\")", &ask));
     ask.session.authenticated_at = Some(UnixMillis(i64::MIN));
     assert!(holds("context.session.age == duration(\"365d\")", &ask));
+}
+
+#[test]
+fn what_is_said_of_a_device_has_an_age_in_minutes_rounded_up() {
+    let mut ask = Ask::new();
+    for (assurance, word) in [
+        (DeviceAssurance::None, "none"),
+        (DeviceAssurance::Cookie, "cookie"),
+        (DeviceAssurance::Mtls, "mtls"),
+    ] {
+        ask.device = DevicePosture { assurance, owner_matches: true, ..DevicePosture::default() };
+        let condition = format!("context.device.assurance == DeviceAssurance::\"{word}\"");
+        assert!(holds(&condition, &ask) && holds("context.device.ownerMatches", &ask), "{word}");
+    }
+    // The same device on one bundle, as time goes by: what is remembered of it must not stand still.
+    let folder = Folder::with(
+        "@id(\"p\") permit (principal, action, resource) when { context.device.postureAge <= duration(\"30m\") };",
+    );
+    let minute = 60_000;
+    ask.device.asserted_at = Some(ask.now);
+    for (later, expected) in [
+        (0, "allow"),
+        (30 * minute, "allow"),
+        (30 * minute + 1, "no_permit"),
+        (29 * minute + 1, "allow"),
+        (400 * 24 * 60 * minute, "no_permit"),
+    ] {
+        let at = Ask { now: UnixMillis(ask.now.0 + later), device: ask.device.clone(), ..Ask::new() };
+        assert_eq!(code(&folder.decide(&at)), expected, "{later} ms");
+    }
 }
 
 #[test]
@@ -217,6 +293,19 @@ fn what_is_remembered_of_one_is_not_used_for_another() {
     ] {
         ask.owner_stage = stage;
         assert_eq!(code(&ask.of(&policies.bundle())), expect);
+    }
+}
+
+#[test]
+fn what_the_directory_grants_is_asked_anew_each_time() {
+    let folder = Folder::with(
+        "@id(\"p\") permit (principal is User, action, resource in App::\"wiki\") when { context.granted };",
+    );
+    let bundle = folder.open().unwrap().bundle();
+    let mut ask = Ask::new();
+    for granted in [false, true, false, true] {
+        ask.granted = granted;
+        assert_eq!(code(&ask.of(&bundle)), if granted { "allow" } else { "no_permit" });
     }
 }
 

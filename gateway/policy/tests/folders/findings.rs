@@ -278,6 +278,8 @@ fn a_word_that_a_case_may_not_say_is_refused() {
         ("risk = 101", "from 0 to 100"),
         ("risk = -1", "from 0 to 100"),
         ("risk = 256", "from 0 to 100"),
+        ("risk = { score = 40, reasons = [\"new_cuontry\"] }", "from 0 to 100"),
+        ("risk = { score = 101, reasons = [] }", "from 0 to 100"),
         ("person = { stage = \"gone\" }", "is none of preboarding,"),
         ("expcet = \"allow\"", "unknown field `expcet`"),
     ];

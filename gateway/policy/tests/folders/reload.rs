@@ -1,5 +1,8 @@
 //! Other policies take the place of those in force as a whole, or not at all.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
 use doorward_model::UnixMillis;
 use doorward_policy::Outcome;
 
@@ -103,31 +106,67 @@ fn policies_that_are_gone_are_named() {
     assert_eq!((names(&lost_forbids), names(&lost_permits)), ("also shut".into(), "open".into()));
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test owns a clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Somebody writes into a folder all the time.
+#[derive(Default)]
+struct Writer {
+    writes: AtomicUsize,
+    longest_pause_millis: AtomicU64,
+    over: AtomicBool,
+}
+
+impl Writer {
+    fn work(&self, folder: &Folder) {
+        let mut last = now();
+        while !self.over.load(Ordering::Relaxed) {
+            let n = self.writes.load(Ordering::Relaxed) + 1;
+            // In one step, so that no half of a file is read.
+            folder.write(".next", format!("{SHUT} // {n}"));
+            std::fs::rename(folder.path().join(".next"), folder.path().join("apps/test.cedar")).unwrap();
+            let pause = u64::try_from(last.elapsed().as_millis()).unwrap();
+            last = now();
+            self.longest_pause_millis.fetch_max(pause, Ordering::Relaxed);
+            self.writes.store(n, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn wait_for_next(&self) {
+        let seen = self.writes.load(Ordering::Relaxed);
+        while self.writes.load(Ordering::Relaxed) == seen {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
 /// A folder that is written while it is read is not put in force.
 #[test]
 fn a_folder_that_keeps_changing_is_rejected() {
     let folder = Folder::with(OPEN);
     let policies = folder.open().unwrap();
-    let before = policies.bundle().revision();
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for n in 0.. {
-                if stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    return;
-                }
-                // In one step, so that no half of a file is read.
-                folder.write(".next", format!("{SHUT} // {n}"));
-                std::fs::rename(folder.path().join(".next"), folder.path().join("apps/test.cedar")).unwrap();
-                std::thread::sleep(std::time::Duration::from_millis(5));
+    let writer = Writer::default();
+    let (before, outcome) = std::thread::scope(|scope| {
+        scope.spawn(|| writer.work(&folder));
+        loop {
+            writer.wait_for_next();
+            writer.longest_pause_millis.store(0, Ordering::Relaxed);
+            let before = policies.bundle().revision();
+            let outcome = policies.reload(UnixMillis(1));
+            writer.wait_for_next();
+            // Where the machine let the writer stand still, the folder did come to rest.
+            let stood_still = writer.longest_pause_millis.load(Ordering::Relaxed) >= 50;
+            if matches!(outcome, Outcome::Rejected(_)) || !stood_still {
+                writer.over.store(true, Ordering::Relaxed);
+                break (before, outcome);
             }
-        });
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        let outcome = policies.reload(UnixMillis(1));
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        let Outcome::Rejected(failure) = outcome else { panic!("{outcome:?}") };
-        assert!(failure.plain().starts_with("the folder changes while it is read"), "{}", failure.plain());
+        }
     });
+    let Outcome::Rejected(failure) = outcome else { panic!("{outcome:?}") };
+    assert!(failure.plain().starts_with("the folder changes while it is read"), "{}", failure.plain());
     assert_eq!(policies.bundle().revision(), before);
     assert_eq!(word(&policies.reload(UnixMillis(2))), "swapped");
 }

@@ -74,6 +74,7 @@ impl Folder {
 pub(crate) struct Ask {
     pub(crate) principal: Arc<Principal>,
     pub(crate) owner_stage: LifecycleStage,
+    pub(crate) granted: bool,
     pub(crate) action: Action,
     pub(crate) route: RouteFacts,
     pub(crate) session: Assurance,
@@ -107,6 +108,7 @@ impl Ask {
         Self {
             principal: Arc::new(Principal::User(user())),
             owner_stage: LifecycleStage::Unknown,
+            granted: false,
             action: Action::Get,
             route: RouteFacts {
                 id: RouteId::new(AppId::new("wiki").unwrap(), "all").unwrap(),
@@ -130,6 +132,7 @@ impl Ask {
                 continent: Some("EU".into()),
                 asn: Some(3320),
                 anonymizer: Presence::No,
+                location: None,
             },
             risk: Risk::scored(10),
             now,
@@ -149,6 +152,7 @@ impl Ask {
         bundle.decide(&Question {
             principal: &self.principal,
             owner_stage: self.owner_stage,
+            granted: self.granted,
             action: self.action,
             route: &self.route,
             session: &self.session,
