@@ -186,7 +186,7 @@ fn refuse(console: &Console, call: &Call) -> Problem {
             Actor::Operator { address, .. } => {
                 Actor::Operator { name: "unknown".to_owned(), address: *address }
             }
-            Actor::Gateway => Actor::Gateway,
+            known @ (Actor::Person { .. } | Actor::Gateway) => known.clone(),
         };
         tracing::warn!(actor = ?nobody, unrecorded, "a call of the operator API without its token");
         let call = Call { actor: nobody, ..call.clone() };
@@ -204,11 +204,33 @@ fn operation(method: &str, path: &str) -> &'static str {
         ("GET" | "HEAD", "/api/v1/revocations") => "revocations.list",
         ("POST", "/api/v1/revocations") => "revocations.create",
         ("GET" | "HEAD", "/api/v1/inflight") => "inflight.list",
+        ("GET" | "HEAD", "/api/v1/fleet") => "fleet.show",
+        ("GET" | "HEAD", "/api/v1/debts") => "debts.list",
+        ("POST", path) if path.starts_with("/api/v1/debts/") => "debts.settle",
+        ("GET" | "HEAD", "/api/v1/users") => "users.list",
+        ("GET" | "HEAD", "/api/v1/groups") => "groups.list",
+        ("GET" | "HEAD", "/api/v1/service-accounts" | "/api/v1/agents") => "machines.list",
+        ("GET" | "HEAD", "/api/v1/connections") => "connections.list",
+        ("GET" | "HEAD", path) if path.starts_with("/api/v1/users/") => "users.show",
+        ("GET" | "HEAD", path) if path.starts_with("/api/v1/groups/") => "groups.show",
+        ("GET" | "HEAD", path) if is_of_machines(path) => "machines.show",
+        ("GET" | "HEAD", "/api/v1/offboarding") => "cases.list",
+        ("GET" | "HEAD", path) if path.starts_with("/api/v1/offboarding/") => "cases.show",
+        (_, path) if path.starts_with("/api/v1/offboarding") => "cases.refused",
+        (_, path) if path.starts_with("/api/v1/users") => "users.refused",
+        (_, path) if path.starts_with("/api/v1/groups") => "groups.refused",
+        (_, path) if is_of_machines(path) => "machines.refused",
+        (_, path) if path.starts_with("/api/v1/connections") => "connections.refused",
+        ("GET" | "HEAD", "/api/v1/openapi.json") => "openapi.show",
         ("GET" | "HEAD", "/api/v1/status") => "status.show",
         ("GET" | "HEAD", "/api/v1/policies") => "policies.show",
         ("POST", "/api/v1/policies/reload") => "policies.reload",
         _ => "unknown",
     }
+}
+
+fn is_of_machines(path: &str) -> bool {
+    path.starts_with("/api/v1/service-accounts") || path.starts_with("/api/v1/agents")
 }
 
 /// What every answer carries. An answer is for whoever asked: nothing keeps it, shows it as a

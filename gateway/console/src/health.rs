@@ -8,9 +8,11 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use doorward_audit::AuditState;
+use doorward_state::{FleetHealth, StoreHealth};
 use serde_json::{Value, json};
 
 use crate::Console;
+use crate::fleet;
 use crate::ports::{Condition, ConditionState};
 
 /// The process is up. Says nothing about whether it should get clients.
@@ -41,6 +43,7 @@ pub(crate) fn conditions(console: &Console) -> Vec<Condition> {
     let ports = &console.ports;
     let policies = ports.policies.bundle().policies();
     let store = ports.revocations.health();
+    let fleet = ports.revocations.fleet_health();
     let audit = ports.audit.health();
     let mut all = vec![
         Condition {
@@ -49,19 +52,7 @@ pub(crate) fn conditions(console: &Console) -> Vec<Condition> {
             state: if policies == 0 { ConditionState::Missing } else { ConditionState::Holds },
             detail: format!("{policies} policies in force"),
         },
-        Condition {
-            name: "revocations",
-            state: match (store.fresh, store.writable) {
-                (true, true) => ConditionState::Holds,
-                (true, false) => ConditionState::Degraded,
-                (false, _) => ConditionState::Missing,
-            },
-            detail: match (store.fresh, store.writable) {
-                (true, true) => "the store can be read and written".to_owned(),
-                (true, false) => format!("the store cannot be written; {} changes wait", store.unsaved),
-                (false, _) => "the store cannot be read".to_owned(),
-            },
-        },
+        revocations(&store, fleet.as_ref()),
         Condition {
             name: "audit",
             state: match (audit.state, ports.audit.accepts_grants()) {
@@ -71,8 +62,26 @@ pub(crate) fn conditions(console: &Console) -> Vec<Condition> {
             detail: format!("the log is {}", audit.state.as_str()),
         },
     ];
+    all.extend(fleet.as_ref().map(|fleet| fleet::condition(fleet, store.fresh)));
     all.extend((ports.conditions)());
     all
+}
+
+/// Whether it is known who was cut off, and whether anybody can be.
+fn revocations(store: &StoreHealth, fleet: Option<&FleetHealth>) -> Condition {
+    let has_store = fleet.is_none_or(fleet::has_directory);
+    let (state, detail) = match (store.fresh, store.writable || !has_store) {
+        (true, true) if has_store => (ConditionState::Holds, "the store can be read and written".to_owned()),
+        (true, true) => (ConditionState::Holds, "it is known from the fleet who is cut off".to_owned()),
+        (true, false) => {
+            (ConditionState::Degraded, format!("the store cannot be written; {} changes wait", store.unsaved))
+        }
+        (false, _) if fleet.is_some() => {
+            (ConditionState::Missing, "it is not known who is cut off: every request is refused".to_owned())
+        }
+        (false, _) => (ConditionState::Missing, "the store cannot be read".to_owned()),
+    };
+    Condition { name: "revocations", state, detail }
 }
 
 /// Metrics for Prometheus (OpenMetrics 1.0).

@@ -1,5 +1,7 @@
 //! `GET /api/v1/inflight`: what runs now.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
@@ -14,7 +16,8 @@ use crate::guard::Call;
 use crate::ports::{InflightFilter, Running};
 use crate::problem::{Mistake, Problem};
 
-const ROWS: usize = 1000;
+/// How many rows there are unless it is said.
+pub(crate) const ROWS: usize = 1000;
 
 /// The parameters of a query, each of which may stand there once.
 pub(crate) struct Parameters {
@@ -56,12 +59,35 @@ impl Parameters {
 
     /// Reads how many rows are wanted.
     pub(crate) fn limit(&mut self, default: usize, max: usize) -> usize {
+        self.bounded("limit", default, max)
+    }
+
+    /// Reads a number from 1 to `max`.
+    pub(crate) fn bounded<N>(&mut self, name: &str, default: N, max: N) -> N
+    where
+        N: FromStr + PartialOrd + From<u8> + fmt::Display + Copy,
+    {
         let read = |text: &str| match text.parse() {
-            Ok(n) if (1..=max).contains(&n) => Ok(n),
+            Ok(n) if (N::from(1)..=max).contains(&n) => Ok(n),
             Ok(_) | Err(_) => Err(format!("is not a number from 1 to {max}")),
         };
-        self.read("limit", read).unwrap_or(default)
+        self.read(name, read).unwrap_or(default)
     }
+}
+
+/// A page of what is known as a whole, in the order of names, and behind which name the next one begins.
+pub(crate) fn page<T>(
+    mut all: Vec<T>,
+    after: Option<&str>,
+    limit: usize,
+    name: impl Fn(&T) -> &str,
+) -> (Vec<T>, Option<String>) {
+    all.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+    all.retain(|one| after.is_none_or(|after| name(one) > after));
+    let others = all.len() > limit;
+    all.truncate(limit);
+    let next = all.last().filter(|_| others).map(|last| name(last).to_owned());
+    (all, next)
 }
 
 pub(crate) async fn list(
@@ -88,6 +114,7 @@ pub(crate) async fn list(
 fn shown(running: &Running) -> Value {
     json!({
         "user": running.user.as_ref().map(ToString::to_string),
+        "session": running.session.as_ref().map(ToString::to_string),
         "app": running.route.app().as_str(),
         "route": running.route.as_str(),
         "protocol": running.protocol.as_str(),
@@ -101,6 +128,24 @@ fn shown(running: &Running) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_name_stands_on_one_page() {
+        let all = || vec!["c", "a", "e", "b", "d"];
+        let (mut seen, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let (page, next) = page(all(), after.as_deref(), 2, |name| name);
+            assert!(page.len() <= 2);
+            seen.extend(page);
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, ["a", "b", "c", "d", "e"]);
+        assert_eq!(page(all(), None, 5, |name| name).1, None, "nothing follows");
+        assert_eq!(page(all(), Some("e"), 5, |name| name), (Vec::new(), None));
+    }
 
     #[test]
     fn a_query_that_could_be_read_in_two_ways_is_refused() {

@@ -5,10 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use doorward_audit::{Actor, Audit, Protocol};
+use doorward_lifecycle::intake::connection::TOKEN_RANDOM_BYTES;
+use doorward_lifecycle::intake::signals::Signals;
+use doorward_lifecycle::service::{Ids, Lifecycle};
 use doorward_model::time::Clock;
-use doorward_model::{AppId, RouteId, Target, UnixMillis, UserId};
+use doorward_model::{AppId, DeviceId, RouteId, SessionId, Target, UnixMillis, UserId};
 use doorward_policy::{Outcome, Policies};
-use doorward_state::Revocations;
+use doorward_state::{DebtTerms, Revocations};
 
 use crate::hosts::Hosts;
 use crate::token::Token;
@@ -32,6 +35,16 @@ pub struct Ports {
     pub token: Wait<(), Option<Token>>,
     /// Who was cut off.
     pub revocations: Revocations,
+    /// Who answers for what is not confirmed in time.
+    pub debts: DebtTerms,
+    /// What changes people, groups and machines. None on a node without a directory.
+    pub lifecycle: Option<Lifecycle>,
+    /// What takes signals. None where nobody may send any.
+    pub streams: Option<Arc<Signals>>,
+    /// Makes ids for them.
+    pub ids: Ids,
+    /// Random bytes for the tokens of connections. None when the system has none.
+    pub random: Arc<dyn Fn() -> Option<[u8; TOKEN_RANDOM_BYTES]> + Send + Sync>,
     /// The audit log.
     pub audit: Audit,
     /// The policies in force.
@@ -41,6 +54,8 @@ pub struct Ports {
     pub reload: Wait<Actor, Result<Outcome, ReloadPanicked>>,
     /// What runs now.
     pub inflight: Arc<dyn Fn(&InflightFilter) -> Inflight + Send + Sync>,
+    /// The records of browser sessions. None where nobody signs in with a browser.
+    pub sessions: Option<BrowserSessions>,
     /// Waits a moment, a second at most, until what a revocation ended is over.
     pub aftermath: Wait<Target, Aftermath>,
     /// What must hold before clients are sent here, besides what the console sees for itself:
@@ -95,6 +110,8 @@ pub struct Inflight {
 pub struct Running {
     /// Who acts; none for a visitor.
     pub user: Option<UserId>,
+    /// The session of the sign-in, where its token names one.
+    pub session: Option<SessionId>,
     /// Where it goes.
     pub route: RouteId,
     /// How it speaks.
@@ -107,6 +124,49 @@ pub struct Running {
     pub path: String,
     /// The id of the request.
     pub request_id: Arc<str>,
+}
+
+/// The records of browser sessions.
+pub struct BrowserSessions {
+    /// Those of somebody, the last used first. The error is why they are not known.
+    pub of: Wait<UserId, Result<Vec<BrowserSession>, String>>,
+    /// One of somebody's has ended: what is left of it can go.
+    pub ended: Arc<dyn Fn(&UserId) + Send + Sync>,
+}
+
+/// A session of a browser, by its record.
+#[derive(Clone, Debug)]
+pub struct BrowserSession {
+    /// Its name. No secret: nobody gets in with it.
+    pub id: Arc<str>,
+    /// What ends it.
+    pub target: Target,
+    /// Nothing that is known has ended it.
+    pub stands: bool,
+    /// When it began.
+    pub signed_in_at: UnixMillis,
+    /// When it was last used, to about a minute.
+    pub seen_at: UnixMillis,
+    /// When the provider last said that it stands.
+    pub confirmed_at: UnixMillis,
+    /// When it ends, whatever happens.
+    pub expires_at: UnixMillis,
+    /// From where the person signed in.
+    pub client: IpAddr,
+    /// The country of that address, where one is known: two letters.
+    pub country: Option<String>,
+    /// What the browser calls itself, in words.
+    pub browser: String,
+    /// The device, when it proved which it is.
+    pub device: Option<DeviceId>,
+    /// The session at the provider, where it told one.
+    pub provider_session: Option<SessionId>,
+    /// A refresh token is kept for it.
+    pub refresh_token: bool,
+    /// The apps that were used.
+    pub apps: Vec<AppId>,
+    /// How many exchanges of it run on this node.
+    pub running: usize,
 }
 
 /// What became of the exchanges that a revocation ended.

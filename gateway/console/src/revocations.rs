@@ -14,13 +14,16 @@ use axum::{Extension, Json};
 use doorward_audit::event::Revocation;
 use doorward_audit::{AuditError, Event, Protocol};
 use doorward_model::limits::{
-    OPERATOR_AFTERMATH_MILLIS_MAX, OPERATOR_AUDIT_SECONDS_MAX, REVOCATION_PAGE_ROWS_MAX,
+    OPERATOR_AFTERMATH_MILLIS_MAX, OPERATOR_AUDIT_SECONDS_MAX, OPERATOR_FLEET_MILLIS,
+    OPERATOR_FLEET_MILLIS_MAX, REVOCATION_PAGE_ROWS_MAX,
 };
-use doorward_model::{EntryKind, LifecycleStage, Target};
+use doorward_model::{EntryKind, LifecycleStage, Target, UnixMillis};
 use doorward_state::{Action, Change, Ended, Receipt, Row, Seq, StateError};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::Console;
+use crate::debts;
+use crate::fleet::{self, Everywhere};
 use crate::guard::{Call, OnRecord};
 use crate::inflight::Parameters;
 use crate::policies::failed;
@@ -32,10 +35,12 @@ const ROWS: usize = 100;
 const HOW: &str = r#"write {"target":{"kind":"user","id":"corp:alice"},"action":"revoke","cause":"..."}"#;
 
 /// What is asked for.
-struct Wish {
-    target: Target,
-    action: Action,
-    cause: String,
+pub(crate) struct Wish {
+    pub(crate) target: Target,
+    pub(crate) action: Action,
+    pub(crate) cause: String,
+    /// How long to wait until every node has it; none when this one is enough.
+    pub(crate) wait: Option<Duration>,
 }
 
 pub(crate) async fn create(
@@ -84,10 +89,31 @@ fn understand(mut fields: strict::Fields) -> Result<Wish, Vec<Mistake>> {
         action
     });
     let cause = fields.optional("cause", &mut mistakes).unwrap_or_default();
+    let wait = wait(&mut fields, &mut mistakes);
     fields.end(&mut mistakes);
     match (target, action) {
-        (Some(target), Some(action)) if mistakes.is_empty() => Ok(Wish { target, action, cause }),
+        (Some(target), Some(action)) if mistakes.is_empty() => Ok(Wish { target, action, cause, wait }),
         _ => Err(mistakes),
+    }
+}
+
+/// For whom the answer waits: this node, or every node for so long.
+pub(crate) fn wait(fields: &mut strict::Fields, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
+    let millis = fields.number("wait_millis_max", OPERATOR_FLEET_MILLIS_MAX, mistakes);
+    match fields.optional("wait", mistakes).as_deref() {
+        Some("fleet") => Some(Duration::from_millis(millis.unwrap_or(OPERATOR_FLEET_MILLIS))),
+        Some("node") | None => {
+            if millis.is_some() {
+                let message = "has a meaning with `wait`: `fleet` only";
+                mistakes.push(Mistake::new("wait_millis_max", message, "remove it, or wait for the fleet"));
+            }
+            None
+        }
+        Some(other) => {
+            let message = format!("`{}` is nobody to wait for", other.chars().take(40).collect::<String>());
+            mistakes.push(Mistake::new("wait", message, "use node (the default) or fleet"));
+            None
+        }
     }
 }
 
@@ -108,11 +134,60 @@ fn target_of(
     Target::parse(kind, id).map_err(|e| mistakes.push(Mistake::new(id_field, told(e), ""))).ok()
 }
 
-async fn take_away(console: &Console, call: &Call, wish: Wish) -> Response {
+/// A change that is in force and on the disk.
+struct Done {
+    receipt: Receipt,
+    /// Why the other nodes do not have it yet, if they do not.
+    unpublished: Option<String>,
+}
+
+async fn apply(console: &Console, call: &Call, wish: &Wish) -> Result<Done, StateError> {
+    match console.ports.revocations.apply(change(call, wish)).await {
+        Ok(receipt) => Ok(Done { receipt, unpublished: None }),
+        Err(StateError::NotPublished { receipt, why }) => {
+            Ok(Done { receipt: *receipt, unpublished: Some(why) })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Done {
+    const fn status(&self) -> StatusCode {
+        match self.unpublished {
+            None => StatusCode::CREATED,
+            Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// What the nodes say, if the caller waits for them. What did not go out, no other node has.
+    async fn everywhere(&self, console: &Console, wish: &Wish) -> Option<Everywhere> {
+        match (wish.wait, &self.unpublished) {
+            (None, _) => None,
+            (Some(deadline), None) => Some(Everywhere::ask(console, &self.receipt, deadline).await),
+            (Some(_), Some(why)) => Some(Everywhere::Unknown(format!("it is not distributed yet: {why}"))),
+        }
+    }
+
+    /// The answer, once it is on record or could not be.
+    fn answer(&self, call: &Call, answer: Value, recorded: Result<(), AuditError>) -> Response {
+        match (recorded, &self.unpublished) {
+            (Ok(()), None) => (StatusCode::CREATED, Json(answer)).into_response(),
+            (Ok(()), Some(why)) => {
+                let (receipt, why) = (Box::new(self.receipt.clone()), why.clone());
+                let problem = not_done(call, &StateError::NotPublished { receipt, why });
+                problem.with_receipt(answer).into_response()
+            }
+            (Err(error), _) => audit_unavailable(call, &error, true).with_receipt(answer).into_response(),
+        }
+    }
+}
+
+/// Takes access away, and tells what that came to.
+pub(crate) async fn take_away(console: &Console, call: &Call, wish: Wish) -> Response {
     let operation = operation(wish.action, wish.target.kind());
     let named = wish.target.to_string();
-    let receipt = match console.ports.revocations.apply(change(call, &wish)).await {
-        Ok(receipt) => receipt,
+    let done = match apply(console, call, &wish).await {
+        Ok(done) => done,
         Err(error) => {
             let problem = not_done(call, &error);
             // It is refused or told as unsaved in any case; a log that fails too says so itself.
@@ -125,23 +200,39 @@ async fn take_away(console: &Console, call: &Call, wish: Wish) -> Response {
             return problem.into_response();
         }
     };
+    let receipt = &done.receipt;
+    let on_record = async {
+        let aftermath = aftermath(console, receipt).await;
+        let event = told_of(console, call, &wish, receipt, aftermath);
+        // That of the revocation names the call and the caller, so it is enough to acknowledge; on a
+        // full disk there may be room for no more.
+        let (revocation, _call) = tokio::join!(
+            durable(console, event),
+            durable(console, call.taking_away(operation, Some(named), done.status()))
+        );
+        (aftermath, revocation)
+    };
+    // Nodes that are slow keep nothing from the log.
+    let ((aftermath, recorded), everywhere) = tokio::join!(on_record, done.everywhere(console, &wish));
+    let mut answer = receipt_of(call, wish.action, receipt, aftermath);
+    if let Some(everywhere) = &everywhere {
+        answer.extend(everywhere.members().map(|(name, value)| (name.to_owned(), value)));
+        let owed = debts::owed(everywhere, receipt, (console.ports.clock)(), &console.ports.debts);
+        // Whoever is told that it did not go out knows that nobody has it.
+        let owed = if done.unpublished.is_some() { Vec::new() } else { owed };
+        let debts = debts::open(console, call, owed).await;
+        answer.insert("debts".to_owned(), debts.into());
+    }
+    done.answer(call, answer.into(), recorded)
+}
+
+/// Waits a moment for the end of what was ended.
+pub(crate) async fn aftermath(console: &Console, receipt: &Receipt) -> Aftermath {
     let wait = (console.ports.aftermath)(receipt.target.clone());
     let bound = Duration::from_millis(OPERATOR_AFTERMATH_MILLIS_MAX);
     let exchanges = u64::try_from(receipt.ended.exchanges()).unwrap_or(u64::MAX);
     let unknown = Aftermath { remaining: exchanges, ended_at: None, took_micros: None };
-    let aftermath = tokio::time::timeout(bound, wait).await.unwrap_or(unknown);
-    let event = told_of(console, call, &wish, &receipt, aftermath);
-    // That of the revocation names the call and the caller, so it is enough to acknowledge; on a full
-    // disk there may be room for no more.
-    let (revocation, _call) = tokio::join!(
-        durable(console, event),
-        durable(console, call.taking_away(operation, Some(named), StatusCode::CREATED))
-    );
-    let answer = receipt_of(call, wish.action, &receipt, aftermath);
-    match revocation {
-        Ok(()) => (StatusCode::CREATED, Json(answer)).into_response(),
-        Err(error) => audit_unavailable(call, &error, true).with_receipt(answer).into_response(),
-    }
+    tokio::time::timeout(bound, wait).await.unwrap_or(unknown)
 }
 
 async fn give_back(console: &Console, call: &Call, wish: Wish) -> Response {
@@ -150,13 +241,17 @@ async fn give_back(console: &Console, call: &Call, wish: Wish) -> Response {
     if let Err(problem) = may_grant(console, call, operation, Some(named.clone())).await {
         return problem.into_response();
     }
-    match console.ports.revocations.apply(change(call, &wish)).await {
-        Ok(receipt) => {
-            let answer = receipt_of(call, wish.action, &receipt, Aftermath::default());
-            match on_record(console, call, operation, Some(named), StatusCode::CREATED).await {
-                Ok(()) => (StatusCode::CREATED, Json(answer)).into_response(),
-                Err(error) => audit_unavailable(call, &error, true).with_receipt(answer).into_response(),
-            }
+    match apply(console, call, &wish).await {
+        Ok(done) => {
+            let (recorded, everywhere) = tokio::join!(
+                on_record(console, call, operation, Some(named), done.status()),
+                done.everywhere(console, &wish)
+            );
+            let mut answer = receipt_of(call, wish.action, &done.receipt, Aftermath::default());
+            // A node that does not let somebody in yet is nothing that anybody owes.
+            let members = everywhere.iter().flat_map(Everywhere::members);
+            answer.extend(members.map(|(name, value)| (name.to_owned(), value)));
+            done.answer(call, answer.into(), recorded)
         }
         Err(error) => {
             let problem = not_done(call, &error);
@@ -177,7 +272,7 @@ fn change(call: &Call, wish: &Wish) -> Change {
 }
 
 /// Why a change was not acknowledged, and whether it is in force anyway.
-fn not_done(call: &Call, error: &StateError) -> Problem {
+pub(crate) fn not_done(call: &Call, error: &StateError) -> Problem {
     let detail = error.to_string();
     let unavailable = |code, title| {
         Problem::new(call, StatusCode::SERVICE_UNAVAILABLE, code, title, detail.clone())
@@ -190,6 +285,15 @@ fn not_done(call: &Call, error: &StateError) -> Problem {
         }
         StateError::Unanswered { .. } => unavailable("store_silent", "The store does not answer"),
         StateError::GrantsRefused { .. } => unavailable("grants_refused", "Nobody is reactivated now"),
+        StateError::NotPublished { .. } => not_published(call, detail),
+        StateError::NotHere => {
+            let title = "This node takes no changes";
+            Problem::new(call, StatusCode::CONFLICT, "not_here", title, detail.clone())
+        }
+        StateError::FleetUnknown { .. } => {
+            let title = "The fleet cannot be asked";
+            Problem::new(call, StatusCode::SERVICE_UNAVAILABLE, "fleet_unknown", title, detail)
+        }
         StateError::Interrupted | StateError::Store(_) => {
             unavailable("store_unavailable", "The store cannot be used")
         }
@@ -200,6 +304,15 @@ fn not_done(call: &Call, error: &StateError) -> Problem {
         }
         StateError::BadText { field, .. } => Problem::mistaken(call, vec![Mistake::new(*field, detail, "")]),
     }
+}
+
+/// It is saved and in force here, and other nodes do not have it yet.
+pub(crate) fn not_published(call: &Call, detail: String) -> Problem {
+    let (title, status) = ("Other nodes do not have it yet", StatusCode::SERVICE_UNAVAILABLE);
+    Problem::new(call, status, "not_published", title, detail)
+        .with("enforced", true)
+        .with("durable", true)
+        .with("published", false)
 }
 
 /// Puts what is about to be granted into the log. Asked first: what the log set aside for a full
@@ -222,7 +335,7 @@ pub(crate) async fn may_grant(
 }
 
 /// The log does not have it.
-fn audit_unavailable(call: &Call, error: &dyn std::fmt::Display, done: bool) -> Problem {
+pub(crate) fn audit_unavailable(call: &Call, error: &dyn std::fmt::Display, done: bool) -> Problem {
     let detail = if done {
         format!("it is in force and saved, but the audit log does not have it: {error}")
     } else {
@@ -245,7 +358,7 @@ pub(crate) async fn on_record(
     durable(console, call.event(operation, target, status)).await
 }
 
-async fn durable(console: &Console, event: Event) -> Result<(), AuditError> {
+pub(crate) async fn durable(console: &Console, event: Event) -> Result<(), AuditError> {
     let bound = Duration::from_secs(OPERATOR_AUDIT_SECONDS_MAX);
     match tokio::time::timeout(bound, console.ports.audit.record_durable(event)).await {
         Ok(recorded) => recorded.map(|_| ()),
@@ -270,8 +383,9 @@ fn told_of(console: &Console, call: &Call, wish: &Wish, receipt: &Receipt, after
         revision: Some(console.ports.policies.bundle().revision().to_string().into()),
         received_at: call.received_at,
         durable_at: receipt.durable_at,
+        published_at: receipt.published.map(|published| published.at),
         enforced_at: receipt.applied_at,
-        ended_at: aftermath.ended_at,
+        ended_at: ended_at(receipt, aftermath),
         ended: by_protocol(receipt.ended)
             .into_iter()
             .map(|(protocol, n)| (protocol, u64::try_from(n).unwrap_or(u64::MAX)))
@@ -280,7 +394,15 @@ fn told_of(console: &Console, call: &Call, wish: &Wish, receipt: &Receipt, after
     }))
 }
 
-fn by_protocol(ended: Ended) -> Vec<(Protocol, usize)> {
+/// When the last exchange was over. It is looked for only when the change is saved and has gone out,
+/// so how long the ending took tells it better than when it was found.
+fn ended_at(receipt: &Receipt, aftermath: Aftermath) -> Option<UnixMillis> {
+    let found = aftermath.ended_at?;
+    let took = aftermath.took_micros.map(Duration::from_micros);
+    Some(took.map_or(found, |took| found.min(receipt.applied_at.plus(took))))
+}
+
+pub(crate) fn by_protocol(ended: Ended) -> Vec<(Protocol, usize)> {
     let count = |protocol| match protocol {
         Protocol::Http1 => ended.http1,
         Protocol::Http2 => ended.http2,
@@ -291,10 +413,10 @@ fn by_protocol(ended: Ended) -> Vec<(Protocol, usize)> {
     Protocol::ALL.into_iter().map(|p| (p, count(p))).collect()
 }
 
-fn receipt_of(call: &Call, action: Action, receipt: &Receipt, aftermath: Aftermath) -> Value {
+fn receipt_of(call: &Call, action: Action, receipt: &Receipt, aftermath: Aftermath) -> Map<String, Value> {
     let ended: serde_json::Map<String, Value> =
         by_protocol(receipt.ended).into_iter().map(|(p, n)| (p.as_str().to_owned(), n.into())).collect();
-    json!({
+    let told = json!({
         "id": receipt.id.to_string(),
         "request_id": &*call.request_id,
         "target": target(&receipt.target),
@@ -307,14 +429,23 @@ fn receipt_of(call: &Call, action: Action, receipt: &Receipt, aftermath: Afterma
         "ended": ended,
         "remaining": aftermath.remaining,
         "took_micros": aftermath.took_micros,
-    })
+    });
+    let mut answer = match told {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    };
+    if let Some(published) = &receipt.published {
+        answer.insert("published_at".to_owned(), published.at.0.into());
+        answer.insert("position".to_owned(), fleet::position(&published.position));
+    }
+    answer
 }
 
-fn target(target: &Target) -> Value {
+pub(crate) fn target(target: &Target) -> Value {
     json!({ "kind": target.kind().as_str(), "id": target.id() })
 }
 
-fn entry(entry: doorward_model::Entry) -> Value {
+pub(crate) fn entry(entry: doorward_model::Entry) -> Value {
     json!({ "not_before": entry.not_before.0, "version": entry.version, "disabled": entry.disabled })
 }
 
@@ -338,18 +469,32 @@ pub(crate) async fn list(
         return Problem::mistaken(&call, query.mistakes).into_response();
     }
     let in_force = of.as_ref().and_then(|target| console.ports.revocations.lookup(target));
-    match console.ports.revocations.list(of, limit, after.map(Seq)).await {
-        Ok(rows) => {
-            let next = (rows.len() == limit).then(|| rows.last().map(|row| row.seq.0)).flatten();
-            Json(json!({
-                "revocations": rows.iter().map(shown).collect::<Vec<_>>(),
-                "in_force": in_force.map(entry),
-                "next": next,
-            }))
-            .into_response()
-        }
+    match page(&console, of, limit, after.map(Seq)).await {
+        Ok((rows, next)) => Json(json!({
+            "revocations": rows.iter().map(shown).collect::<Vec<_>>(),
+            "in_force": in_force.map(entry),
+            "next": next.map(|seq| seq.0),
+        }))
+        .into_response(),
         Err(error) => not_done(&call, &error).into_response(),
     }
+}
+
+/// The log, the newest first, and behind what the next page begins, if anything follows.
+async fn page(
+    console: &Console,
+    of: Option<Target>,
+    limit: usize,
+    after: Option<Seq>,
+) -> Result<(Vec<Row>, Option<Seq>), StateError> {
+    let log = &console.ports.revocations;
+    let rows = log.list(of.clone(), limit, after).await?;
+    let full = rows.last().filter(|_| rows.len() == limit).map(|row| row.seq);
+    let next = match full {
+        Some(last) if !log.list(of, 1, full).await?.is_empty() => Some(last),
+        Some(_) | None => None,
+    };
+    Ok((rows, next))
 }
 
 fn shown(row: &Row) -> Value {
@@ -390,6 +535,27 @@ const fn operation(action: Action, kind: EntryKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_ended_is_not_said_to_have_waited_for_redis() {
+        let receipt = Receipt {
+            id: uuid::Uuid::from_u128(1),
+            target: Target::parse(EntryKind::User, "corp:alice").unwrap(),
+            entry: doorward_model::Entry::default(),
+            applied_at: UnixMillis(1_000),
+            durable_at: UnixMillis(1_010),
+            ended: Ended::default(),
+            published: None,
+        };
+        let found = |found_at: i64, took_micros| {
+            let found_at = Some(UnixMillis(found_at));
+            ended_at(&receipt, Aftermath { remaining: 0, ended_at: found_at, took_micros })
+        };
+        assert_eq!(found(4_000, Some(2_500)), Some(UnixMillis(1_002)), "it was found three seconds later");
+        assert_eq!(found(1_001, Some(2_500)), Some(UnixMillis(1_001)));
+        assert_eq!(found(4_000, None), Some(UnixMillis(4_000)));
+        assert_eq!(ended_at(&receipt, Aftermath { remaining: 2, ended_at: None, took_micros: None }), None);
+    }
 
     #[test]
     fn every_operation_has_its_own_word() {

@@ -1,6 +1,7 @@
-//! Takes connections of operators, and not more of them than is good.
+//! Takes connections, and not more of them than is good: of operators, and of the clients that
+//! provision people.
 //!
-//! Anybody who reaches the address can open a connection; only who has the token can do anything
+//! Anybody who reaches the address can open a connection; only who has a token can do anything
 //! with it. So a connection is a *guest* until it has shown the token, and guests are who gives
 //! way: when their address has its share of guests, or when no place is left, the one that came
 //! first is closed. Nobody without the token can keep an operator out, however many connections
@@ -20,42 +21,62 @@ use doorward_model::limits::{
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many connections, and for how long.
-#[derive(Clone, Copy)]
-struct Bounds {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
     /// At once.
-    connections_max: usize,
-    /// At once from one address that have not shown the token.
-    guests_per_address_max: usize,
+    pub connections_max: usize,
+    /// At once from one address that have not shown a token.
+    pub guests_per_address_max: usize,
     /// After this long a connection is asked to end: the call that runs is its last.
-    life: Duration,
+    pub life: Duration,
     /// And after this long more it is cut. Longer than any call takes whose client reads.
-    farewell: Duration,
+    pub farewell: Duration,
 }
 
-const USUAL: Bounds = Bounds {
-    connections_max: OPERATOR_CONNECTIONS_MAX,
-    guests_per_address_max: 32,
-    life: Duration::from_secs(120),
-    farewell: Duration::from_secs(60),
-};
+/// A listener, apart from its address and its answers.
+#[derive(Clone)]
+pub struct Service {
+    /// Who connects, for the log.
+    pub clients: &'static str,
+    /// How many of them, and for how long.
+    pub bounds: Bounds,
+    /// What hands are shaken with. None: plain HTTP.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+impl Service {
+    /// The operators' one.
+    pub const OPERATORS: Self = Self {
+        clients: "operators",
+        bounds: Bounds {
+            connections_max: OPERATOR_CONNECTIONS_MAX,
+            guests_per_address_max: 32,
+            life: Duration::from_secs(120),
+            farewell: Duration::from_secs(60),
+        },
+        tls: None,
+    };
+}
 
 /// Serves until `stop` comes, then lets the calls that run come to their end.
 ///
 /// HTTP/1.1 only. A connection that does not send a whole header in time is closed, and so is one
 /// that lasts too long or does not read its answer. When no place is left, one that has not shown
-/// the token gives way; when all have, others wait in the system's queue.
-pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    serve_within(USUAL, listener, router, stop).await;
-}
-
-async fn serve_within(bounds: Bounds, listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+/// a token gives way; when all have, others wait in the system's queue. Handlers find their
+/// [`Guest`] among the extensions of the request.
+pub async fn serve(service: Service, listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    let Service { clients, bounds, tls } = service;
+    let tls = tls.map(TlsAcceptor::from);
     let room = Arc::new(Semaphore::new(bounds.connections_max));
     let guests = Guests::default();
     let (over, _) = watch::channel(false);
@@ -80,12 +101,16 @@ async fn serve_within(bounds: Bounds, listener: TcpListener, router: Router, sto
             Ok((stream, peer)) => {
                 let guest = guests.welcome(peer.ip(), bounds.guests_per_address_max);
                 let (router, over, guests) = (router.clone(), over.subscribe(), guests.clone());
+                let tls = tls.clone();
                 connections.spawn(async move {
                     let gives_way = Arc::clone(&guest);
+                    let router = router.layer(axum::Extension(ConnectInfo(peer)));
+                    let router = router.layer(axum::Extension(guest.as_ref().clone()));
+                    let talk = Talk { clients, peer, router, over, bounds };
                     tokio::select! {
-                        () = converse(stream, peer, &guest, router, over, bounds) => {}
+                        () = talk.begin(stream, tls) => {}
                         () = gives_way.told_to_leave.notified() => {
-                            tracing::debug!(%peer, "a connection without the operator's token gave way");
+                            tracing::debug!(clients, %peer, "a connection that has shown no token gave way");
                         }
                     }
                     guests.goodbye(&guest);
@@ -94,7 +119,7 @@ async fn serve_within(bounds: Bounds, listener: TcpListener, router: Router, sto
             }
             Err(error) => {
                 // Out of file descriptors, or a peer that was gone at once: the next may do.
-                tracing::warn!(%error, "cannot accept a connection of an operator");
+                tracing::warn!(clients, %error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -104,41 +129,55 @@ async fn serve_within(bounds: Bounds, listener: TcpListener, router: Router, sto
     while connections.join_next().await.is_some() {}
 }
 
-async fn converse(
-    stream: TcpStream,
+/// One connection.
+struct Talk {
+    clients: &'static str,
     peer: SocketAddr,
-    guest: &Guest,
     router: Router,
-    mut over: watch::Receiver<bool>,
+    over: watch::Receiver<bool>,
     bounds: Bounds,
-) {
-    let router = router.layer(axum::Extension(ConnectInfo(peer))).layer(axum::Extension(guest.clone()));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(HEADER_SECONDS_MAX))
-        .max_headers(HEADER_COUNT_MAX)
-        .max_buf_size(HEADER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = std::pin::pin!(connection);
-    // A channel that is gone says the same.
-    let stopped = async move { over.wait_for(|over| *over).await.is_ok() };
-    let ended = tokio::select! {
-        ended = &mut connection => Ok(ended),
-        _ = tokio::time::timeout(bounds.life, stopped) => {
-            connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(bounds.farewell, connection).await
+}
+
+impl Talk {
+    async fn begin(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+        let (clients, peer) = (self.clients, self.peer);
+        let Some(tls) = tls else { return self.converse(stream).await };
+        match tokio::time::timeout(Duration::from_secs(HEADER_SECONDS_MAX), tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.converse(stream).await,
+            Ok(Err(error)) => tracing::debug!(clients, %error, %peer, "no TLS came about"),
+            Err(_) => tracing::debug!(clients, %peer, "no TLS came about in time"),
         }
-    };
-    match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, %peer, "a connection of an operator ended badly"),
-        Err(_) => tracing::debug!(%peer, "a connection of an operator was cut: it did not come to its end"),
+    }
+
+    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { clients, peer, router, mut over, bounds } = self;
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(HEADER_SECONDS_MAX))
+            .max_headers(HEADER_COUNT_MAX)
+            .max_buf_size(HEADER_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        let mut connection = std::pin::pin!(connection);
+        // A channel that is gone says the same.
+        let stopped = async move { over.wait_for(|over| *over).await.is_ok() };
+        let ended = tokio::select! {
+            ended = &mut connection => Ok(ended),
+            _ = tokio::time::timeout(bounds.life, stopped) => {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(bounds.farewell, connection).await
+            }
+        };
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(clients, %error, %peer, "a connection ended badly"),
+            Err(_) => tracing::debug!(clients, %peer, "a connection was cut: it did not come to its end"),
+        }
     }
 }
 
 /// A connection, as far as others have to know it.
 #[derive(Clone)]
-pub(crate) struct Guest {
+pub struct Guest {
     network: IpAddr,
     proven: Arc<AtomicBool>,
     told_to_leave: Arc<Notify>,
@@ -152,7 +191,7 @@ struct Guests(Arc<Mutex<VecDeque<Arc<Guest>>>>);
 
 impl Guest {
     /// From now on it gives way to nobody.
-    pub(crate) fn has_shown_the_token(&self) {
+    pub fn has_shown_the_token(&self) {
         self.proven.store(true, Ordering::Release);
     }
 
@@ -230,7 +269,8 @@ mod tests {
         let router = Router::new().route("/long", get(long)).route("/", get(async || "short"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve_within(bounds, listener, router, std::future::pending()));
+        let service = Service { bounds, ..Service::OPERATORS };
+        tokio::spawn(serve(service, listener, router, std::future::pending()));
         address
     }
 

@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::Console;
+use crate::fleet;
 use crate::health;
 use crate::ports::ConditionState;
 
@@ -17,6 +18,7 @@ pub(crate) async fn show(State(console): State<Arc<Console>>) -> Json<Value> {
     let bundle = ports.policies.bundle();
     let audit = ports.audit.health();
     let store = ports.revocations.health();
+    let fleet = ports.revocations.fleet_health();
     let conditions = health::conditions(&console);
     Json(json!({
         "node": about.node,
@@ -51,8 +53,9 @@ pub(crate) async fn show(State(console): State<Arc<Console>>) -> Json<Value> {
             "saved": store.saved_total,
             "write_failures": store.write_failures_total,
             "bytes": store.bytes,
-            "bytes_max": store.bytes_max,
+            "bytes_max": (store.bytes_max < u64::MAX).then_some(store.bytes_max),
             "last_error": store.last_error,
         },
+        "fleet": fleet.as_ref().map(fleet::shown),
     }))
 }

@@ -15,8 +15,11 @@ use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::page::{document, escape};
+
 mod build;
 pub mod grpc;
+mod live;
 mod open;
 pub mod pattern;
 mod payroll;
@@ -25,9 +28,9 @@ mod wiki;
 /// Which app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SampleApp {
-    /// Pages: `/`, `/welcome`, `/admin`.
+    /// Pages: `/`, `/welcome`, `/admin`; server-sent events `/live`.
     Wiki,
-    /// JSON: `/runs`, `/admin`.
+    /// JSON: `/runs`, `/admin`; for a browser a page, and server-sent events `/live`.
     Payroll,
     /// Streams: WebSocket `/logs`, server-sent events `/clock`, download `/artifact`, upload
     /// `/upload`, gRPC `/doorward.demo.Build/…`; `/open` tells how many run.
@@ -128,6 +131,49 @@ fn identity(headers: &HeaderMap) -> Map<String, Value> {
 fn user(headers: &HeaderMap) -> String {
     let user = headers.get("x-doorward-user").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
     user.unwrap_or_else(|| "nobody".to_owned())
+}
+
+/// Whether a browser opens a page. Anything else gets JSON.
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers.get("accept").and_then(|v| v.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// A page of an app: the way to the others, `body` (which is HTML), and what the gateway said of the caller.
+fn page(app: SampleApp, title: &str, body: &str, headers: &HeaderMap) -> String {
+    let rows: String = identity(headers)
+        .iter()
+        .map(|(name, values)| {
+            let values: Vec<&str> =
+                values.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            format!("<tr><td>{}<td>{}</tr>\n", escape(name), escape(&values.join(", ")))
+        })
+        .collect();
+    let links: String = SampleApp::ALL
+        .iter()
+        .map(|other| {
+            let here = if *other == app { " aria-current=\"page\"" } else { "" };
+            format!("<a href=\"//{}{}/\"{here}>{}</a>\n", other.host(), port(headers), other.id())
+        })
+        .collect();
+    document(
+        title,
+        &format!(
+            "<nav>{links}<a href=\"/.doorward/\">your sessions</a>\n\
+             <form method=\"post\" action=\"/.doorward/sign-out\"><button class=\"quiet\">Sign out</button></form></nav>\n\
+             <h1>{}</h1>\n<p>This is the app {}. The gateway says that you are {}.</p>\n{body}\
+             <h2>What the app was told by the gateway</h2>\n<table>\n{rows}</table>\n",
+            escape(title),
+            app.id(),
+            escape(&user(headers)),
+        ),
+    )
+}
+
+/// The port at which the caller found this app, with its colon: the others are there, too.
+fn port(headers: &HeaderMap) -> String {
+    let host = headers.get("host").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let port = host.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    port.map(|port| format!(":{port}")).unwrap_or_default()
 }
 
 /// How fast one stream runs, when it does not run at the app's own [`Pace`].

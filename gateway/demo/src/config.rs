@@ -6,12 +6,17 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use doorward_model::UnixMillis;
+
 use crate::apps::SampleApp;
-use crate::provider::{AUDIENCE, ISSUER_ID, KeyError, random_id};
+use crate::certificate::{CertificateError, for_this_machine};
+use crate::provider::{AUDIENCE, CLIENT_ID, CORP_ID, ISSUER_ID, KeyError, Proof, random_id};
 use crate::surroundings::Ports;
 
 /// A file that says that a folder was made here and may be made anew. Who runs there has it locked.
 const MARKER: &str = "made-by-doorward-demo";
+/// What the demo adds to its copy of the policies, so that an app asks for more than the sign-in before proved.
+const OWN_POLICY: &str = include_str!("config/demo.cedar");
 /// How deep folders of policies may nest.
 const DEPTH_MAX: usize = 8;
 
@@ -43,6 +48,8 @@ pub struct DemoFolder {
     pub policies: PathBuf,
     /// The token for the operator API; its owner alone may read it.
     pub operator_token: PathBuf,
+    /// The certificate that the gateway shows, for whoever wants to trust it.
+    pub certificate: PathBuf,
 }
 
 /// A folder that one demo has for itself until this is dropped, or the process ends in any way.
@@ -82,6 +89,9 @@ pub enum FolderError {
     /// There is no randomness for the operator token.
     #[error(transparent)]
     Random(#[from] KeyError),
+    /// There is no certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
 }
 
 fn io_at(path: &Path) -> impl FnOnce(io::Error) -> FolderError + '_ {
@@ -90,12 +100,19 @@ fn io_at(path: &Path) -> impl FnOnce(io::Error) -> FolderError + '_ {
 
 /// Writes the folder, or writes it anew when the demo made it: the policies that a visitor
 /// edited, revocations and the audit log of the last demo are gone. To be called when the ports
-/// are bound: until then the one who has them may be the demo of this folder.
+/// are bound: until then the one who has them may be the demo of this folder. `secret` is what the
+/// gateway proves itself with at the provider, and `now` is when the certificate begins.
 ///
 /// # Errors
 /// When another demo runs there, the folder holds something else, a source is missing, or the
 /// system refuses. Nothing was removed then, but for the last two of these.
-pub fn write(folder: &Path, ports: Ports, sources: &Sources) -> Result<(DemoFolder, Hold), FolderError> {
+pub fn write(
+    folder: &Path,
+    ports: Ports,
+    sources: &Sources,
+    secret: &str,
+    now: UnixMillis,
+) -> Result<(DemoFolder, Hold), FolderError> {
     for source in [&sources.policies, &sources.country_database] {
         if !source.exists() {
             return Err(FolderError::NoSource(source.clone()));
@@ -108,6 +125,7 @@ pub fn write(folder: &Path, ports: Ports, sources: &Sources) -> Result<(DemoFold
         config: folder.join("doorward.toml"),
         policies: folder.join("policies"),
         operator_token: folder.join("operator.token"),
+        certificate: folder.join("localhost.pem"),
         folder,
     };
     let database = sources.country_database.canonicalize().map_err(io_at(&sources.country_database))?;
@@ -115,6 +133,12 @@ pub fn write(folder: &Path, ports: Ports, sources: &Sources) -> Result<(DemoFold
     copy(&sources.policies, &made.policies, DEPTH_MAX)?;
     let token = format!("{}{}", random_id()?, random_id()?);
     private(&made.operator_token, &token)?;
+    private(&made.folder.join("client.secret"), secret)?;
+    let certificate = for_this_machine(now)?;
+    private(&made.folder.join("localhost.key"), certificate.key.trim_end())?;
+    fs::write(&made.certificate, certificate.chain).map_err(io_at(&made.certificate))?;
+    let own = made.policies.join("apps/demo.cedar");
+    fs::write(&own, OWN_POLICY).map_err(io_at(&own))?;
     fs::write(&made.config, toml(ports, database)).map_err(io_at(&made.config))?;
     Ok((made, hold))
 }
@@ -145,9 +169,11 @@ fn clear(folder: &Path) -> Result<(), FolderError> {
             fs::remove_dir_all(&old).map_err(io_at(&old))?;
         }
     }
-    let old = folder.join("operator.token");
-    if old.is_file() {
-        fs::remove_file(&old).map_err(io_at(&old))?;
+    for name in ["operator.token", "client.secret", "localhost.key"] {
+        let old = folder.join(name);
+        if old.is_file() {
+            fs::remove_file(&old).map_err(io_at(&old))?;
+        }
     }
     Ok(())
 }
@@ -181,7 +207,8 @@ fn private(path: &Path, text: &str) -> Result<(), FolderError> {
 /// The configuration. The apps differ only in what they are called, so the parts that differ
 /// stand in [`app`].
 fn toml(ports: Ports, database: &str) -> String {
-    let Ports { gateway, operator, provider, .. } = ports;
+    let Ports { gateway, operator, provider, intake, secure, .. } = ports;
+    let (url, mfa, key) = (ports.page("login", ""), Proof::Mfa.acr(), Proof::Key.acr());
     let apps: String = SampleApp::ALL.map(|a| app(a, ports)).join("\n");
     // A TOML literal string has no escapes; only a quote would end it.
     let database = if database.contains('\'') { format!("{database:?}") } else { format!("'{database}'") };
@@ -195,8 +222,15 @@ data_dir = "data"
 time_zone = "Europe/Berlin"
 public_url = "http://localhost:{gateway}"
 
-[[listen]]
+[[listen]] # for curl
 address = "127.0.0.1:{gateway}"
+
+[[listen]] # for browsers
+address = "127.0.0.1:{secure}"
+
+[[listen.certificate]]
+chain = "localhost.pem"
+key = "localhost.key"
 
 [operator]
 address = "127.0.0.1:{operator}"
@@ -226,6 +260,36 @@ token_types = ["at+jwt"]
 [issuer.assurance]
 mfa_amr = ["mfa"]
 phishing_resistant_amr = ["hwk"]
+
+[issuer.sign_in]
+title = "the demo"
+client_id = "{CLIENT_ID}"
+client_secret_file = "client.secret"
+mfa_acr_values = ["{mfa}"]
+phishing_resistant_acr_values = ["{key}"]
+
+# Those who come and go by SCIM: their tokens say who they are, and the directory says the rest.
+[[issuer]]
+id = "{CORP_ID}"
+issuer = "http://127.0.0.1:{provider}/{CORP_ID}"
+audiences = ["{AUDIENCE}"]
+algorithms = ["ES256"]
+token_types = ["at+jwt"]
+
+[issuer.assurance]
+mfa_amr = ["mfa"]
+phishing_resistant_amr = ["hwk"]
+
+[sign_in]
+url = "{url}"
+organization = "Demo"
+
+[directory]
+people = "known"
+token_for = ["{ISSUER_ID}"]
+
+[intake]
+address = "127.0.0.1:{intake}"
 
 # One clock on one machine.
 [revocation]

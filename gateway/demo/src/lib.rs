@@ -1,16 +1,19 @@
 //! What `doorward demo` needs and `doorward run` must never have: a development identity
-//! provider that gives anybody a token for anybody (OpenID Connect Discovery, JWKS of
-//! RFC 7517, access tokens of RFC 9068), three sample apps, and a guided tour.
+//! provider that gives anybody a token for anybody, and lets a browser sign in as anybody (OpenID
+//! Connect Core and Discovery, JWKS of RFC 7517, access tokens of RFC 9068), three sample apps, and
+//! a guided tour.
 //!
 //! ```text
-//!   you ── curl ──► gateway :8080 ──► wiki :9182  payroll :9183  build :9184      apps
-//!    │                 │ keys
-//!    └── /token/alice ─┴──────────► provider :9181                               provider
+//!   browser ─ https ─► gateway :8443 ─┬► wiki :9182  payroll :9183  build :9184   apps
+//!    │   you ── curl ─► the same :8080 ┘
+//!    │            │         │ keys, codes
+//!    └ /authorize └ /token/ ┴──────► provider :9181                               provider
 //!
 //!   surroundings  the provider and the apps, started together
-//!   config        writes .demo/: the gateway's configuration and a copy of the policies
-//!   tour          the commands to paste, with what they print: one list for the README,
-//!                 for the terminal and for the test that runs it
+//!   config        writes .demo/: the gateway's configuration, a copy of the policies, and the
+//!                 certificate for `*.localhost` that no other machine has the key of
+//!   tour          what to open with a browser, and the commands to paste with what they print:
+//!                 one list for the README, for the terminal and for the test that runs it
 //!   watch         a WebSocket client of a few lines, as curl has none
 //! ```
 //!
@@ -20,15 +23,18 @@
 //! * Nothing here is reachable from `doorward run`. This crate imports the vocabulary only, no
 //!   crate of the gateway imports it, and `server` names it in its `demo` command alone; a test
 //!   here reads the manifests and the sources for that.
-//! * The provider's key is made when it starts, lives in memory, and is never written.
+//! * The provider's key is made when it starts, lives in memory, and is never written. Its desk
+//!   for browsers has one client, the demo's gateway, and sends a browser nowhere else.
 //!
 //! It never holds a rule about access: the demo runs the gateway that production runs, with a
 //! configuration file like any other.
 
 pub mod apps;
+pub mod certificate;
 pub mod client;
 pub mod config;
 pub mod loopback;
+mod page;
 pub mod provider;
 pub mod surroundings;
 pub mod tour;

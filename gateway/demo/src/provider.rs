@@ -1,6 +1,6 @@
 //! A small identity provider for development: anybody gets a token for anybody, without a
 //! password. It speaks what the gateway needs of OpenID Connect Discovery 1.0 and RFC 7517, and
-//! its access tokens follow RFC 9068.
+//! its access tokens follow RFC 9068. People with a browser go to its [`Desk`].
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +10,13 @@ use doorward_model::time::Clock;
 use serde_json::{Value, json};
 
 mod claims;
+mod desk;
 mod http;
 mod key;
 mod people;
 
 pub use claims::{SignIn, Switch};
+pub use desk::{CLIENT_ID, Desk, Proof};
 pub use key::{KeyError, SigningKey, encode, random_id};
 pub use people::{PEOPLE, Person};
 
@@ -22,6 +24,9 @@ pub use people::{PEOPLE, Person};
 pub const AUDIENCE: &str = "doorward";
 /// The short name of this provider in the demo's configuration; people are `demo:<name>`.
 pub const ISSUER_ID: &str = "demo";
+/// The short name of the provider of those whom the directory knows; their tokens say who they are and
+/// nothing more that counts.
+pub const CORP_ID: &str = "corp";
 /// The longest life of a token, in minutes.
 pub const TOKEN_MINUTES_MAX: i64 = 12 * 60;
 
@@ -81,7 +86,7 @@ impl Provider {
 
     /// Its pages; see the [module](self).
     pub fn router(&self) -> Router {
-        http::router(self.clone())
+        http::behind_local_names(http::routes(self.clone(), self.discovery()))
     }
 
     /// A token for a person.
@@ -106,8 +111,13 @@ impl Provider {
     /// # Errors
     /// When the key does not sign.
     pub fn issue(&self, claims: &Value) -> Result<String, ProviderError> {
+        self.signed("at+jwt", claims)
+    }
+
+    /// A token of a type (`typ`, RFC 7515 §4.1.9).
+    fn signed(&self, token_type: &str, claims: &Value) -> Result<String, ProviderError> {
         let key = self.signing_key();
-        let header = json!({"typ": "at+jwt", "alg": "ES256", "kid": key.kid()});
+        let header = json!({"typ": token_type, "alg": "ES256", "kid": key.kid()});
         Ok(key.sign(&header.to_string(), &claims.to_string())?)
     }
 

@@ -1,6 +1,6 @@
-//! The guided tour: commands to paste, and what they print.
+//! The guided tour: what to open with a browser ([`welcome`]), and commands to paste with what they print.
 //!
-//! One list for three readers: [`terminal`] prints it, [`markdown`] makes the README's section of
+//! One list of commands for three readers: [`terminal`] prints it, [`markdown`] makes the README's section of
 //! it, and a test runs each command and asks [`Expect::check`].
 
 use std::fmt::Write as _;
@@ -8,8 +8,10 @@ use std::fmt::Write as _;
 use crate::surroundings::Ports;
 
 mod steps;
+mod welcome;
 
 pub use steps::steps;
+pub use welcome::{cut_off, let_in, welcome};
 
 /// Where the demo runs, as the commands of the tour say it.
 #[derive(Clone, Debug, PartialEq, Eq)]

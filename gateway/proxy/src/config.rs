@@ -5,13 +5,22 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use doorward_identity::certificate::TrustFiles;
 use doorward_model::complaint::{Complaint, KeyPath};
-use doorward_model::{AppId, RouteFacts, limits};
+use doorward_model::{AppId, IssuerId, RouteFacts, limits};
 use serde::Deserialize;
 
 mod app;
+mod clients;
+mod directory;
+mod sign_in;
+mod streams;
 
 pub use app::check_apps;
+pub use clients::{CertificateNeed, ClientCertificatesSection};
+pub use directory::{DirectorySection, PeopleFrom, check_directory};
+pub use sign_in::{Origin, SignIn, SignInSection, check_sign_in};
+pub use streams::{Streams, StreamsSection, check_streams};
 
 /// `[[listen]]` as written.
 #[derive(Debug, Clone, Deserialize)]
@@ -22,8 +31,12 @@ pub struct ListenSection {
     pub protocols: Option<Vec<String>>,
     /// Whether a PROXY protocol v2 header stands before everything else.
     pub proxy_protocol: Option<bool>,
+    /// Whether other proxies ask here what may pass, instead of clients being served.
+    pub decides: Option<bool>,
     /// Certificates; none makes the listener plain.
     pub certificate: Option<Vec<CertificateSection>>,
+    /// Whether clients are asked for a certificate, and whom we believe about it.
+    pub client_certificates: Option<ClientCertificatesSection>,
 }
 
 /// `[[listen.certificate]]` as written.
@@ -75,10 +88,20 @@ pub struct AppSection {
     pub path_prefix: Option<String>,
     /// `required` or `best_effort`.
     pub audit: Option<String>,
+    /// `lease` or `strict`.
+    pub freshness: Option<String>,
+    /// Seconds that requests pass for when it is not known any more that nothing was taken away.
+    pub stale_seconds_max: Option<u64>,
     /// Bytes of a request body.
     pub request_body_bytes_max: Option<u64>,
     /// Further origins that may open a WebSocket.
     pub websocket_origins: Option<Vec<String>>,
+    /// `required`, `asked` or `none`.
+    pub client_certificate: Option<String>,
+    /// Further origins whose pages may have something done in the name of a person who signed in with a browser.
+    pub cross_site_origins: Option<Vec<String>>,
+    /// The issuer at which people sign in for this app; without it they choose, or there is one only.
+    pub provider: Option<String>,
     /// Whether the app sees the bearer token.
     pub pass_token: Option<bool>,
     /// Whether paths with `;` and with escaped `;`, `#`, `?` and `%` pass.
@@ -151,8 +174,12 @@ pub struct Listen {
     pub h2: bool,
     /// A PROXY protocol v2 header is required.
     pub proxy_protocol: bool,
+    /// Other proxies ask here what may pass: nothing is served.
+    pub decides: bool,
     /// Chain and key files; empty for a plain listener.
     pub certificates: Vec<CertificateFiles>,
+    /// Whom we believe about the certificates of clients; none where they are not asked for one.
+    pub clients: Option<TrustFiles>,
 }
 
 /// The two files of one certificate.
@@ -200,6 +227,19 @@ pub enum AuditNeed {
     BestEffort,
 }
 
+/// What it takes to believe that nothing which a request presents was taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// That this node was proven current a moment ago, and the proof still holds. When it does not
+    /// any more, requests pass for less than `stale_max` after that; with zero, none does.
+    Lease {
+        /// Zero, but for apps that would rather let somebody in who was cut off than refuse.
+        stale_max: Duration,
+    },
+    /// A look that begins after the request has come, and succeeds.
+    Strict,
+}
+
 /// One protected app.
 #[derive(Debug, Clone)]
 pub struct App {
@@ -211,10 +251,18 @@ pub struct App {
     pub path_prefix: String,
     /// What happens when a decision cannot be recorded.
     pub audit: AuditNeed,
+    /// What it takes to believe that nothing was taken away.
+    pub freshness: Freshness,
     /// The largest request body, if there is a bound.
     pub request_body_bytes_max: Option<u64>,
     /// Further origins that may open a WebSocket, such as `https://portal.corp.example`.
     pub websocket_origins: BTreeSet<String>,
+    /// What it wants of the certificates of clients.
+    pub client_certificate: CertificateNeed,
+    /// Further origins whose pages may send forms and the like with a session, such as `https://forms.corp.example`.
+    pub cross_site_origins: BTreeSet<String>,
+    /// The issuer at which people sign in for it.
+    pub provider: Option<IssuerId>,
     /// The app sees the bearer token.
     pub pass_token: bool,
     /// See [`NormalPath::new`].
@@ -316,7 +364,19 @@ pub fn check_listeners(
             }
         }
         let proxy_protocol = section.proxy_protocol.unwrap_or(false);
-        valid.push(Listen { address, h1, h2, proxy_protocol, certificates });
+        let clients = section.client_certificates.as_ref().and_then(|clients| {
+            let at = here.key("client_certificates");
+            clients::check_clients(clients, !certificates.is_empty(), &at, base_dir, complaints)
+        });
+        let decides = section.decides.unwrap_or(false);
+        if decides && clients.is_some() {
+            complaints.push(Complaint::new(
+                here.key("client_certificates"),
+                "other proxies ask here, so no client could show its certificate",
+                "remove it, or set `decides = false`",
+            ));
+        }
+        valid.push(Listen { address, h1, h2, proxy_protocol, decides, certificates, clients });
     }
     valid
 }

@@ -82,6 +82,8 @@ pub(crate) struct Running {
     pub(crate) slot: Arc<Slot>,
     pub(crate) connection: Option<Arc<Connection>>,
     pub(crate) patience: Patience,
+    /// It is not to be passed on: another proxy asks whether it may pass.
+    pub(crate) decides: bool,
     request_id: Arc<str>,
     headers_seen: AtomicBool,
     registration: Mutex<Option<Registration>>,
@@ -114,6 +116,7 @@ impl Running {
 
     /// Leaves the register: the exchange was refused.
     pub(crate) fn leave(&self) {
+        self.slot.keeps(None);
         *self.registration.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -128,6 +131,7 @@ pub(crate) struct Listener {
     house: Arc<House>,
     h1: bool,
     h2: bool,
+    decides: bool,
     server_options: HttpServerOptions,
 }
 
@@ -140,8 +144,8 @@ impl Listener {
         // recorded. Pingora would do it without a word to the log.
         server_options.allow_connect_method_proxying = true;
         proxy.server_options = Some(server_options.clone());
-        let (h1, h2) = (listen.h1, listen.h2);
-        Arc::new(Self { proxy: Arc::new(proxy), house, h1, h2, server_options })
+        let (h1, h2, decides) = (listen.h1, listen.h2, listen.decides);
+        Arc::new(Self { proxy: Arc::new(proxy), house, h1, h2, decides, server_options })
     }
 }
 
@@ -158,7 +162,7 @@ impl Exchanges {
 
     fn running(&self, session: ServerSession) -> (ServerSession, Arc<Running>) {
         let h2 = session.is_http2();
-        let grpc = h2 && is_grpc(&session);
+        let grpc = h2 && !self.listener.decides && is_grpc(&session);
         let protocol = match (h2, grpc) {
             (_, true) => Protocol::Grpc,
             (true, false) => Protocol::Http2,
@@ -177,6 +181,7 @@ impl Exchanges {
             request_id: uuid::Uuid::now_v7().to_string().into(),
             connection: if h2 { None } else { Some(Arc::clone(&self.connection)) },
             patience: Patience::default(),
+            decides: self.listener.decides,
             headers_seen: AtomicBool::new(h2),
             registration: Mutex::new(None),
         };
@@ -272,8 +277,8 @@ impl HttpServerApp for Exchanges {
         let farewell = Duration::from_millis(limits::FAREWELL_MILLIS_MAX);
         match (slot.protocol(), &running.connection) {
             (Protocol::WebSocket, Some(connection)) => {
-                match slot.cause() {
-                    Some(cause) => connection.line.say_goodbye(1008, cause.code.title()),
+                match slot.last_word() {
+                    Some((_, why)) => connection.line.say_goodbye(1008, why),
                     None => connection.line.say_goodbye(1001, "the gateway is going away"),
                 }
                 // Who does not take the goodbye in time does not get what lies before it either.
@@ -286,7 +291,7 @@ impl HttpServerApp for Exchanges {
             }
             (Protocol::WebSocket | Protocol::EventStream | Protocol::Http1 | Protocol::Http2, _) => {
                 // The future still owns the descriptor here, so it cannot be another's.
-                if let (false, Some(fd), Some(_)) = (h2, fd, slot.cause()) {
+                if let (false, Some(fd), Some(_)) = (h2, fd, slot.last_word()) {
                     discard_unsent(fd);
                 }
             }

@@ -6,9 +6,10 @@
 
 use std::net::IpAddr;
 
+use doorward_identity::Credential;
 use doorward_model::{Principal, Refusal, RefusalCode};
 use http::{HeaderName, HeaderValue};
-use pingora::http::RequestHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 
 /// Who asks: `issuer:subject`, percent-encoded where it is not visible ASCII.
 pub const USER: HeaderName = HeaderName::from_static("x-doorward-user");
@@ -24,6 +25,9 @@ pub const ASSERTION: HeaderName = HeaderName::from_static("x-doorward-assertion"
 /// The request's id, as it stands in the audit log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-doorward-request-id");
 
+/// Everything that says who asks.
+pub(crate) const IDENTITY: [HeaderName; 5] = [USER, GROUPS, EMAIL, ON_BEHALF_OF, ASSERTION];
+
 /// Prefixes, folded, that only the gateway may use.
 const RESERVED_PREFIXES: &[&str] = &[
     "xdoorward",
@@ -36,6 +40,10 @@ const RESERVED_PREFIXES: &[&str] = &[
     "xssl",
     "sslclient",
     "xclientcert",
+    "clientcert",
+    "xtlsclient",
+    "xarrclientcert",
+    "xamznmtls",
     "xwebauth",
     "xgoogauthenticated",
     "cfaccess",
@@ -105,6 +113,35 @@ pub fn is_reserved(name: &str) -> bool {
     RESERVED_NAMES.contains(&folded.as_str()) || RESERVED_PREFIXES.iter().any(|p| folded.starts_with(p))
 }
 
+/// Whether it is one of our own names, however it is spelled.
+pub(crate) fn is_ours(name: &str) -> bool {
+    fold(name).starts_with("xdoorward")
+}
+
+/// What other proxies tell of a request in names that steer. They have to keep the client's own from the app.
+const TOLD_BY_PROXIES: [&str; 9] = [
+    "x-original-url",
+    "x-original-method",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-forwarded-uri",
+    "x-forwarded-method",
+];
+
+/// Whether an app may read another path, host or method there than the request line has. Of what begins like
+/// `X-Original-URL` and `X-Forwarded-Uri` only what other proxies tell is left, and never spelled like
+/// `X_Original_URL`, which some apps take for the same.
+pub(crate) fn steers(name: &str) -> bool {
+    let folded = fold(name);
+    let begins = |with: [&str; 2]| with.iter().any(|prefix| folded.starts_with(prefix));
+    begins(["xrewrite", "xhttpmethod"])
+        || folded == "xmethodoverride"
+        || (begins(["xoriginal", "xforwarded"]) && !TOLD_BY_PROXIES.contains(&name))
+}
+
 /// What the app is told about a request.
 pub(crate) struct Told<'a> {
     pub(crate) principal: &'a Principal,
@@ -115,6 +152,16 @@ pub(crate) struct Told<'a> {
     pub(crate) https: bool,
     pub(crate) traceparent: &'a str,
     pub(crate) pass_token: bool,
+}
+
+/// Whether a token is shown that was made here. It may be good at every app, so no app may have it.
+fn shows_ours(request: &RequestHeader) -> bool {
+    let values = request.headers.get_all(http::header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    match Credential::from_headers(values) {
+        Ok(Credential::Bearer(_) | Credential::NotPresented) => false,
+        // What cannot be read came past nobody, and goes nowhere.
+        Ok(Credential::Service(_)) | Err(_) => true,
+    }
 }
 
 /// Strips what the client may not say and adds what the gateway says.
@@ -130,7 +177,7 @@ pub(crate) fn prepare(request: &mut RequestHeader, told: &Told<'_>) -> Result<()
     for name in &reserved {
         request.remove_header(name);
     }
-    if !told.pass_token {
+    if !told.pass_token || shows_ours(request) {
         request.remove_header(&http::header::AUTHORIZATION);
     }
     join_cookies(request)?;
@@ -183,21 +230,30 @@ fn visible(text: &str) -> String {
     out
 }
 
+/// Whether a pair of `Cookie` is one of ours.
+fn is_our_cookie(pair: &[u8]) -> bool {
+    let name = pair.trim_ascii_start();
+    name.get(..OUR_COOKIES.len()).is_some_and(|n| n.eq_ignore_ascii_case(OUR_COOKIES.as_bytes()))
+}
+
+/// Whether a cookie of ours begins behind a comma: somebody joined two lines of `Cookie` as lines of other headers are
+/// (RFC 9110 §5.3), and not by `;`. Ours would be taken for a part of the cookie before it.
+pub(crate) fn hides_our_cookie(line: &[u8]) -> bool {
+    line.split(|b| *b == b',').skip(1).any(is_our_cookie)
+}
+
 /// Removes our cookies from `Cookie`, and the header when nothing else is in it. What is left is one
 /// line: HTTP/2 clients send one for each cookie, which servers of HTTP/1.1 take the first of
 /// (RFC 9113 §8.2.3).
 fn join_cookies(request: &mut RequestHeader) -> Result<(), Refusal> {
     let lines: Vec<HeaderValue> = request.headers.get_all(http::header::COOKIE).iter().cloned().collect();
-    let ours = |pair: &[u8]| {
-        let name = pair.trim_ascii_start();
-        name.get(..OUR_COOKIES.len()).is_some_and(|n| n.eq_ignore_ascii_case(OUR_COOKIES.as_bytes()))
-    };
     let pairs = || lines.iter().flat_map(|line| line.as_bytes().split(|b| *b == b';'));
-    if lines.len() < 2 && !pairs().any(ours) {
+    if lines.len() < 2 && !pairs().any(is_our_cookie) {
         return Ok(());
     }
     request.remove_header(&http::header::COOKIE);
-    let kept: Vec<&[u8]> = pairs().map(<[u8]>::trim_ascii).filter(|p| !p.is_empty() && !ours(p)).collect();
+    let kept: Vec<&[u8]> =
+        pairs().map(<[u8]>::trim_ascii).filter(|p| !p.is_empty() && !is_our_cookie(p)).collect();
     if kept.is_empty() {
         return Ok(());
     }
@@ -206,6 +262,27 @@ fn join_cookies(request: &mut RequestHeader) -> Result<(), Refusal> {
         .and_then(|value| request.append_header(http::header::COOKIE, value).ok())
         .map(drop)
         .ok_or_else(|| Refusal::new(RefusalCode::BadRequest, "the `cookie` header cannot be read"))
+}
+
+/// Removes what an app says about cookies of ours, and counts it: no app begins, ends or weakens a session.
+pub(crate) fn keep_our_cookies(response: &mut ResponseHeader) -> pingora::Result<u64> {
+    let all = response.headers.get_all(http::header::SET_COOKIE);
+    let ours = |value: &HeaderValue| {
+        // Browsers forget spaces before a name, and old ones control characters.
+        let name = value.as_bytes();
+        let start = name.iter().position(u8::is_ascii_graphic).unwrap_or_default();
+        let name = name.get(start..).unwrap_or_default();
+        name.get(..OUR_COOKIES.len()).is_some_and(|n| n.eq_ignore_ascii_case(OUR_COOKIES.as_bytes()))
+    };
+    let theirs: Vec<HeaderValue> = all.iter().filter(|value| !ours(value)).cloned().collect();
+    let dropped = all.iter().count() - theirs.len();
+    if dropped > 0 {
+        response.remove_header(&http::header::SET_COOKIE);
+        for value in theirs {
+            response.append_header(http::header::SET_COOKIE, value)?;
+        }
+    }
+    Ok(u64::try_from(dropped).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -239,6 +316,8 @@ mod tests {
             "cf-connecting-ip",
             "true-client-ip",
             "x-ssl-client-cert",
+            "x-forwarded-client-cert",
+            "client-cert-chain",
             "remote_user",
             "x-envoy-original-path",
             "proxy",
@@ -257,6 +336,29 @@ mod tests {
             "client",
         ] {
             assert!(!is_reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_app_sets_a_cookie_of_ours() {
+        for (sent, seen) in [
+            (&["a=1", "__Host-doorward-session=x; Path=/; Secure"][..], &["a=1"][..]),
+            (&["__host-DOORWARD-session=x", " \t__Host-doorward-attempt-a=; Max-Age=0"], &[]),
+            (
+                &["__Host-doorwardx=1", "__Host-doo=1", "b=__Host-doorward-session"],
+                &["__Host-doo=1", "b=__Host-doorward-session"],
+            ),
+            (&["a=1; Path=/", "a=2"], &["a=1; Path=/", "a=2"]),
+            (&[], &[]),
+        ] {
+            let mut response = ResponseHeader::build(200, None).unwrap();
+            for line in sent {
+                response.append_header("set-cookie", *line).unwrap();
+            }
+            let dropped = keep_our_cookies(&mut response).unwrap();
+            let got: Vec<_> =
+                response.headers.get_all("set-cookie").iter().map(|v| v.to_str().unwrap()).collect();
+            assert_eq!((got, dropped), (seen.to_vec(), (sent.len() - seen.len()) as u64), "{sent:?}");
         }
     }
 
@@ -329,6 +431,32 @@ mod tests {
             assert_eq!(said("x-doorward-email"), Some("alice@corp.example"));
             assert_eq!(said("x-forwarded-host"), Some("wiki.test:8443"));
             assert_eq!(said("x-forwarded-proto"), Some("https"));
+        }
+    }
+
+    #[test]
+    fn an_app_that_sees_tokens_sees_none_of_ours() {
+        let ours = doorward_identity::own::compose("dwsa_", [7; 32]);
+        for (passes, sent, seen) in [
+            (true, "Bearer a.b.c".to_owned(), true),
+            (false, "Bearer a.b.c".to_owned(), false),
+            (true, format!("Bearer {ours}"), false),
+            (true, format!("bearer {ours}"), false),
+        ] {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            request.insert_header("authorization", &sent).unwrap();
+            let told = Told {
+                principal: &Principal::Visitor(doorward_model::Visitor),
+                assertion: None,
+                request_id: "r",
+                client: IpAddr::from([192, 0, 2, 1]),
+                authority: "wiki.test:8443",
+                https: true,
+                traceparent: "t",
+                pass_token: passes,
+            };
+            prepare(&mut request, &told).unwrap();
+            assert_eq!(request.headers.contains_key("authorization"), seen, "{passes} {sent}");
         }
     }
 

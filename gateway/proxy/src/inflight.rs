@@ -11,6 +11,8 @@
 //! Whether an exchange was over before it was told to end has one answer, its [`Fate`]: what was over
 //! is in no receipt, and what is in one leaves it when it ends.
 
+mod endings;
+
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -23,6 +25,9 @@ use doorward_model::{Entry, Presented, Principal, RefusalCode, RouteId, Standing
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::Ticks;
+use crate::review::{Held, Withdrawn};
+
+pub use endings::{Ending, Endings, Newest, Slipped, Tally};
 
 const SHARDS: usize = 64;
 
@@ -94,6 +99,8 @@ enum Fate {
         /// Who asked for it waits for its end: it was not at rest.
         counted: bool,
     },
+    /// It was let in, and may not go on.
+    Withdrawn(Withdrawn),
 }
 
 /// One running exchange.
@@ -106,6 +113,8 @@ pub struct Slot {
     fate: OnceLock<Fate>,
     house_end: OnceLock<HouseEnd>,
     facts: OnceLock<Facts>,
+    /// What it is decided anew by, from when it is let in until it is over.
+    held: Mutex<Option<Arc<Held>>>,
 }
 
 impl Slot {
@@ -121,6 +130,7 @@ impl Slot {
             fate: OnceLock::new(),
             house_end: OnceLock::new(),
             facts: OnceLock::new(),
+            held: Mutex::new(None),
         })
     }
 
@@ -148,6 +158,17 @@ impl Slot {
     /// revocation closes it.
     pub(crate) fn rests(&self) {
         self.resting.store(true, Ordering::Relaxed);
+        self.keeps(None);
+    }
+
+    /// What it is decided anew by from now on; nothing, when it is over.
+    pub(crate) fn keeps(&self, held: Option<Arc<Held>>) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
+    /// What it is decided anew by, while it runs.
+    pub(crate) fn held(&self) -> Option<Arc<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn is_resting(&self) -> bool {
@@ -170,8 +191,27 @@ impl Slot {
     #[must_use]
     pub fn cause(&self) -> Option<&Cause> {
         match self.fate.get()? {
-            Fate::Left => None,
+            Fate::Left | Fate::Withdrawn(_) => None,
             Fate::Told { cause, .. } => Some(cause),
+        }
+    }
+
+    /// Why it may not go on, if it was decided anew.
+    #[must_use]
+    pub fn withdrawn(&self) -> Option<&Withdrawn> {
+        match self.fate.get()? {
+            Fate::Left | Fate::Told { .. } => None,
+            Fate::Withdrawn(withdrawn) => Some(withdrawn),
+        }
+    }
+
+    /// What its client is told of its end, with the code of why: nothing, where the house ended it, which
+    /// says nothing of the client.
+    pub(crate) fn last_word(&self) -> Option<(RefusalCode, &'static str)> {
+        match self.fate.get()? {
+            Fate::Left => None,
+            Fate::Told { cause, .. } => Some((cause.code, cause.code.title())),
+            Fate::Withdrawn(withdrawn) => Some((withdrawn.code, withdrawn.title())),
         }
     }
 
@@ -207,11 +247,18 @@ impl Slot {
         first
     }
 
+    /// Tells it to end, unless it is over or was told already: it may not go on.
+    pub(crate) fn withdraw(&self, withdrawn: Withdrawn) {
+        if self.fate.set(Fate::Withdrawn(withdrawn)).is_ok() {
+            self.end.cancel();
+        }
+    }
+
     /// It is over. The cause that somebody waits for, if it was told to end before.
     fn leaves(&self) -> Option<&Cause> {
         match self.fate.get_or_init(|| Fate::Left) {
             Fate::Told { cause, counted: true } => Some(cause),
-            Fate::Told { counted: false, .. } | Fate::Left => None,
+            Fate::Told { counted: false, .. } | Fate::Left | Fate::Withdrawn(_) => None,
         }
     }
 }
@@ -247,6 +294,8 @@ pub struct Inflight {
     ticks: Ticks,
     /// How the last terminations went, by target; read by whoever asked for them.
     outcomes: Mutex<HashMap<u64, Outcome>>,
+    /// What each revocation ended, for its receipt.
+    endings: Endings,
 }
 
 /// The most outcomes that are kept. Whoever revokes reads theirs within a second.
@@ -268,6 +317,7 @@ impl Inflight {
         Self {
             ticks,
             outcomes: Mutex::default(),
+            endings: Endings::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             next: AtomicU64::new(1),
@@ -293,7 +343,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         if let Some(cause) = self.slot.leaves() {
-            self.inflight.note_end(cause);
+            self.inflight.note_end(cause, self.slot.protocol());
         }
         for key in &self.keys {
             let mut shard = self.inflight.shard(*key);
@@ -352,6 +402,7 @@ impl Inflight {
     pub fn terminate(&self, cut: &Cut<'_>, skew: Duration) -> Terminated {
         // The other half of the fence in the check of revocations.
         std::sync::atomic::fence(Ordering::SeqCst);
+        self.endings.switched(cut);
         let key = self.key(cut.target);
         let hit: Vec<Arc<Slot>> =
             self.shard(key).get(&key).into_iter().flat_map(BTreeMap::values).cloned().collect();
@@ -391,6 +442,7 @@ impl Inflight {
                 continue;
             }
             outcome.remaining += 1;
+            self.endings.told(revocation, at, slot.protocol());
             if let Some(n) = count.by_protocol.get_mut(usize::from(place_of(slot.protocol()))) {
                 *n += 1;
             }
@@ -398,13 +450,20 @@ impl Inflight {
         count
     }
 
-    fn note_end(&self, cause: &Cause) {
+    fn note_end(&self, cause: &Cause, protocol: Protocol) {
         let took = (self.ticks)().saturating_sub(cause.ticks);
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(outcome) = outcomes.get_mut(&self.key(&cause.target)) {
             outcome.remaining = outcome.remaining.saturating_sub(1);
             outcome.slowest = outcome.slowest.max(Some(took));
         }
+        self.endings.over(&cause.revocation, protocol, took);
+    }
+
+    /// What each revocation ended, and who was let in whom one had switched off.
+    #[must_use]
+    pub const fn endings(&self) -> &Endings {
+        &self.endings
     }
 
     /// How the termination of a target went so far.
@@ -412,6 +471,14 @@ impl Inflight {
     pub fn outcome(&self, target: &Target) -> Outcome {
         let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         outcomes.get(&self.key(target)).copied().unwrap_or_default()
+    }
+
+    /// What the target runs.
+    pub(crate) fn of(&self, target: &Target) -> Vec<Arc<Slot>> {
+        let key = self.key(target);
+        let found = self.shard(key);
+        let slots = found.get(&key).into_iter().flat_map(BTreeMap::values);
+        slots.filter(|slot| !slot.is_resting()).cloned().collect()
     }
 
     /// Up to `max` exchanges that `wanted` likes, in the order in which they began.
@@ -438,10 +505,11 @@ impl Inflight {
         running.len()
     }
 
-    /// Tells everything that a revocation could hit to end: whether one does is not known any more.
-    /// Says how much that was, without what was told before.
-    pub fn end_stale(&self) -> usize {
-        let running = self.list(usize::MAX, |facts| facts.presented.is_some());
+    /// Tells what a revocation could hit to end, where `unknown` says of all that it presents and of
+    /// where it goes that it is not known any more whether one does. Says how much that was, without
+    /// what was told before.
+    pub fn end_stale(&self, unknown: impl Fn(&Presented) -> bool) -> usize {
+        let running = self.list(usize::MAX, |facts| facts.presented.as_ref().is_some_and(&unknown));
         let told = running.iter().filter(|slot| !slot.is_ended());
         told.map(|slot| slot.end_by_house(HouseEnd::Stale)).count()
     }

@@ -2,11 +2,13 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use doorward_identity::certificate::{TrustError, TrustFiles, Untrusted};
+use doorward_identity::{ClientCertificate, ClientTrust};
 use doorward_model::limits;
 use pingora::listeners::tls::TlsSettings;
 use pingora::listeners::{ListenerConfig, TlsAccept};
@@ -31,6 +33,11 @@ use crate::pipeline::{Door, House};
 pub(crate) struct Handshake {
     /// The name that the client asked for (RFC 6066 §3), in lower case.
     pub(crate) server_name: Option<String>,
+    /// The client was asked for a certificate.
+    pub(crate) asks: bool,
+    /// The certificate of the client, if it showed one: of this handshake, or of the one that this connection
+    /// resumes. Whether it stands is asked for each request.
+    pub(crate) certificate: Option<Result<Arc<ClientCertificate>, Untrusted>>,
 }
 
 /// Why a certificate cannot be served.
@@ -62,6 +69,9 @@ pub enum CertificateError {
         /// Which file.
         file: String,
     },
+    /// Whom clients are believed about cannot be told.
+    #[error(transparent)]
+    Clients(#[from] TrustError),
 }
 
 /// The certificates of one listener by the names in them. Swapped whole on reload: running
@@ -70,6 +80,8 @@ pub enum CertificateError {
 pub struct Certificates {
     files: Vec<CertificateFiles>,
     by_name: ArcSwap<HashMap<String, Arc<CertifiedKey>>>,
+    /// Whom clients of this listener are believed about, where they are asked for a certificate.
+    clients: Option<Arc<ClientTrust>>,
 }
 
 impl Certificates {
@@ -78,17 +90,44 @@ impl Certificates {
     /// # Errors
     /// The first that cannot be served.
     pub fn open(files: Vec<CertificateFiles>) -> Result<Arc<Self>, CertificateError> {
-        let by_name = ArcSwap::from_pointee(read(&files)?);
-        Ok(Arc::new(Self { files, by_name }))
+        Self::open_for(files, None)
     }
 
-    /// Reads them again. When one cannot be served, the old ones stay.
+    /// Reads every certificate of a listener, and whom its clients are believed about.
     ///
     /// # Errors
-    /// The first that cannot be served.
+    /// The first that cannot be served or used.
+    pub fn open_for(
+        files: Vec<CertificateFiles>,
+        clients: Option<&TrustFiles>,
+    ) -> Result<Arc<Self>, CertificateError> {
+        let by_name = ArcSwap::from_pointee(read(&files)?);
+        let clients = clients.map(|clients| ClientTrust::open(clients.clone())).transpose()?;
+        Ok(Arc::new(Self { files, by_name, clients }))
+    }
+
+    /// Reads them again. When one cannot be served, the old ones stay. Whom clients are believed about is read
+    /// first, and does not wait for the others.
+    ///
+    /// # Errors
+    /// The first that cannot be served or used.
     pub fn reload(&self) -> Result<(), CertificateError> {
+        let clients = self.clients.as_ref().map_or(Ok(()), |clients| clients.reload());
         self.by_name.store(Arc::new(read(&self.files)?));
-        Ok(())
+        Ok(clients?)
+    }
+
+    /// Whom clients are believed about, where they are asked for a certificate.
+    #[must_use]
+    pub const fn clients(&self) -> Option<&Arc<ClientTrust>> {
+        self.clients.as_ref()
+    }
+
+    /// Every file that is read.
+    pub fn watched(&self) -> impl Iterator<Item = &PathBuf> {
+        let own = self.files.iter().flat_map(|pair| [&pair.chain, &pair.key]);
+        let clients = self.clients.iter().map(|clients| clients.files());
+        own.chain(clients.flat_map(|files| files.ca_files.iter().chain(&files.crl_files)))
     }
 
     /// The files.
@@ -170,13 +209,21 @@ fn names(certified: &CertifiedKey, file: &Path) -> Result<Vec<String>, Certifica
     Ok(names)
 }
 
-/// Notes the name of the handshake for the check against the host.
-struct NoteHandshake;
+/// Notes what of the handshake each request is checked against: the name, and the certificate of the client.
+struct NoteHandshake {
+    clients: Option<Arc<ClientTrust>>,
+}
 
 #[async_trait]
 impl TlsAccept for NoteHandshake {
     async fn handshake_complete_callback(&self, tls: &TlsRef) -> Option<Arc<dyn Any + Send + Sync>> {
-        Some(Arc::new(Handshake { server_name: tls.server_name().map(str::to_ascii_lowercase) }))
+        let shown =
+            |clients: &Arc<ClientTrust>| Some(clients.shown(tls.peer_cert_chain_der()?).map(Arc::new));
+        Some(Arc::new(Handshake {
+            server_name: tls.server_name().map(str::to_ascii_lowercase),
+            asks: self.clients.is_some(),
+            certificate: self.clients.as_ref().and_then(shown),
+        }))
     }
 }
 
@@ -202,14 +249,25 @@ pub(crate) fn service(
     match certificates {
         None => service.add_listener(ListenerConfig::tcp(&address).l4_buffer(buffers)),
         Some(certificates) => {
-            let mut tls = TlsSettings::with_callbacks(Box::new(NoteHandshake))?;
+            let clients = certificates.clients().cloned();
+            let mut tls = TlsSettings::with_callbacks(Box::new(NoteHandshake { clients: clients.clone() }))?;
+            if let Some(clients) = clients {
+                let metrics = Arc::clone(&house.metrics);
+                clients.tell(Box::new(move |why| metrics.certificate_refused(why.word())));
+                tls.set_client_cert_verifier(clients);
+            }
             tls.set_cert_resolver(Arc::clone(certificates) as Arc<dyn ResolvesServerCert>);
             match (listen.h1, listen.h2) {
                 (true, true) => tls.enable_h2(),
                 (false, true) => tls.set_alpn(pingora::protocols::ALPN::H2),
                 (true | false, false) => tls.set_alpn(pingora::protocols::ALPN::H1),
             }
-            let first = BeforeTls { census: Arc::clone(census), proxies, within: house.limits.header_max };
+            let first = BeforeTls {
+                census: Arc::clone(census),
+                metrics: Arc::clone(&house.metrics),
+                proxies,
+                within: house.limits.header_max,
+            };
             service.endpoints().set_pre_tls_callback(Arc::new(first));
             service.add_listener(ListenerConfig::tcp(&address).tls(tls).l4_buffer(buffers));
         }

@@ -10,10 +10,14 @@
 
 pub mod accept;
 pub mod authorize;
+mod caller;
+mod decide;
 pub mod enrich;
 pub mod forward;
 pub mod identify;
+mod own;
 pub mod record;
+pub(crate) mod renew;
 pub mod revocation;
 
 use std::sync::Arc;
@@ -34,15 +38,26 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
-use crate::answer::{Reader, answer};
+use crate::accounts::Accounts;
+use crate::answer::{Answer, Reader, answer, elsewhere};
 use crate::assertion::Signer;
-use crate::config::Limits;
+use crate::config::{Limits, Streams};
 use crate::gate::Running;
+use crate::headers;
 use crate::inflight::Inflight;
+use crate::joining::Joining;
 use crate::metrics::Metrics;
+use crate::path::NormalPath;
+use crate::people::People;
+use crate::review::Review;
+use crate::risk::Risks;
 use crate::routes::RouteTable;
+use crate::sign_in::SignIn;
 use crate::upstream::Streaming;
+use accept::Looked;
 use authorize::Permit;
+use caller::{Caller, Turn};
+use decide::Asked;
 use record::Story;
 
 /// Time since some instant that never goes back.
@@ -56,8 +71,18 @@ pub struct House {
     pub proxies: Arc<TrustedProxies>,
     /// Who is asking.
     pub verifier: Arc<Verifier>,
+    /// Whose word counts about them.
+    pub people: People,
+    /// Service accounts with a token of ours.
+    pub accounts: Accounts,
+    /// Whether whoever is not known joins.
+    pub joining: Joining,
+    /// Where people sign in with a browser, if they do.
+    pub sign_in: Option<Arc<SignIn>>,
     /// Where an address is.
     pub places: Arc<Places>,
+    /// How odd it looks what people do; none where nobody computes that.
+    pub risks: Option<Arc<Risks>>,
     /// The company's time.
     pub calendar: Calendar,
     /// Who was cut off.
@@ -66,6 +91,8 @@ pub struct House {
     pub inflight: Arc<Inflight>,
     /// The policies in force.
     pub policies: Arc<Policies>,
+    /// Decides anew what runs.
+    pub review: Review,
     /// Signs assertions.
     pub signer: Arc<Signer>,
     /// The log.
@@ -74,6 +101,10 @@ pub struct House {
     pub metrics: Arc<Metrics>,
     /// The bounds.
     pub limits: Limits,
+    /// How long what was let in may go on by that.
+    pub streams: Streams,
+    /// For how long what runs goes on though nobody can tell whether it may.
+    pub stream_grace: Duration,
     /// How far an issuer's clock may be off.
     pub issuer_skew: Duration,
     /// What time it is.
@@ -93,31 +124,77 @@ pub struct Exchange {
     /// What will be recorded.
     story: Story,
     /// The proof that it may pass.
-    permit: Option<Permit>,
+    permit: Option<Arc<Permit>>,
+    /// Who came, for the answers that are ours.
+    caller: Caller,
+    /// Another proxy asks whether it may pass.
+    asked: Option<Asked>,
+}
+
+impl Exchange {
+    /// Whether another proxy asks, and lets pass or not.
+    fn decides(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.decides)
+    }
+}
+
+/// What a request came to.
+enum Admitted {
+    /// It may pass to its app.
+    Passes(Arc<Permit>),
+    /// It is for a page of ours.
+    Ours(Box<(Looked, NormalPath)>),
 }
 
 impl Door {
     /// Every stage up to the permit.
-    async fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Permit, Refusal> {
+    async fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Admitted, Refusal> {
         let house = &self.0;
         let running = exchange
             .running
             .as_ref()
             .ok_or_else(|| Refusal::new(RefusalCode::Internal, "the exchange is not in the gate"))?;
-        let accepted = accept::accept(house, session, running, &mut exchange.story)?;
+        let looked = accept::look(house, session, running, &mut exchange.story)?;
+        if let Some(path) = looked.own_path(house, session.req_header())? {
+            return Ok(Admitted::Ours(Box::new((looked, path))));
+        }
+        let accepted = accept::accept(house, session, running, looked, &mut exchange.story)?;
+        exchange.caller.came(&accepted);
+        let mark = house.review.mark();
         let identified = identify::identify(house, accepted, &mut exchange.story).await?;
+        exchange.caller.is_known(&identified);
         let enriched = enrich::enrich(house, identified, &mut exchange.story);
-        let unrevoked = revocation::check(house, enriched, running)?;
-        authorize::authorize(house, unrevoked, &mut exchange.story)
+        let registered = revocation::register(house, enriched, running)?;
+        let looked = if registered.is_strict() { revocation::look(house).await } else { Ok(()) };
+        let unrevoked = registered.check(house, looked, &mut exchange.story)?;
+        exchange.caller.stands();
+        let risk = enrich::weigh(house, &unrevoked, &mut exchange.story).await;
+        let slot = &running.slot;
+        let permit = authorize::authorize(house, unrevoked, risk, mark, slot, &mut exchange.story)?;
+        Ok(Admitted::Passes(permit))
     }
 
     async fn refuse(&self, session: &mut Session, exchange: &mut Exchange, refusal: &Refusal) -> Result<()> {
         if let Some(running) = &exchange.running {
             running.leave();
         }
-        let reader = Reader::of(session.req_header());
+        let reader = match Reader::of(session.req_header()) {
+            // The word of gRPC for a no is a 200.
+            Reader::Grpc if exchange.decides() => Reader::Program,
+            reader => reader,
+        };
         let head_only = session.req_header().method == http::Method::HEAD;
-        let written = answer(refusal, reader, exchange.story.request_id(), head_only)?;
+        let (house, now) = (&self.0, (self.0.clock)());
+        let mut written = match exchange.caller.turn(house, session.req_header(), refusal, now) {
+            Turn::Away(redirect) => elsewhere(refusal, &redirect, exchange.story.request_id())?,
+            Turn::Here(way) => answer(refusal, &way, reader, exchange.story.request_id(), head_only)?,
+        };
+        if let Some(host) = accept::host_of(session.req_header()) {
+            exchange.caller.renew(house, &host, &mut written.head)?;
+        }
+        if exchange.decides() {
+            self.tell_asker(exchange.asked.as_ref(), &mut written.head)?;
+        }
         exchange.story.refused(refusal, written.head.status.as_u16());
         // What was not read of a refused request must not be taken for the next one, nor what was
         // meant for a tunnel.
@@ -125,14 +202,19 @@ impl Door {
         if !session.is_body_empty() || tunnel || closes_connection(refusal.code) {
             session.set_keepalive(None);
         }
-        let end = written.body.is_empty();
-        session.write_response_header(Box::new(written.head), end).await?;
-        // A stream of HTTP/2 ends with a body, an empty one too; else it would end with a reset.
-        if !end || session.as_downstream().is_http2() {
-            session.write_response_body(Some(Bytes::from(written.body)), true).await?;
-        }
-        Ok(())
+        self.answer_asker(session, exchange, written).await
     }
+}
+
+/// Writes an answer of ours, whole.
+async fn write(session: &mut Session, written: Answer) -> Result<()> {
+    let end = written.body.is_empty();
+    session.write_response_header(Box::new(written.head), end).await?;
+    // A stream of HTTP/2 ends with a body, an empty one too; else it would end with a reset.
+    if !end || session.as_downstream().is_http2() {
+        session.write_response_body(Some(Bytes::from(written.body)), true).await?;
+    }
+    Ok(())
 }
 
 /// Refusals after which nothing more is wanted from a connection.
@@ -155,7 +237,13 @@ impl ProxyHttp for Door {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange { running: Running::current(), story: Story::begin(&self.0), permit: None }
+        Exchange {
+            running: Running::current(),
+            story: Story::begin(&self.0),
+            permit: None,
+            caller: Caller::default(),
+            asked: None,
+        }
     }
 
     async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
@@ -174,8 +262,16 @@ impl ProxyHttp for Door {
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        if exchange.decides() {
+            self.decide(session, exchange).await?;
+            return Ok(true);
+        }
         match self.admit(session, exchange).await {
-            Ok(permit) => {
+            Ok(Admitted::Ours(ours)) => {
+                self.serve_own(session, exchange, *ours).await?;
+                Ok(true)
+            }
+            Ok(Admitted::Passes(permit)) => {
                 if permit.streaming() == Streaming::Yes {
                     session.set_read_timeout(Some(self.0.limits.stream_idle_max));
                     session.set_write_timeout(Some(self.0.limits.stream_idle_max));
@@ -288,6 +384,9 @@ impl ProxyHttp for Door {
                 session.set_write_timeout(Some(self.0.limits.stream_idle_max));
             }
         }
+        let dropped = headers::keep_our_cookies(response)?;
+        self.0.metrics.app_cookies_dropped(&permit.app().id, dropped);
+        exchange.caller.renew(&self.0, permit.accepted().host(), response)?;
         let recorded = exchange.story.answered(response.status.as_u16(), exchange.running.as_deref());
         if permit.must_be_recorded() && recorded == Recorded::Dropped {
             return Err(forward::unrecorded());

@@ -140,6 +140,13 @@ impl RouteTable {
         self.by_host.contains_key(host)
     }
 
+    /// The app of a host that has the shortest path there: where somebody goes who says nothing but the host.
+    #[must_use]
+    pub fn first_app(&self, host: &str) -> Option<&Arc<ServedApp>> {
+        let doors = self.by_host.get(host)?.iter();
+        doors.min_by_key(|door| door.app.app.path_prefix.len()).map(|door| &door.app)
+    }
+
     /// Every app, once.
     pub fn apps(&self) -> impl Iterator<Item = &Arc<ServedApp>> {
         self.by_host

@@ -1,12 +1,40 @@
 //! What can be asked of `doorward` on the command line.
 
+mod devices;
+mod leaving;
+mod machines;
+mod people;
+mod streams;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use doorward_model::limits::OPERATOR_FLEET_MILLIS_MAX;
 use doorward_model::{AppId, EntryKind};
+use uuid::Uuid;
 
 use crate::color::ColorChoice;
+pub use devices::{
+    DeviceAddArgs, DeviceArgs, DeviceAssignArgs, DeviceCertificateArgs, DeviceCommand, DeviceListArgs,
+    DeviceSayArgs, DeviceShowArgs, PostureArgs,
+};
+pub use leaving::{
+    CaseCloseArgs, CaseListArgs, CaseSayArgs, CaseShowArgs, OffboardingCommand, ReceiptCommand,
+    ReceiptGetArgs, ReceiptKeysArgs, ReceiptListArgs, ReceiptVerifyArgs,
+};
+pub use machines::{
+    ServiceAccountCommand, TokenAddArgs, TokenArgs, TokenCommand, TokenListArgs, TokenRotateArgs,
+};
+pub use people::{
+    AdoptArgs, ChangeArgs, ConnectionAddArgs, ConnectionArgs, ConnectionChangeArgs, ConnectionCommand,
+    ConnectionListArgs, ConnectionRemoveArgs, ForeverArgs, GrantAct, GrantArgs, GrantCommand, GroupCommand,
+    GroupCreateArgs, GroupDeleteArgs, GroupListArgs, GroupMembersArgs, GroupRenameArgs, HandOverArgs,
+    InviteArgs, LinkArgs, LockArgs, LookArgs, MachineArgs, MachineCommand, MachineDeleteArgs,
+    MachineListArgs, PageArgs, RegisterArgs, ReleaseArgs, RevokeTokenArgs, ShowArgs, UnholdArgs, UserCommand,
+    UserDeleteArgs, UserListArgs, WhoArgs,
+};
+pub use streams::{StreamArgs, StreamCommand, StreamListArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +42,7 @@ Examples:
   doorward check --config doorward.toml          every mistake of a configuration, or what is in force
   doorward run --config doorward.toml            the gateway
   doorward revoke user corp:alice                end everything that alice has open, now
+  doorward user suspend alice                    and keep her out until it is taken back
   doorward policy check --dir policies           every mistake of the policies, and their test cases
   doorward audit tail --follow --deny            who is refused, and why
 
@@ -22,7 +51,9 @@ Exit codes:
   1  failed
   2  the command line, the configuration or the policies have mistakes
   3  the gateway cannot be reached, or does not accept the token
-  4  a revocation is in force, but could not be written down
+  4  a revocation or another change is in force, but could not be written down
+  5  it is in force, but not every node of the fleet has confirmed it
+  6  a receipt is not genuine
 
 DOORWARD_CONFIG names the configuration file where --config is not given, DOORWARD_LOG the log
 filter where --log is not given. NO_COLOR turns colors off.";
@@ -69,20 +100,65 @@ Examples:
   doorward revoke user corp:alice --app payroll       at one app only
   doorward revoke session corp:3f9c --cause 'laptop lost'
   doorward revoke token corp:8a11
-  doorward revoke device dev-77")]
+  doorward revoke device dev-77
+  doorward revoke user corp:alice --wait fleet        and wait until every node says that it holds there")]
     Revoke(RevokeArgs),
     /// Allow to sign in anew, after `revoke … --disable`. Nothing old comes back to life.
     #[command(after_help = "Example:\n  doorward reactivate user corp:alice --cause 'back from leave'")]
     Reactivate(ReactivateArgs),
+    /// People of the directory.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Groups of the directory.
+    #[command(subcommand)]
+    Group(GroupCommand),
+    /// What somebody has: roles, groups, apps.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  doorward grant role add alice engineer
+  doorward grant app remove alice payroll --cause 'moved to sales'"
+    )]
+    Grant(GrantCommand),
+    /// Programs that act for themselves, and who answers for each.
+    #[command(subcommand)]
+    ServiceAccount(ServiceAccountCommand),
+    /// Programs that act for people, and who answers for each.
+    #[command(subcommand)]
+    Agent(MachineCommand),
+    /// Devices, to whom they belong, and which are blocked.
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Who may provision people by SCIM.
+    #[command(subcommand)]
+    Connection(ConnectionCommand),
+    /// By which streams transmitters tell of people, and whether they still do.
+    #[command(subcommand)]
+    Stream(StreamCommand),
     /// List what runs now.
     #[command(after_help = "Example:\n  doorward inflight --user corp:alice")]
     Inflight(InflightArgs),
+    /// Where somebody is signed in, the sessions with which something runs, and ending one.
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// Say how this node stands to its fleet, and on a control node what every node says.
+    Fleet(FleetArgs),
+    /// What was promised and not confirmed in time.
+    #[command(subcommand)]
+    Debts(DebtsCommand),
     /// Policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// The audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Signed receipts of what was taken away.
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
+    /// What is still to be done about those who left.
+    #[command(subcommand)]
+    Offboarding(OffboardingCommand),
     /// GeoIP files.
     #[command(subcommand)]
     Geoip(GeoipCommand),
@@ -122,8 +198,9 @@ pub struct CheckArgs {
 /// How to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// For people; `table` is another word for it.
     #[default]
+    #[value(alias = "table")]
     Human,
     /// For programs.
     Json,
@@ -133,12 +210,9 @@ pub enum Format {
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct DemoArgs {
-    /// The folder that is written: the configuration, and a copy of the policies to play with.
-    #[arg(long, value_name = "DIR", default_value = ".demo")]
-    pub folder: PathBuf,
-    /// The first of six ports in a row; without it 8080 and 9180 to 9184.
-    #[arg(long, value_name = "PORT")]
-    pub port: Option<u16>,
+    /// Where it runs.
+    #[command(flatten)]
+    pub place: DemoPlace,
     /// The source tree, for its policies and its GeoIP file; without it this folder.
     #[arg(long, value_name = "DIR")]
     pub source: Option<PathBuf>,
@@ -147,9 +221,22 @@ pub struct DemoArgs {
     pub part: Option<DemoPart>,
 }
 
+/// Where the demo runs.
+#[derive(Debug, Args)]
+pub struct DemoPlace {
+    /// The folder that is written: the configuration, and a copy of the policies to play with.
+    #[arg(long, value_name = "DIR", default_value = ".demo")]
+    pub folder: PathBuf,
+    /// The first of eight ports in a row; without it 8080, 9180 to 9185, and 8443.
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+}
+
 /// A part of the demo.
 #[derive(Debug, Subcommand)]
 pub enum DemoPart {
+    /// The tour: commands to paste while the demo runs, and what they print.
+    Tour(DemoPlace),
     /// Follow a WebSocket of the demo and tell how it ends.
     Watch(DemoWatchArgs),
 }
@@ -219,12 +306,12 @@ pub struct RevokeArgs {
     /// Why, for the audit log.
     #[arg(long, value_name = "TEXT", default_value = "operator command")]
     pub cause: String,
-    /// Print the receipt as JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// How to reach the gateway.
+    /// Whether other nodes are waited for.
     #[command(flatten)]
-    pub gateway: OperatorArgs,
+    pub wait: WaitArgs,
+    /// How to look.
+    #[command(flatten)]
+    pub look: LookArgs,
 }
 
 /// `doorward reactivate`.
@@ -240,12 +327,79 @@ pub struct ReactivateArgs {
     /// Why, for the audit log.
     #[arg(long, value_name = "TEXT", default_value = "operator command")]
     pub cause: String,
-    /// Print the receipt as JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// How to reach the gateway.
+    /// Whether other nodes are waited for.
     #[command(flatten)]
-    pub gateway: OperatorArgs,
+    pub wait: WaitArgs,
+    /// How to look.
+    #[command(flatten)]
+    pub look: LookArgs,
+}
+
+/// Whether other nodes are waited for.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WaitArgs {
+    /// Until when to wait; without it until the node that is asked has it.
+    #[arg(long, value_enum, value_name = "FOR")]
+    pub wait: Option<WaitFor>,
+    /// How long to wait for the fleet, in milliseconds; without it 2000.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=OPERATOR_FLEET_MILLIS_MAX))]
+    pub wait_millis: Option<u64>,
+}
+
+/// Whom to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WaitFor {
+    /// The node that is asked.
+    Node,
+    /// Every node of its fleet.
+    Fleet,
+}
+
+/// `doorward fleet`.
+#[derive(Debug, Args)]
+pub struct FleetArgs {
+    /// How to look.
+    #[command(flatten)]
+    pub look: LookArgs,
+}
+
+/// `doorward debts`.
+#[derive(Debug, Subcommand)]
+pub enum DebtsCommand {
+    /// List those that are open.
+    List(DebtsListArgs),
+    /// Settle one.
+    #[command(after_help = "\
+Example:
+  doorward debts settle 0d7f3a51-9c1e-8b7e-a0c4-3f1f2b6f7a10 --how 'gw-2 was taken out of service'")]
+    Settle(DebtsSettleArgs),
+}
+
+/// `doorward debts list`.
+#[derive(Debug, Args)]
+pub struct DebtsListArgs {
+    /// Also list those that are settled.
+    #[arg(long)]
+    pub all: bool,
+    /// Which part of the list.
+    #[command(flatten)]
+    pub page: PageArgs,
+    /// How to look.
+    #[command(flatten)]
+    pub look: LookArgs,
+}
+
+/// `doorward debts settle`.
+#[derive(Debug, Args)]
+pub struct DebtsSettleArgs {
+    /// Its id.
+    pub id: Uuid,
+    /// What was done about it, for the audit log.
+    #[arg(long, value_name = "TEXT")]
+    pub how: String,
+    /// How to look.
+    #[command(flatten)]
+    pub look: LookArgs,
 }
 
 /// `doorward inflight`.
@@ -257,12 +411,47 @@ pub struct InflightArgs {
     /// At this app only.
     #[arg(long, value_name = "APP", value_parser = app_id)]
     pub app: Option<AppId>,
-    /// Print what the gateway says as JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// How to reach the gateway.
+    /// How many, at most; 10000 at once.
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub lines: u16,
+    /// How to look.
     #[command(flatten)]
-    pub gateway: OperatorArgs,
+    pub look: LookArgs,
+}
+
+/// `doorward session`.
+#[derive(Debug, Subcommand)]
+pub enum SessionCommand {
+    /// List the sessions with which something runs on this node, and with `--user` where somebody is signed in with a
+    /// browser.
+    #[command(after_help = "Example:\n  doorward session list --user corp:alice")]
+    List(InflightArgs),
+    /// End one for ever: what runs with it, and every token of it.
+    #[command(after_help = "\
+Examples:
+  doorward session end dws-AbCdEfGh --user corp:alice      a browser's, as `session list` shows it
+  doorward session end corp:s-4711 --wait fleet            all that a sign-in at the provider led to")]
+    End(SessionEndArgs),
+}
+
+/// `doorward session end`.
+#[derive(Debug, Args)]
+pub struct SessionEndArgs {
+    /// Which: of a browser as the list shows it; else the `sid` of its tokens. Without `issuer:`, the only issuer of
+    /// the gateway is meant.
+    pub session: String,
+    /// Whose, of a browser's: `issuer:subject`.
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT", default_value = "operator command")]
+    pub cause: String,
+    /// Whether other nodes are waited for.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+    /// How to look.
+    #[command(flatten)]
+    pub look: LookArgs,
 }
 
 /// `doorward policy`.

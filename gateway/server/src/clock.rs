@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use doorward_model::UnixMillis;
-use doorward_model::time::Clock;
+use doorward_model::time::{Clock, Clocks, Uptime};
 
 /// The time of day. A clock that stands before 1970 counts as 1970, which makes every credential
 /// come from the future and so be refused.
@@ -19,6 +19,23 @@ pub fn now() -> UnixMillis {
 #[must_use]
 pub fn system() -> Clock {
     Arc::new(now)
+}
+
+/// How long the machine has been up, suspend included (`CLOCK_BOOTTIME`), in the form that other
+/// crates take.
+#[must_use]
+pub fn uptime() -> Uptime {
+    Arc::new(|| {
+        let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = Duration::from_secs(u64::try_from(up.tv_sec).unwrap_or(0));
+        seconds + Duration::from_nanos(u64::try_from(up.tv_nsec).unwrap_or(0))
+    })
+}
+
+/// Both clocks.
+#[must_use]
+pub fn clocks() -> Clocks {
+    Clocks { wall: system(), uptime: uptime() }
 }
 
 /// Measures how long something takes; not moved by corrections of the time of day.
@@ -49,6 +66,9 @@ mod tests {
         let first = now();
         assert!(first > UnixMillis(1_767_225_600_000), "{first:?}");
         assert!(system()() >= first);
+        let up = uptime();
+        let before = up();
+        assert!(before > Duration::ZERO && up() >= before);
         assert!(Stopwatch::start().elapsed() < Duration::from_secs(60));
     }
 }

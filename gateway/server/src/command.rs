@@ -1,19 +1,37 @@
 //! What `doorward` does, one command a file.
 
 pub mod audit;
+mod changed;
 pub mod check;
+pub mod connection;
+pub mod debts;
 pub mod demo;
+mod device;
+pub mod fleet;
 pub mod geoip;
+pub mod grant;
+pub mod group;
 pub mod inflight;
+pub mod machine;
+pub mod offboarding;
 pub mod policy;
+pub mod receipt;
+pub mod receipts;
 pub mod revoke;
 pub mod run;
+mod session;
+pub mod stream;
+mod token;
+pub mod user;
 
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::cli::{AuditCommand, Cli, Command, ConfigArg, GeoipCommand, PolicyCommand};
+use crate::cli::{
+    AuditCommand, Cli, Command, ConfigArg, DebtsCommand, GeoipCommand, PolicyCommand, ReceiptCommand,
+    ServiceAccountCommand,
+};
 use crate::color::{ColorChoice, Style};
 use crate::config::{self, Config, ConfigError, Show};
 use crate::operator::ApiError;
@@ -29,13 +47,25 @@ pub enum Exit {
     Mistaken,
     /// The gateway cannot be reached, or does not accept the token.
     OutOfReach,
-    /// A revocation is in force, but could not be written down.
+    /// A revocation or another change is in force, but could not be written down.
     NotDurable,
+    /// It is in force, but not every node of the fleet has confirmed it.
+    NotEverywhere,
+    /// A receipt is not genuine.
+    NotGenuine,
 }
 
 impl Exit {
     /// Every one, in order.
-    pub const ALL: [Self; 5] = [Self::Done, Self::Failed, Self::Mistaken, Self::OutOfReach, Self::NotDurable];
+    pub const ALL: [Self; 7] = [
+        Self::Done,
+        Self::Failed,
+        Self::Mistaken,
+        Self::OutOfReach,
+        Self::NotDurable,
+        Self::NotEverywhere,
+        Self::NotGenuine,
+    ];
 
     /// The exit code of the process.
     #[must_use]
@@ -46,6 +76,8 @@ impl Exit {
             Self::Mistaken => 2,
             Self::OutOfReach => 3,
             Self::NotDurable => 4,
+            Self::NotEverywhere => 5,
+            Self::NotGenuine => 6,
         }
     }
 }
@@ -124,9 +156,29 @@ pub fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Demo(args) => demo::demo(args, cli.log.as_deref(), cli.color, &mut out),
         Command::Revoke(args) => revoke::revoke(&args, &mut out),
         Command::Reactivate(args) => revoke::reactivate(&args, &mut out),
+        Command::User(command) => user::user(&command, &mut out),
+        Command::Group(command) => group::group(&command, &mut out),
+        Command::Grant(command) => grant::grant(&command, &mut out),
+        Command::ServiceAccount(ServiceAccountCommand::Machine(command)) => {
+            machine::machine(machine::Kind::ServiceAccount, &command, &mut out)
+        }
+        Command::ServiceAccount(ServiceAccountCommand::Token(command)) => token::token(&command, &mut out),
+        Command::Agent(command) => machine::machine(machine::Kind::Agent, &command, &mut out),
+        Command::Device(command) => device::device(&command, &mut out),
+        Command::Connection(command) => connection::connection(&command, &mut out),
+        Command::Stream(command) => stream::stream(&command, &mut out),
         Command::Inflight(args) => inflight::inflight(&args, &mut out),
+        Command::Session(command) => session::session(command, &mut out),
+        Command::Fleet(args) => fleet::fleet(&args, &mut out),
+        Command::Debts(DebtsCommand::List(args)) => debts::list(&args, &mut out),
+        Command::Debts(DebtsCommand::Settle(args)) => debts::settle(&args, &mut out),
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, cli.color, &mut out),
         Command::Audit(AuditCommand::Tail(args)) => audit::tail(&args, cli.color, &mut out),
+        Command::Receipt(ReceiptCommand::Verify(args)) => receipt::verify(&args, &mut out),
+        Command::Receipt(ReceiptCommand::List(args)) => receipts::list(&args, &mut out),
+        Command::Receipt(ReceiptCommand::Get(args)) => receipts::get(&args, &mut out),
+        Command::Receipt(ReceiptCommand::Keys(args)) => receipts::keys(&args, &mut out),
+        Command::Offboarding(command) => offboarding::offboarding(&command, &mut out),
         Command::Geoip(GeoipCommand::Lookup(args)) => geoip::lookup(&args, &mut out),
         Command::Geoip(GeoipCommand::Status(args)) => geoip::status(&args, &mut out),
     }
@@ -203,6 +255,25 @@ impl From<ApiError> for Failure {
         };
         Self { exit, message: error.to_string(), help: error.help() }
     }
+}
+
+/// Rows below each other, the first of them as a heading.
+pub(crate) fn table<const N: usize>(rows: &[[String; N]], style: Style) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for (i, row) in rows.iter().enumerate() {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let line = cells.join("  ");
+        let line = line.trim_end();
+        text.push_str(&if i == 0 { style.dim(line) } else { line.to_owned() });
+        text.push('\n');
+    }
+    text
 }
 
 /// Text from elsewhere, made fit for a terminal: no control character survives, so that nothing

@@ -17,13 +17,17 @@
 
 mod blank;
 mod gateway;
+mod intake;
+mod joining;
 mod locate;
 mod mistake;
+mod offboarding;
 mod operator;
 mod read;
 mod remark;
 mod shape;
 mod show;
+mod signals;
 mod suggest;
 mod together;
 
@@ -32,24 +36,33 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use doorward_audit::{AuditConfig, AuditSection};
-use doorward_context::config::{self as context, Geoip, GeoipSection, Network, NetworkSection};
+use doorward_context::config::{self as context, Geoip, GeoipSection, Network, NetworkSection, RiskSection};
+use doorward_context::risk::Terms;
 use doorward_identity::config::{self as identity, Issuer, IssuerSection};
+use doorward_lifecycle::intake::signals::Senders;
+use doorward_lifecycle::machine::Rules;
 use doorward_model::RouteFacts;
 use doorward_model::complaint::{Complaint, KeyPath};
 use doorward_policy::Known;
 use doorward_policy::config::{PolicySection, PolicySettings};
-use doorward_proxy::config::{self as proxy, App, AppSection, Limits, LimitsSection, Listen, ListenSection};
+use doorward_proxy::config::{
+    self as proxy, App, AppSection, DirectorySection, Limits, LimitsSection, Listen, ListenSection,
+    PeopleFrom, SignIn, SignInSection, Streams, StreamsSection,
+};
 use doorward_state::{RevocationConfig, RevocationSection};
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
 pub use gateway::{Gateway, GatewaySection};
+pub use intake::{Intake, IntakeSection};
 use locate::Part;
 pub use mistake::{Broken, Mistake, Show};
+pub use offboarding::{Leaving, OffboardingSection};
 pub use operator::{
     ADDRESS as OPERATOR_ADDRESS, Operator, OperatorSection, OperatorToken, TokenFileError, read_token,
 };
 pub use remark::Remark;
+pub use signals::SignalsSection;
 
 /// The largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -64,21 +77,35 @@ pub struct Written {
     pub listen: Vec<ListenSection>,
     /// Where operators connect.
     pub operator: Option<OperatorSection>,
+    /// Where provisioning clients connect.
+    pub intake: Option<IntakeSection>,
     /// Proxies in front, and networks with a name.
     pub network: Option<NetworkSection>,
     /// GeoIP files.
     pub geoip: Option<GeoipSection>,
+    /// What makes a request of a person odd.
+    pub risk: Option<RiskSection>,
     /// Who vouches for people.
     #[serde(default)]
     pub issuer: Vec<IssuerSection>,
+    /// Where people sign in with a browser.
+    pub sign_in: Option<SignInSection>,
     /// How people are cut off.
     pub revocation: Option<RevocationSection>,
+    /// Whose word counts about people.
+    pub directory: Option<DirectorySection>,
+    /// Whose messages about people are taken.
+    pub signals: Option<SignalsSection>,
+    /// What is asked for before whoever leaves counts as gone.
+    pub offboarding: Option<OffboardingSection>,
     /// Where the policies are.
     pub policy: Option<PolicySection>,
     /// Where what happened is recorded.
     pub audit: Option<AuditSection>,
     /// Bounds.
     pub limits: Option<LimitsSection>,
+    /// How long what was let in may go on by that.
+    pub streams: Option<StreamsSection>,
     /// What is protected.
     #[serde(default)]
     pub app: Vec<AppSection>,
@@ -95,20 +122,36 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Where operators connect.
     pub operator: Operator,
+    /// Where provisioning clients connect, if they may.
+    pub intake: Option<Intake>,
     /// Proxies in front, and networks with a name.
     pub network: Network,
     /// GeoIP files, open.
     pub geoip: Geoip,
+    /// What makes a request of a person odd, and how much; none where nobody computes that.
+    pub risk: Option<Terms>,
     /// Who vouches for people.
     pub issuers: Vec<Issuer>,
+    /// Where people sign in with a browser, if they may.
+    pub sign_in: Option<SignIn>,
     /// How people are cut off.
     pub revocation: RevocationConfig,
+    /// Whose word counts about people.
+    pub people: PeopleFrom,
+    /// What is allowed when people join.
+    pub joining: Rules,
+    /// Whose messages about people are taken.
+    pub signals: Senders,
+    /// What is asked for before whoever leaves counts as gone.
+    pub offboarding: Leaving,
     /// Where the policies are.
     pub policy: PolicySettings,
     /// Where what happened is recorded.
     pub audit: AuditConfig,
     /// Bounds.
     pub limits: Limits,
+    /// How long what was let in may go on by that.
+    pub streams: Streams,
     /// What is protected.
     pub apps: Vec<App>,
     /// What is allowed but worth a look: exceptions from the guards, and the like.
@@ -251,18 +294,37 @@ fn compose(
     };
     let listen = proxy::check_listeners(&written.listen, &top.key("listen"), base_dir, complaints);
     let operator = Operator::check(written.operator.as_ref(), &top.key("operator"), base_dir, complaints);
+    let intake = Intake::check(written.intake.as_ref(), &top.key("intake"), base_dir, complaints);
     let network = written.network.clone().unwrap_or_default();
     let network = context::check_network(&network, &top.key("network"), complaints);
     let geoip = written.geoip.clone().unwrap_or_default();
     let geoip = context::check_geoip(&geoip, &top.key("geoip"), base_dir, complaints);
+    let named = written.network.as_ref().and_then(|network| network.named.as_ref());
+    let named = named.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let at = top.key("risk");
+    let risk = written.risk.as_ref().map(|section| context::check_risk(section, &named, &at, complaints));
     let issuers = identity::check(&written.issuer, &top.key("issuer"), base_dir, complaints);
+    let at = top.key("sign_in");
+    let sign_in = written
+        .sign_in
+        .as_ref()
+        .map(|section| proxy::check_sign_in(section, &at, base_dir, data_dir, complaints));
     let revocation = written.revocation.clone().unwrap_or_default();
     let revocation = revocation.check(&top.key("revocation"), base_dir, data_dir, node, complaints);
+    let directory = written.directory.clone().unwrap_or_default();
+    let people = proxy::check_directory(&directory, &top.key("directory"), complaints);
+    let joining = joining::check(&directory, &issuers, &top.key("directory"), complaints);
+    let section = written.signals.clone().unwrap_or_default();
+    let signals = signals::check(&section, &issuers, &top.key("signals"), base_dir, complaints);
+    let section = written.offboarding.clone().unwrap_or_default();
+    let offboarding = offboarding::check(&section, &top.key("offboarding"), complaints);
     let policy = PolicySettings::check(written.policy.as_ref(), &top.key("policy"), base_dir, complaints);
     let audit = written.audit.clone().unwrap_or_default();
     let audit = AuditConfig::check(&audit, &top.key("audit"), base_dir, data_dir, complaints);
     let limits = written.limits.clone().unwrap_or_default();
     let limits = proxy::check_limits(&limits, &top.key("limits"), complaints);
+    let streams = written.streams.clone().unwrap_or_default();
+    let streams = proxy::check_streams(&streams, &top.key("streams"), complaints);
     let apps = proxy::check_apps(&written.app, &top.key("app"), base_dir, complaints);
     together::check(written, base_dir, complaints);
     let mut config = Config {
@@ -270,13 +332,21 @@ fn compose(
         gateway: gateway?,
         listen,
         operator: operator?,
+        intake: intake?,
         network: network?,
         geoip: geoip?,
+        risk: risk.map_or(Some(None), |checked| checked.map(Some))?,
         issuers,
+        sign_in: sign_in.map_or(Some(None), |checked| checked.map(Some))?,
         revocation: revocation?,
+        people: people?,
+        joining: joining?,
+        signals,
+        offboarding: offboarding?,
         policy: policy?,
         audit: audit?,
         limits,
+        streams,
         apps,
         remarks: Vec::new(),
     };

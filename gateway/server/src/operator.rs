@@ -16,16 +16,21 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::cli::OperatorArgs;
 use crate::command::{config_file, printable};
 use crate::config::{self, ConfigError, OperatorToken, TokenFileError};
-pub use wire::{InflightAnswer, InflightExchange, Receipt, RevocationRequest, StatusAnswer, TargetName};
+pub use wire::{
+    DebtRow, DebtsAnswer, FleetAnswer, FleetStanding, InflightAnswer, InflightExchange, NodeSaid, Receipt,
+    RevocationRequest, StatusAnswer, TargetName,
+};
 
 /// To connect to the gateway.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
-/// To the end of its answer. A revocation is answered when it is on the disk.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// To the end of its answer. A revocation is answered when it is on the disk, and when every node has
+/// it if that is waited for.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// The largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -76,6 +81,8 @@ pub enum ApiError {
         status: StatusCode,
         /// What it said about it.
         detail: String,
+        /// What it said can be done.
+        help: Option<String>,
     },
     /// It answered something else than an operator API does.
     #[error("the answer of `{base}` cannot be read: {cause}")]
@@ -156,17 +163,39 @@ impl Operator {
     pub fn revoke(&self, request: &RevocationRequest) -> Result<Revoked, ApiError> {
         let body = serde_json::to_vec(request).map_err(|e| ApiError::Client(e.to_string()))?;
         let (status, answer) = self.exchange(Method::POST, "api/v1/revocations", &[], Some(body))?;
+        self.changed(status, &answer)
+    }
+
+    /// Asks for a change of the directory, at the path of these segments.
+    ///
+    /// # Errors
+    /// When the gateway did not do it.
+    pub fn change(&self, method: Method, segments: &[&str], body: &Value) -> Result<Revoked, ApiError> {
+        let body = Some(body.to_string().into_bytes());
+        let (status, answer) = self.exchange(method, &path(segments)?, &[], body)?;
+        self.changed(status, &answer)
+    }
+
+    /// Looks at the directory, at the path of these segments.
+    ///
+    /// # Errors
+    /// When the gateway does not tell.
+    pub fn look(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Value, ApiError> {
+        self.get(&path(segments)?, query)
+    }
+
+    fn changed(&self, status: StatusCode, answer: &[u8]) -> Result<Revoked, ApiError> {
         if status.is_success() {
-            return Ok(Revoked::Durable(self.read(&answer)?));
+            return Ok(Revoked::Durable(self.read(answer)?));
         }
-        match serde_json::from_slice::<Value>(&answer) {
+        match serde_json::from_slice::<Value>(answer) {
             Ok(told)
                 if status == StatusCode::SERVICE_UNAVAILABLE
                     && Receipt::read(&told).enforced == Some(true) =>
             {
-                Ok(Revoked::InForceOnly { detail: wire::detail(&answer), answer: told })
+                Ok(Revoked::InForceOnly { detail: wire::detail(answer), answer: told })
             }
-            Ok(_) | Err(_) => Err(self.refused(status, &answer)),
+            Ok(_) | Err(_) => Err(self.refused(status, answer)),
         }
     }
 
@@ -176,6 +205,25 @@ impl Operator {
     /// When the gateway does not tell.
     pub fn inflight(&self, filter: &[(&str, &str)]) -> Result<Value, ApiError> {
         self.get("api/v1/inflight", filter)
+    }
+
+    /// How the gateway stands to its fleet.
+    ///
+    /// # Errors
+    /// When the gateway does not tell.
+    pub fn fleet(&self) -> Result<Value, ApiError> {
+        self.get("api/v1/fleet", &[])
+    }
+
+    /// Settles a debt.
+    ///
+    /// # Errors
+    /// When the gateway did not do it.
+    pub fn settle(&self, id: Uuid, how: &str) -> Result<Value, ApiError> {
+        let body = serde_json::json!({ "how": how }).to_string().into_bytes();
+        let path = format!("api/v1/debts/{id}/settle");
+        let (status, answer) = self.exchange(Method::POST, &path, &[], Some(body))?;
+        if status.is_success() { self.read(&answer) } else { Err(self.refused(status, &answer)) }
     }
 
     /// What the gateway says of itself.
@@ -200,7 +248,10 @@ impl Operator {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 ApiError::TokenRefused { base: self.base.clone() }
             }
-            status => ApiError::Refused { status, detail: wire::detail(answer) },
+            status => {
+                let (detail, help) = (wire::detail(answer), wire::help(answer));
+                ApiError::Refused { status, detail, help }
+            }
         }
     }
 
@@ -270,9 +321,31 @@ impl ApiError {
             Self::Config(_) => {
                 Some("`--operator URL` and `--token-file FILE` do without a configuration file".to_owned())
             }
-            Self::Refused { .. } | Self::Client(_) => None,
+            Self::Refused { help, .. } => help.clone(),
+            Self::Client(_) => None,
         }
     }
+}
+
+/// A path of the API. What a segment holds cannot lead out of it.
+fn path(segments: &[&str]) -> Result<String, ApiError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~' | b':' | b'@');
+    let mut path = String::from("api/v1");
+    for segment in segments {
+        // Dots mean another place, however they are written (WHATWG URL, double-dot path segment).
+        if matches!(*segment, "" | "." | "..") {
+            return Err(ApiError::Client(format!("`{segment}` cannot stand in the path of a call")));
+        }
+        path.push('/');
+        for byte in segment.bytes() {
+            if plain(byte) {
+                path.push(char::from(byte));
+            } else {
+                path.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    Ok(path)
 }
 
 fn dashed(detail: &str) -> String {

@@ -15,11 +15,18 @@
 
 mod cut;
 mod folder;
+mod intake;
 mod life;
+mod lives;
 mod numbers;
 mod operator;
+mod people;
 mod process;
+mod receipts;
 mod reload;
+mod sessions;
+mod sign_in;
+mod streams;
 mod token;
 
 use std::path::PathBuf;
@@ -30,13 +37,20 @@ use doorward_audit::event::GatewayStart;
 use doorward_audit::{Actor, Audit, AuditError, Event, Identity};
 use doorward_context::Places;
 use doorward_identity::{ClientError, KeyClient, TokenTimes, Verifier};
+use doorward_lifecycle::intake::signals::Signals as Streams;
+use doorward_lifecycle::receipt::KeyError;
+use doorward_lifecycle::service::Lifecycle;
 use doorward_policy::{LoadFailure, Policies};
 use doorward_proxy::assertion::{Signer, SignerError};
+use doorward_proxy::joining::Joining;
 use doorward_proxy::listen::{CertificateError, Certificates};
 use doorward_proxy::metrics::Metrics;
+use doorward_proxy::review::{self, Review};
+use doorward_proxy::risk::{self, Risks};
 use doorward_proxy::serve::{self, Given, HandOverError, Serve, ServeError, Stop};
+use doorward_proxy::sightings::Seen;
 use doorward_proxy::{House, Inflight, UpstreamError};
-use doorward_state::{OpenReport, Revocations, StateError};
+use doorward_state::{OpenReport, RevocationConfig, Revocations, Sessions, StateError, StoreConfig};
 use prometheus_client::registry::Registry;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
@@ -88,6 +102,9 @@ pub enum WireError {
     /// The store of revocations cannot be opened.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Nobody could sign in with a browser.
+    #[error("people cannot sign in: {0}")]
+    SignIn(#[from] sign_in::SignInError),
     /// The policies cannot be loaded.
     #[error("the policies cannot be loaded\n{}", .0.plain().trim_end())]
     Policies(Box<LoadFailure>),
@@ -97,6 +114,12 @@ pub enum WireError {
     /// The key for assertions cannot be had.
     #[error(transparent)]
     Signer(#[from] SignerError),
+    /// The key for receipts cannot be had.
+    #[error("no receipts could be signed: {0}")]
+    Receipts(#[from] KeyError),
+    /// What changes people cannot begin.
+    #[error("receipts cannot be made: {0}")]
+    Lives(#[from] doorward_lifecycle::service::Failed),
     /// An app cannot be set up.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -125,6 +148,14 @@ pub(crate) struct Wired {
     pub(crate) config: Config,
     pub(crate) house: Arc<House>,
     pub(crate) certificates: Vec<Arc<Certificates>>,
+    /// Those of provisioning clients, which are among the others too.
+    pub(crate) intake_certificates: Option<Arc<Certificates>>,
+    /// What changes people and groups, once it is open; never where there is no directory.
+    pub(crate) lives: OnceLock<Lifecycle>,
+    /// What takes signals, once it is there; never where nobody may send any.
+    pub(crate) streams: OnceLock<Arc<Streams>>,
+    /// People of whose sessions of browsers something may be left.
+    pub(crate) left: Arc<sign_in::Left>,
     pub(crate) registry: Mutex<Registry>,
     pub(crate) numbers: numbers::Numbers,
     pub(crate) running: Stopwatch,
@@ -161,10 +192,22 @@ fn live(runtime: &Runtime, config: Config, take_over: bool) -> Result<(), WireEr
     runtime.spawn(life::lead(signals, will_begin));
     process::allow(config.limits.connections_max);
     folder::keep_private(&config.gateway.data_dir)?;
-    let (wired, listeners) = open(config, take_over, runtime.handle().clone())?;
+    let (wired, listeners, seen) = open(config, take_over, runtime.handle().clone())?;
     cut::what_is_revoked(&wired.house);
+    receipts::tell(&wired.house);
+    if let Some(seen) = seen {
+        let _within = runtime.enter();
+        sign_in::look_after(&wired.house, seen, &wired.left);
+    }
     cut::record_what_is_saved_late(&wired.house, runtime.handle().clone());
-    runtime.spawn(cut::what_may_be_revoked(Arc::clone(&wired.house), wired.config.revocation.stream_grace()));
+    let patience = cut::Patience::new(wired.config.revocation.stream_grace(), &wired.config.apps);
+    runtime.spawn(cut::what_may_be_revoked(Arc::clone(&wired.house), patience));
+
+    review::follow(&wired.house);
+    runtime.spawn(review::keep_deciding(Arc::clone(&wired.house)));
+    if let Some(risks) = &wired.house.risks {
+        runtime.spawn(risk::keep_remembering(Arc::clone(risks), Arc::clone(&wired.house.clock)));
+    }
 
     let house = Arc::clone(&wired.house);
     runtime.spawn(Arc::clone(&house.verifier).keep_fresh(Arc::clone(&house.clock)));
@@ -175,11 +218,13 @@ fn live(runtime: &Runtime, config: Config, take_over: bool) -> Result<(), WireEr
     let threads = wired.config.gateway.threads;
     let ready =
         serve::prepare(Serve { house: Arc::clone(&house), listeners, threads, take_over, stop: told })?;
-    let operator = {
+    let (operator, intake) = {
         let _within = runtime.enter();
-        operator::bind(&wired, take_over)?
+        (operator::bind(&wired, take_over)?, intake::bind(&wired, take_over)?)
     };
+    runtime.spawn(numbers::keep_counting_debts(Arc::clone(&wired)));
     runtime.spawn(reload::keep_telling_old_databases(Arc::clone(&house)));
+    runtime.spawn(reload::keep_telling_lists(Arc::clone(&wired)));
     let _watching = reload::watch(&wired)?;
     // A file may have changed between the first load and the watching.
     reload::policies(&wired, Actor::Gateway);
@@ -193,7 +238,10 @@ fn live(runtime: &Runtime, config: Config, take_over: bool) -> Result<(), WireEr
     let _ = begun.send(life.clone());
     let begins = async {
         let given = if take_over { Some(take_sockets(&wired, &ready).await?) } else { None };
+        lives::open(&wired).await?;
+        streams::open(&wired)?;
         operator::start(&wired, life.open.clone(), operator).await?;
+        intake::start(&wired, intake).await?;
         Ok(given)
     };
     let given = match runtime.block_on(begins) {
@@ -267,12 +315,12 @@ fn open(
     config: Config,
     take_over: bool,
     runtime: tokio::runtime::Handle,
-) -> Result<(Arc<Wired>, Listeners), WireError> {
+) -> Result<(Arc<Wired>, Listeners, Option<Seen>), WireError> {
     let clock = clock::system();
     let identity =
         Identity { node: config.gateway.node.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
-    let (revocations, report) = Revocations::open(&config.revocation, Arc::clone(&clock))?;
-    tell_of_store(&report);
+    let (revocations, report) = Revocations::open(&config.revocation, clock::clocks())?;
+    tell_of_store(&config.revocation, &report);
     if report.shared && !take_over {
         return Err(WireError::InUse { file: report.file });
     }
@@ -297,7 +345,7 @@ fn open(
     for listen in &config.listen {
         let certificates = match listen.certificates.as_slice() {
             [] => None,
-            files => Some(Certificates::open(files.to_vec())?),
+            files => Some(Certificates::open_for(files.to_vec(), listen.clients.as_ref())?),
         };
         listeners.push((listen.clone(), certificates));
     }
@@ -305,52 +353,120 @@ fn open(
     let running = Stopwatch::start();
     let stopwatch = Stopwatch::start();
     let ticks: doorward_proxy::Ticks = Arc::new(move || stopwatch.elapsed());
+    let (people, accounts) = people::open(&config.people, &revocations);
+    let (revocations, policies, audit) = (Arc::new(revocations), Arc::new(policies), Arc::new(audit));
+    let is_kept = config.sign_in.is_some() || config.risk.is_some();
+    let sessions =
+        is_kept.then(|| Sessions::open(&config.revocation, &config.gateway.data_dir, clock::clocks()));
+    let sessions = sessions.transpose().map_err(sign_in::SignInError::from)?;
+    let left = Arc::new(sign_in::Left::new(Arc::clone(&ticks)));
+    let given = sessions.as_ref().map(|sessions| sign_in::Given {
+        verifier: &verifier,
+        revocations: &revocations,
+        audit: &audit,
+        policies: &policies,
+        clock: &clock,
+        sessions,
+        left: &left,
+    });
+    let opened = match &given {
+        Some(given) => sign_in::open(&config, given, &mut registry)?,
+        None => None,
+    };
+    let (sign_in, seen) = opened.unzip();
+    let terms = config.risk.clone();
+    let sealer = sign_in.as_ref().map(|sign_in| sign_in.opened.sealer().clone());
+    let risks = terms.map(|terms| Risks::new(terms, sessions.clone(), sealer, &mut registry));
     let house = Arc::new(House {
         routes: doorward_proxy::route_table(config.apps.clone())?,
         proxies: Arc::new(config.network.trusted_proxies.clone()),
         verifier: Arc::new(verifier),
+        people,
+        accounts,
+        joining: Joining::default(),
         places: Arc::new(places),
+        risks,
         calendar: config.gateway.calendar.clone(),
-        revocations: Arc::new(revocations),
+        revocations,
         inflight: Arc::new(Inflight::new(Arc::clone(&ticks))),
-        policies: Arc::new(policies),
+        policies,
+        review: Review::default(),
         signer: Arc::new(signer),
-        audit: Arc::new(audit),
+        audit,
+        sign_in,
         metrics: Metrics::new(&mut registry),
         limits: config.limits.clone(),
+        streams: config.streams,
+        stream_grace: config.revocation.stream_grace(),
         issuer_skew: config.revocation.issuer_skew(),
         clock,
         ticks,
     });
-    let numbers = numbers::Numbers::new(&mut registry);
-    let certificates = listeners.iter().filter_map(|(_, c)| c.clone()).collect();
+    let asks = house.people.directory_status().is_some();
+    let has_streams = !config.signals.streams.is_empty();
+    let in_fleet = house.revocations.fleet_health().is_some();
+    let numbers = numbers::Numbers::new(&mut registry, in_fleet, asks, has_streams);
+    let numbers = if house.sign_in.is_some() { numbers.and_sessions(&mut registry) } else { numbers };
+    let intake_certificates = match &config.intake {
+        Some(intake) if !intake.certificates.is_empty() => {
+            Some(Certificates::open(intake.certificates.clone())?)
+        }
+        Some(_) | None => None,
+    };
+    let of_listeners = listeners.iter().filter_map(|(_, c)| c.clone());
+    let certificates = of_listeners.chain(intake_certificates.clone()).collect();
     let wired = Wired {
         token: Arc::new(token::TokenFile::new(config.operator.token_file.clone())),
         refused: reload::Refused::default(),
         config,
         house,
         certificates,
+        intake_certificates,
+        lives: OnceLock::new(),
+        streams: OnceLock::new(),
+        left,
         registry: Mutex::new(registry),
         numbers,
         running,
         runtime,
     };
-    Ok((Arc::new(wired), listeners))
+    Ok((Arc::new(wired), listeners, seen))
 }
 
-/// What an operator must know who did not expect it.
-fn tell_of_store(report: &OpenReport) {
-    let file = report.file.display();
-    tracing::info!(%file, entries = report.entries, shared = report.shared, "revocations");
+/// Where it is known from who is cut off, and what an operator must know who did not expect it.
+fn tell_of_store(config: &RevocationConfig, report: &OpenReport) {
+    let (entries, shared) = (report.entries, report.shared);
+    let directory = match config.store() {
+        StoreConfig::Embedded(store) => store.file().display().to_string(),
+        StoreConfig::Postgres(postgres) => format!("{} at {}", postgres.database(), postgres.place()),
+        StoreConfig::None => "none".to_owned(),
+    };
+    tracing::info!(directory, entries, shared, "revocations");
+    if let Some(redis) = config.redis() {
+        let servers: Vec<_> = redis.addresses().iter().map(ToString::to_string).collect();
+        tracing::info!(
+            mode = redis.mode().as_str(),
+            servers = servers.join(" "),
+            namespace = redis.namespace(),
+            lease_millis = u64::try_from(redis.lease().as_millis()).unwrap_or(u64::MAX),
+            "revocations are carried to every node by Redis"
+        );
+    }
+    if matches!(config.store(), StoreConfig::None) {
+        tracing::info!("this node learns who is cut off from Redis, and refuses everybody until it knows");
+    }
     if report.created {
-        tracing::warn!(%file, "a new store of revocations was made: nobody is cut off");
+        tracing::warn!(directory, "a new store of revocations was made: nobody is cut off");
     }
     if report.tightened {
-        tracing::warn!(%file, "others could read or write the store of revocations; it is its owner's alone now");
+        tracing::warn!(
+            directory,
+            "others could read or write the store of revocations; it is its owner's alone now"
+        );
     }
     if report.unmarked {
         tracing::warn!(
-            %file,
+            directory,
             "nothing says how far the log of revocations went: it is taken as it is, as after a backup was put back"
         );
     }
@@ -389,4 +505,8 @@ fn announce(config: &Config) {
         tracing::info!(address = format!("{scheme}://{}", listen.address), "listening");
     }
     tracing::info!(address = format!("http://{}", config.operator.address), "operator API");
+    if let Some(intake) = &config.intake {
+        let scheme = if intake.certificates.is_empty() { "http" } else { "https" };
+        tracing::info!(address = format!("{scheme}://{}/scim/v2", intake.address), "intake of people");
+    }
 }

@@ -85,7 +85,7 @@ fn without_the_store_a_revocation_is_in_force_and_the_answer_says_that_it_is_not
         assert_eq!(gateway.get("/api/v1/status").await.json()["revocations"]["writable"], false);
         assert_eq!(gateway.get("/api/v1/revocations").await.status, 503);
         let missing = async || gateway.call("GET", "/readyz", &[], "").await.json()["missing"].clone();
-        for _ in 0..300 {
+        for _ in 0..1200 {
             if missing().await != json!([]) {
                 break;
             }
@@ -94,7 +94,7 @@ fn without_the_store_a_revocation_is_in_force_and_the_answer_says_that_it_is_not
         assert_eq!(missing().await, json!(["revocations"]), "what is known grows stale");
 
         std::fs::rename(&away, &file).unwrap();
-        for _ in 0..200 {
+        for _ in 0..1200 {
             if gateway.revocations.health().unsaved == 0 && gateway.revocations.health().writable {
                 break;
             }

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use doorward_audit::{Audit, AuditConfig, Identity, Protocol};
 use doorward_console::{
-    About, Aftermath, Condition, Hosts, Inflight, InflightFilter, Ports, ReloadPanicked, Running, Token,
-    router, serve,
+    About, Aftermath, Condition, Hosts, Inflight, InflightFilter, Ports, ReloadPanicked, Running, Service,
+    Token, router, serve,
 };
-use doorward_model::time::Clock;
+use doorward_lifecycle::machine::Rules;
+use doorward_lifecycle::service::{self, CaseTerms, GuardTerms, Lifecycle, Settings};
+use doorward_model::time::{Clock, Clocks};
 use doorward_model::{AppId, KeyPath, RouteId, UnixMillis};
 use doorward_policy::Policies;
-use doorward_state::{Ended, RevocationSection, Revocations};
+use doorward_state::{DebtTerms, Ended, RevocationSection, Revocations};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,6 +29,7 @@ pub(crate) struct Gateway {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) address: std::net::SocketAddr,
     pub(crate) revocations: Revocations,
+    pub(crate) lives: Lifecycle,
     pub(crate) audit: Audit,
     pub(crate) policies: Arc<Policies>,
     pub(crate) token: Arc<Mutex<Option<Token>>>,
@@ -56,6 +59,13 @@ impl Answer {
     }
 }
 
+/// This time of day, and time that passes as it does.
+fn clocks(wall: &Clock) -> Clocks {
+    #[expect(clippy::disallowed_methods, reason = "a test owns a clock")]
+    let began = std::time::Instant::now();
+    Clocks { wall: Arc::clone(wall), uptime: Arc::new(move || began.elapsed()) }
+}
+
 /// A runtime for one test.
 pub(crate) fn run<F: Future>(test: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -64,6 +74,10 @@ pub(crate) fn run<F: Future>(test: F) -> F::Output {
 
 impl Gateway {
     pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Ports)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // Every reading is a millisecond later.
         let now = Arc::new(AtomicI64::new(NOON));
@@ -85,7 +99,7 @@ impl Gateway {
             "gw-1",
             &mut complaints,
         );
-        let (revocations, _) = Revocations::open(&config.unwrap(), Arc::clone(&clock)).unwrap();
+        let (revocations, _) = Revocations::open(&config.unwrap(), clocks(&clock)).unwrap();
         revocations.subscribe(Arc::new(|_| Ended { websocket: 2, grpc: 1, ..Ended::default() }));
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -94,7 +108,9 @@ impl Gateway {
         let conditions: Arc<Mutex<Vec<Condition>>> = Arc::default();
         let goodbye_millis = Arc::new(AtomicU64::new(0));
         let reload_panics = Arc::new(AtomicBool::new(false));
-        let ports = Ports {
+        let debts = DebtTerms { owner: "security".to_owned(), due: Duration::from_secs(72 * 3600) };
+        let lives = lives(&revocations, &audit, &clock, &debts).await;
+        let mut ports = Ports {
             about: About {
                 node: "gw-1".to_owned(),
                 version: "0.1.0".to_owned(),
@@ -111,6 +127,14 @@ impl Gateway {
                 })
             },
             revocations: revocations.clone(),
+            debts,
+            lifecycle: Some(lives.clone()),
+            streams: None,
+            ids: ids(),
+            random: {
+                let next = AtomicU64::new(1);
+                Arc::new(move || Some([u8::try_from(next.fetch_add(1, Ordering::SeqCst)).unwrap(); 32]))
+            },
             audit: audit.clone(),
             policies: Arc::clone(&policies),
             reload: {
@@ -127,6 +151,7 @@ impl Gateway {
                 })
             },
             inflight: Arc::new(inflight),
+            sessions: None,
             aftermath: {
                 let goodbye_millis = Arc::clone(&goodbye_millis);
                 Arc::new(move |_target| {
@@ -145,14 +170,16 @@ impl Gateway {
             metrics: Arc::new(|| "# EOF\n".to_owned()),
             jwks: Arc::new(|| r#"{"keys":[]}"#.to_owned()),
         };
+        change(&mut ports);
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let served = tokio::spawn(serve(listener, router(ports), async move {
+        let served = tokio::spawn(serve(Service::OPERATORS, listener, router(ports), async move {
             let _gone = stopped.await;
         }));
         Self {
             dir,
             address,
             revocations,
+            lives,
             audit,
             policies,
             token,
@@ -207,6 +234,12 @@ impl Gateway {
         self.call("POST", path, headers, body).await
     }
 
+    /// A call with a body that is JSON.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: Value) -> Answer {
+        let json = "Content-Type: application/json";
+        self.call(method, path, &[&bearer(), json], &body.to_string()).await
+    }
+
     pub(crate) async fn revoke(&self, action: &str, kind: &str, id: &str) -> Answer {
         let body = serde_json::json!({
             "target": { "kind": kind, "id": id }, "action": action, "cause": "left the company",
@@ -218,7 +251,7 @@ impl Gateway {
     pub(crate) async fn events(&self, code: &str) -> Vec<Value> {
         // Decisions may wait a second.
         let mut found = Vec::new();
-        for _ in 0..30 {
+        for _ in 0..600 {
             found.clear();
             for entry in std::fs::read_dir(self.dir.path().join("audit")).unwrap() {
                 let path: PathBuf = entry.unwrap().path();
@@ -235,6 +268,32 @@ impl Gateway {
         }
         found
     }
+}
+
+/// Ids in the order in which they are asked for.
+fn ids() -> service::Ids {
+    let next = AtomicU64::new(1);
+    Arc::new(move || {
+        let n = u128::from(next.fetch_add(1, Ordering::SeqCst));
+        uuid::Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0000 + n)
+    })
+}
+
+async fn lives(revocations: &Revocations, audit: &Audit, clock: &Clock, debts: &DebtTerms) -> Lifecycle {
+    let ports = service::Ports {
+        revocations: revocations.clone(),
+        audit: audit.clone(),
+        clock: Arc::clone(clock),
+        ids: ids(),
+        revision: Arc::new(|| None),
+    };
+    let settings = Settings {
+        rules: Rules::default(),
+        debts: debts.clone(),
+        guard: GuardTerms::default(),
+        cases: CaseTerms::default(),
+    };
+    Lifecycle::open(ports, settings).await.unwrap()
 }
 
 pub(crate) fn bearer() -> String {
@@ -255,6 +314,7 @@ fn inflight(filter: &InflightFilter) -> Inflight {
         .enumerate()
         .map(|(i, name)| Running {
             user: Some(format!("corp:{name}").parse().unwrap()),
+            session: format!("corp:s-{name}").parse().ok(),
             route: RouteId::new(app.clone(), "all").unwrap(),
             protocol: Protocol::ALL[i],
             started_at: UnixMillis(NOON),

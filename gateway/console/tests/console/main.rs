@@ -3,7 +3,17 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod access;
+mod connections;
+mod debts;
+mod described;
 mod failing;
 mod fixture;
+mod fleet;
+mod groups;
 mod hostile;
+mod machines;
 mod ordinary;
+mod people;
+mod receipts;
+mod sessions;
+mod tokens;

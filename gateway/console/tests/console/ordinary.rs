@@ -105,7 +105,7 @@ fn what_runs_is_listed_by_user_and_app() {
         assert_eq!(
             *one,
             json!({
-                "user": "corp:alice", "app": "wiki", "route": "wiki/all", "protocol": "http1",
+                "user": "corp:alice", "session": "corp:s-alice", "app": "wiki", "route": "wiki/all", "protocol": "http1",
                 "started_at": NOON, "client": "203.0.113.7", "path": "/page", "request_id": "r-0",
             })
         );
@@ -236,10 +236,15 @@ fn stopping_lets_a_call_come_to_its_end() {
         );
         let mut stream = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        // Nobody tells when it is under way.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         gateway.stop.take().unwrap().send(()).unwrap();
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(tokio::net::TcpStream::connect(gateway.address).await.is_err(), "nobody new gets in");
+        let nobody_gets_in = async {
+            while tokio::net::TcpStream::connect(gateway.address).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), nobody_gets_in).await.expect("nobody new gets in");
         stream.write_all(body.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();

@@ -10,7 +10,7 @@ use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::sse::Event;
-use axum::response::{IntoResponse, Response, Sse};
+use axum::response::{Html, IntoResponse, Response, Sse};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
@@ -18,12 +18,13 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::grpc::{Unframer, frame};
+use super::live::{self, Live};
 use super::open::{Kind, Open};
 use super::pattern::{Reader, pattern};
-use super::{Every, EveryQuery, Pace, Shop};
+use super::{Every, EveryQuery, Pace, SampleApp, Shop};
 
 pub(super) fn router(pace: Pace) -> Router {
     Router::new()
@@ -39,8 +40,16 @@ pub(super) fn router(pace: Pace) -> Router {
         .with_state(Shop { pace, open: Arc::new(Open::default()) })
 }
 
-async fn home(headers: HeaderMap) -> Json<Value> {
-    Json(json!({"app": "build", "user": super::user(&headers), "identity": super::identity(&headers)}))
+async fn home(headers: HeaderMap) -> Response {
+    if super::wants_page(&headers) {
+        let body = format!(
+            "<p>What is built, and what came of it.</p>\n{}",
+            live::shown(Live::WebSocket, "/logs?every_millis=1000")
+        );
+        return Html(super::page(SampleApp::Build, "Build", &body, &headers)).into_response();
+    }
+    let (user, identity) = (super::user(&headers), super::identity(&headers));
+    Json(json!({"app": "build", "user": user, "identity": identity})).into_response()
 }
 
 async fn logs(

@@ -1,14 +1,18 @@
-//! A JSON API.
+//! A JSON API, and a page of the same for whoever comes with a browser.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use super::SampleApp;
+use super::live::{self, Live};
+use crate::page::escape;
 
 /// The most runs that are remembered.
 const RUNS_MAX: usize = 100;
@@ -18,8 +22,9 @@ type Runs = Arc<Mutex<Vec<Value>>>;
 pub(super) fn router() -> Router {
     let runs = vec![json!({"month": "2026-01", "people": 4, "total_euro": 21_300, "by": "demo:alice"})];
     Router::new()
-        .route("/", get(async |headers: HeaderMap| Json(answer(&headers, "page", json!("payroll")))))
+        .route("/", get(home))
         .route("/runs", get(list).post(add))
+        .route("/live", get(live::events))
         .route("/admin", get(async |headers: HeaderMap| Json(answer(&headers, "page", json!("admin")))))
         .with_state(Arc::new(Mutex::new(runs)))
 }
@@ -29,9 +34,41 @@ fn answer(headers: &HeaderMap, name: &'static str, value: Value) -> Value {
     json!({"app": "payroll", "user": user, "identity": identity, name: value})
 }
 
+fn remembered(runs: &Runs) -> Vec<Value> {
+    runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+async fn home(State(runs): State<Runs>, headers: HeaderMap) -> Response {
+    if !super::wants_page(&headers) {
+        return Json(answer(&headers, "page", json!("payroll"))).into_response();
+    }
+    let rows: String = remembered(&runs)
+        .iter()
+        .map(|run| {
+            let text = |name: &str| match run.get(name) {
+                None => "–".to_owned(),
+                Some(Value::String(text)) => escape(text),
+                Some(other) => escape(&other.to_string()),
+            };
+            format!(
+                "<tr><td>{}<td>{}<td>{}<td>{}</tr>\n",
+                text("month"),
+                text("people"),
+                text("total_euro"),
+                text("by")
+            )
+        })
+        .collect();
+    let body = format!(
+        "<p>What everybody is paid.</p>\n{}<h2>Runs</h2>\n\
+         <table><tr><th>Month<th>People<th>Total in euro<th>By</tr>\n{rows}</table>\n",
+        live::shown(Live::Events, "/live")
+    );
+    Html(super::page(SampleApp::Payroll, "Payroll", &body, &headers)).into_response()
+}
+
 async fn list(State(runs): State<Runs>, headers: HeaderMap) -> Json<Value> {
-    let runs = runs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Json(answer(&headers, "runs", Value::from(runs)))
+    Json(answer(&headers, "runs", Value::from(remembered(&runs))))
 }
 
 /// What is asked for; who asked is what the gateway says.

@@ -5,38 +5,33 @@ use axum::http::HeaderMap;
 use axum::response::Html;
 use axum::routing::get;
 
+use super::SampleApp;
+use super::live::{self, Live};
+use crate::page::escape;
+
 pub(super) fn router() -> Router {
-    Router::new().route("/", get(home)).route("/welcome", get(welcome)).route("/admin", get(admin))
+    Router::new()
+        .route("/", get(home))
+        .route("/welcome", get(welcome))
+        .route("/admin", get(admin))
+        .route("/live", get(live::events))
 }
 
 async fn home(headers: HeaderMap) -> Html<String> {
-    page("Wiki", "The pages of the company.", &headers)
+    page("Wiki", "The pages of the company.", &live::shown(Live::Events, "/live"), &headers)
 }
 
 async fn welcome(headers: HeaderMap) -> Html<String> {
-    page("Welcome", "This page of the wiki is public: nobody has to sign in.", &headers)
+    page("Welcome", "This page of the wiki is public: nobody has to sign in.", "", &headers)
 }
 
 async fn admin(headers: HeaderMap) -> Html<String> {
-    page("Wiki administration", "Here the wiki itself is changed.", &headers)
+    page("Wiki administration", "Here the wiki itself is changed.", "", &headers)
 }
 
-fn page(title: &str, text: &str, headers: &HeaderMap) -> Html<String> {
-    let user = escape(&super::user(headers));
-    let rows: String = super::identity(headers)
-        .iter()
-        .map(|(name, values)| format!("<tr><td>{}<td>{}</tr>\n", escape(name), escape(&values.to_string())))
-        .collect();
-    Html(format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\n\
-         <h1>{title}</h1>\n<p>{text}</p>\n\
-         <p>This is the app wiki. The gateway says that you are {user}.</p>\n\
-         <table>\n{rows}</table></html>\n"
-    ))
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+fn page(title: &str, text: &str, more: &str, headers: &HeaderMap) -> Html<String> {
+    let body = format!("<p>{}</p>\n{more}", escape(text));
+    Html(super::page(SampleApp::Wiki, title, &body, headers))
 }
 
 #[cfg(test)]
@@ -45,11 +40,9 @@ mod tests {
 
     #[test]
     fn what_a_header_says_is_text() {
-        let headers = HeaderMap::from_iter([(
-            "x-doorward-user".parse().unwrap(),
-            "<script>\"&".parse::<axum::http::HeaderValue>().unwrap(),
-        )]);
-        let Html(page) = page("t", "t", &headers);
+        let evil = |name: &str| (name.parse().unwrap(), "<script>\"&".parse().unwrap());
+        let headers: HeaderMap = HeaderMap::from_iter([evil("x-doorward-user"), evil("host")]);
+        let Html(page) = page("t", "t", "", &headers);
         assert!(page.contains("you are &lt;script&gt;&quot;&amp;.") && !page.contains("<script"), "{page}");
     }
 }

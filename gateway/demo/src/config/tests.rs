@@ -2,6 +2,8 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
 struct Tree(tempfile::TempDir);
 
 impl Tree {
@@ -25,7 +27,7 @@ impl Tree {
     }
 
     fn run(&self, folder: &str) -> Result<(DemoFolder, Hold), FolderError> {
-        write(&self.path(folder), Ports::default(), &Sources::in_tree(self.0.path()))
+        write(&self.path(folder), Ports::default(), &Sources::in_tree(self.0.path()), "s3cret", NOW)
     }
 }
 
@@ -40,6 +42,15 @@ fn the_folder_has_all_that_a_gateway_needs() {
 
     let written: toml::Table = fs::read_to_string(&made.config).unwrap().parse().unwrap();
     assert_eq!(written["listen"][0]["address"].as_str(), Some("127.0.0.1:8080"));
+    assert_eq!(written["listen"][1]["address"].as_str(), Some("127.0.0.1:8443"));
+    assert_eq!(written["sign_in"]["url"].as_str(), Some("https://login.localhost:8443"));
+    for (file, holds) in [("client.secret", "s3cret\n"), ("localhost.key", "-----BEGIN PRIVATE KEY-----")] {
+        let path = made.folder.join(file);
+        assert!(fs::read_to_string(&path).unwrap().starts_with(holds), "{file}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+    }
+    let own = fs::read_to_string(made.policies.join("apps/demo.cedar")).unwrap();
+    assert!(own.contains("demo.payroll-key"), "{own}");
     assert_eq!(written["operator"]["address"].as_str(), Some("127.0.0.1:9180"));
     assert_eq!(written["issuer"][0]["issuer"].as_str(), Some("http://127.0.0.1:9181"));
     let database = written["geoip"]["databases"][0].as_str().unwrap();
@@ -71,11 +82,12 @@ fn it_uses_only_keys_that_the_example_shows_or_the_proxy_reads() {
         keys(&toml::Value::Table(text.parse().unwrap()), "", &mut found);
         found
     };
-    // A key that is written as a comment is shown all the same.
+    // A key or a table that is written as a comment is shown all the same.
     let example: String = include_str!("../../../../deploy/doorward.example.toml")
         .lines()
         .map(|line| match line.strip_prefix("# ") {
             Some(key) if key.split(" = ").next().is_some_and(|k| !k.contains(' ')) => format!("{key}\n"),
+            Some(table) if table.starts_with('[') => format!("{table}\n"),
             _ => format!("{line}\n"),
         })
         .collect();

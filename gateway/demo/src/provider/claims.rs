@@ -35,6 +35,10 @@ pub struct SignIn {
     pub stage: Option<String>,
     /// The risk that the issuer sees, from 0 to 100; without it the issuer does not say.
     pub risk: Option<u8>,
+    /// The program that acts for the person (`act`, RFC 8693 §4.1).
+    pub agent: Option<String>,
+    /// What the token is for (`scope`, RFC 8693 §4.2).
+    pub scope: Option<String>,
     /// A sign-in that several tokens share; without it every token has its own.
     pub session: Option<String>,
 }
@@ -111,6 +115,8 @@ pub(super) fn claims(how: &SignIn, issuer: &str, now: UnixMillis) -> Result<Valu
         ("contract_end", contract_end.map(Value::from)),
         ("stage", how.stage.clone().map(Value::from)),
         ("risk", how.risk.map(Value::from)),
+        ("act", how.agent.clone().map(|agent| json!({"sub": agent}))),
+        ("scope", how.scope.clone().map(Value::from)),
     ];
     if let Some(map) = claims.as_object_mut() {
         map.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));

@@ -7,19 +7,25 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{PEOPLE, Provider, ProviderError, SignIn};
+use crate::page::document;
 
-pub(super) fn router(provider: Provider) -> Router {
+/// Every address but those of the desk. `discovery` is the document of whoever serves them.
+pub(super) fn routes(provider: Provider, discovery: Value) -> Router {
     Router::new()
         .route("/", get(page))
-        .route("/.well-known/openid-configuration", get(discovery))
+        .route("/.well-known/openid-configuration", get(async || Json(discovery)))
         .route("/keys", get(keys))
         .route("/token", post(token))
         .route("/token/{person}", get(token_text))
         .with_state(provider)
-        .layer(middleware::from_fn(local_host_only))
+}
+
+/// The same, for whoever calls this machine by a name of its own.
+pub(super) fn behind_local_names(routes: Router) -> Router {
+    routes.layer(middleware::from_fn(local_host_only))
 }
 
 /// A page of the web whose name was made to point at this machine (DNS rebinding) could read
@@ -56,24 +62,21 @@ async fn page(State(provider): State<Provider>) -> Html<String> {
             )
         })
         .collect();
-    Html(format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Doorward demo: sign in as anybody</title>\n\
-         <style>body{{font:1rem/1.5 system-ui;margin:3rem auto;max-width:52rem;padding:0 1rem}}\
-         td,th{{text-align:left;padding:.2rem 1rem .2rem 0}}code{{background:#eee;padding:0 .2rem}}</style>\n\
-         <h1>Sign in as anybody</h1>\n\
-         <p>This provider is for the demo: it asks for no password and listens on this machine only.\n\
-         It calls itself <code>{}</code>.</p>\n\
-         <table><tr><th>Token<th>Name<th>Who<th>Roles<th>Contract</tr>\n{people}</table>\n\
-         <p>Change how someone signs in: <code>/token/alice?mfa=off</code>, <code>minutes=10</code>,\n\
-         <code>signed_in_minutes_ago=30</code>, <code>country=FR</code>, <code>device_managed=off</code>,\n\
-         <code>device_compliant=off</code>, <code>device_id=x</code>, <code>contract_days=-1</code>,\n\
-         <code>stage=suspended</code>, <code>risk=90</code>, <code>session=s1</code>.</p></html>\n",
-        provider.issuer()
+    Html(document(
+        "Doorward demo: sign in as anybody",
+        &format!(
+            "<h1>Sign in as anybody</h1>\n\
+             <p>This provider is for the demo: it asks for no password and listens on this machine only.\n\
+             It calls itself <code>{}</code>. A browser comes here by itself when an app is opened.</p>\n\
+             <table><tr><th>Token<th>Name<th>Who<th>Roles<th>Contract</tr>\n{people}</table>\n\
+             <p>Change how someone signs in: <code>/token/alice?mfa=off</code>, <code>minutes=10</code>,\n\
+             <code>signed_in_minutes_ago=30</code>, <code>country=FR</code>, <code>device_managed=off</code>,\n\
+             <code>device_compliant=off</code>, <code>device_id=x</code>, <code>contract_days=-1</code>,\n\
+             <code>stage=suspended</code>, <code>risk=90</code>, <code>session=s1</code>,\n\
+             <code>agent=copilot</code>, <code>scope=build:run</code>.</p>\n",
+            provider.issuer()
+        ),
     ))
-}
-
-async fn discovery(State(provider): State<Provider>) -> Response {
-    Json(provider.discovery()).into_response()
 }
 
 async fn keys(State(provider): State<Provider>) -> Response {

@@ -24,7 +24,7 @@ pub struct Person {
 }
 
 /// Everybody.
-pub const PEOPLE: [Person; 4] = [
+pub const PEOPLE: [Person; 5] = [
     Person {
         name: "alice",
         full_name: "Alice Adler",
@@ -67,6 +67,17 @@ pub const PEOPLE: [Person; 4] = [
         employment: "employee",
         country: "DE",
         department: "platform",
+        contract_days: None,
+    },
+    Person {
+        name: "erin",
+        full_name: "Erin Ekholm",
+        about: "joins during the tour; signs in at /corp, and the directory says the rest",
+        groups: &[],
+        roles: &[],
+        employment: "unknown",
+        country: "ZZ",
+        department: "",
         contract_days: None,
     },
 ];

@@ -9,18 +9,18 @@ use super::*;
 use crate::client::fetch;
 use crate::loopback::Loopback;
 
-const NOW: i64 = 1_800_000_000;
+pub(super) const NOW: i64 = 1_800_000_000;
 
 fn provider() -> Provider {
     Provider::new("http://127.0.0.1:9181", Arc::new(|| UnixMillis::from_seconds(NOW))).unwrap()
 }
 
-fn part(token: &str, i: usize) -> Value {
+pub(super) fn part(token: &str, i: usize) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(i).unwrap()).unwrap()).unwrap()
 }
 
 /// Checks a token against a published key set, with other code than made it.
-fn verifies(token: &str, key_set: &Value) -> bool {
+pub(super) fn verifies(token: &str, key_set: &Value) -> bool {
     let kid = part(token, 0)["kid"].clone();
     let Some(jwk) = key_set["keys"].as_array().unwrap().iter().find(|k| k["kid"] == kid) else {
         return false;
@@ -100,7 +100,10 @@ fn tokens_have_their_own_names() {
 fn a_token_that_cannot_be_is_refused() {
     let provider = provider();
     let nobody = provider.sign_in(&SignIn::of("mallory")).unwrap_err().to_string();
-    assert_eq!(nobody, "nobody here is called `mallory`: choose one of `alice`, `bob`, `carol`, `dana`");
+    assert_eq!(
+        nobody,
+        "nobody here is called `mallory`: choose one of `alice`, `bob`, `carol`, `dana`, `erin`"
+    );
     for minutes in [i64::MIN, -1, 0, TOKEN_MINUTES_MAX + 1, i64::MAX] {
         let how = SignIn { minutes: Some(minutes), ..SignIn::of("bob") };
         assert!(matches!(provider.sign_in(&how), Err(ProviderError::Minutes(m)) if m == minutes));

@@ -1,5 +1,7 @@
 //! The steps, in the order in which they are told.
 
+mod life;
+
 use super::{Command, Expect, Scene, Step};
 use crate::surroundings::Ports;
 
@@ -11,6 +13,7 @@ pub fn steps(scene: &Scene) -> Vec<Step> {
     steps.extend(time(scene));
     steps.extend(policies(scene));
     steps.extend(revoked(scene));
+    steps.extend(life::steps(scene));
     steps.push(recorded(scene));
     steps
 }
@@ -40,7 +43,9 @@ impl Scene {
         format!("http://{app}.localhost:{}/{path}", self.ports.gateway)
     }
 
-    fn doorward(&self, command: &str) -> String {
+    /// A command of the program, for the gateway of the demo.
+    #[must_use]
+    pub fn doorward(&self, command: &str) -> String {
         format!("{} {command} --config {}/doorward.toml", self.doorward, self.folder)
     }
 
@@ -89,6 +94,17 @@ fn allowed(scene: &Scene) -> Vec<Step> {
                 },
             ],
         },
+        one(
+            "The same by TLS, as a browser comes",
+            "The certificate for `*.localhost` was made when the demo started. Nobody vouches for it, so a browser \
+             warns; whoever is told to trust it does not.",
+            format!(
+                "curl -si --cacert {}/localhost.pem {}",
+                scene.folder,
+                scene.ports.page("wiki", "/welcome")
+            ),
+            prints(200, &["This is the app wiki", "you are nobody"]),
+        ),
         one(
             "Allowed: Alice reads the wiki",
             "Alice is an employee. The wiki does no check of its own: it reads who she is from the \
@@ -142,10 +158,7 @@ fn denied(scene: &Scene) -> Vec<Step> {
             "Denied for the sign-in",
             "The same Alice with a password only: a guardrail forbids it, and says what would help.",
             scene.curl("alice?mfa=off", "", "payroll/runs"),
-            prints(
-                403,
-                &["x-doorward-refusal: policy_forbids", "Sign in with a second factor.", "step-up:mfa"],
-            ),
+            prints(401, &["x-doorward-refusal: step_up", "Sign in with a second factor.", "step-up:mfa"]),
         ),
         Step {
             title: "Denied for the country",
@@ -196,7 +209,7 @@ fn time(scene: &Scene) -> Vec<Step> {
             commands: vec![
                 Command {
                     shell: scene.curl("alice?signed_in_minutes_ago=750", "", "wiki/"),
-                    expect: prints(403, &["x-doorward-refusal: policy_forbids", "Please sign in again."]),
+                    expect: prints(401, &["x-doorward-refusal: step_up", "Please sign in again."]),
                 },
                 Command {
                     shell: scene.curl("dana", "", "wiki/admin"),
@@ -204,7 +217,7 @@ fn time(scene: &Scene) -> Vec<Step> {
                 },
                 Command {
                     shell: scene.curl("dana?signed_in_minutes_ago=20", "", "wiki/admin"),
-                    expect: prints(403, &["Confirm with your security key.", "step-up:phishing-resistant"]),
+                    expect: prints(401, &["Confirm with your security key.", "step-up:phishing-resistant"]),
                 },
             ],
         },

@@ -49,6 +49,9 @@ fn the_tour_shows_what_it_promises() {
         "the time",
         "edited live",
         "dies when",
+        "Hired",
+        "The receipt",
+        "She returns",
     ] {
         assert!(text.contains(promised), "{promised}\n{text}");
     }
@@ -58,11 +61,25 @@ fn the_tour_shows_what_it_promises() {
 #[test]
 fn no_port_of_the_usual_demo_is_left_when_others_are_chosen() {
     let ports = Ports::from_base(20_000).unwrap();
-    let text = terminal(&steps(&Scene { doorward: "d".into(), folder: "/t/demo".into(), ports }));
-    for usual in [":8080", ":918", ".demo/", "doorward demo"] {
+    let scene = Scene { doorward: "d".into(), folder: "/t/demo".into(), ports };
+    let text = terminal(&steps(&scene)) + &welcome(&scene);
+    for usual in [":8080", ":8443", ":918", ".demo/", "doorward demo"] {
         assert!(!text.contains(usual), "{usual}\n{text}");
     }
     assert!(text.contains("--provider http://127.0.0.1:20002"), "{text}");
+}
+
+/// What the terminal says first, the README says too: the addresses, and the commands that cut off and let in.
+#[test]
+fn the_readme_tells_of_the_browser_what_the_terminal_does() {
+    let readme = include_str!("../../../../README.md");
+    let scene = Scene::usual("target/release/doorward");
+    let told = welcome(&scene);
+    let mut words: Vec<String> = ["wiki", "payroll", "build"].map(|app| scene.ports.page(app, "")).to_vec();
+    words.extend([cut_off(&scene), let_in(&scene), "Alice".to_owned(), "doorward demo tour".to_owned()]);
+    for word in words {
+        assert!(told.contains(&word) && readme.contains(&word), "`{word}` is not told in both:\n{told}");
+    }
 }
 
 /// Every sentence that the tour quotes stands in a policy of the source tree, or is the gateway's.
@@ -95,7 +112,8 @@ async fn curl_does_what_the_commands_mean() {
     use crate::apps::Pace;
     use crate::surroundings::Surroundings;
 
-    let any = Ports { gateway: 0, operator: 0, provider: 0, wiki: 0, payroll: 0, build: 0 };
+    let any =
+        Ports { gateway: 0, operator: 0, provider: 0, wiki: 0, payroll: 0, build: 0, intake: 0, secure: 0 };
     let clock = std::sync::Arc::new(|| doorward_model::UnixMillis::from_seconds(1_800_000_000));
     let around = Surroundings::bind(any, Pace::default(), clock).await.unwrap();
     let ports = Ports { gateway: around.ports().build, ..around.ports() };

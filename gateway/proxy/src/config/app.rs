@@ -5,10 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use doorward_model::complaint::{Complaint, KeyPath};
-use doorward_model::{AppId, RouteFacts, RouteId, Tier, limits};
+use doorward_model::{AppId, IssuerId, RouteFacts, RouteId, Tier, limits};
 
-use super::{App, AppSection, AuditNeed, Route, Upstream, UpstreamSection, UpstreamTls};
+use super::clients::check_need;
+use super::{App, AppSection, AuditNeed, Freshness, Route, Upstream, UpstreamSection, UpstreamTls};
 use crate::path::{NormalPath, fold_case};
+
+/// The longest that an app may go on without knowing who was cut off.
+const STALE_SECONDS_MAX: u64 = 3600;
 
 /// Checks every `[[app]]`, each for itself and all of them together.
 pub fn check_apps(
@@ -78,9 +82,15 @@ fn check_app(
             AuditNeed::Required
         }
     };
+    let freshness = check_freshness(s, here, complaints);
     let upstream = check_upstream(&s.upstream, &here.key("upstream"), base_dir, complaints);
-    let websocket_origins =
-        check_origins(s.websocket_origins.as_deref().unwrap_or_default(), here, complaints);
+    let mut origins = |key: &str, written: &Option<Vec<String>>| {
+        check_origins(written.as_deref().unwrap_or_default(), &here.key(key), complaints)
+    };
+    let websocket_origins = origins("websocket_origins", &s.websocket_origins);
+    let cross_site_origins = origins("cross_site_origins", &s.cross_site_origins);
+    let client_certificate = check_need(s.client_certificate.as_deref(), here, complaints);
+    let provider = check_provider(s.provider.as_deref(), here, complaints);
     let routes = id.as_ref().and_then(|id| check_routes(s, id, path_prefix.as_deref()?, here, complaints));
     if complaints.len() > before {
         return None;
@@ -90,14 +100,56 @@ fn check_app(
         hosts,
         path_prefix: path_prefix?,
         audit,
+        freshness,
         request_body_bytes_max: s.request_body_bytes_max,
         websocket_origins,
+        client_certificate,
+        cross_site_origins,
+        provider,
         pass_token: s.pass_token.unwrap_or(false),
         lenient_path: s.lenient_path.unwrap_or(false),
         case_sensitive_paths: s.case_sensitive_paths.unwrap_or(false),
         upstream: upstream?,
         routes: routes?,
     })
+}
+
+/// Whether it is one is checked where the issuers are known.
+fn check_provider(
+    written: Option<&str>,
+    here: &KeyPath,
+    complaints: &mut Vec<Complaint>,
+) -> Option<IssuerId> {
+    let help = "name the `id` of an `[[issuer]]` with `[issuer.sign_in]`";
+    IssuerId::new(written?)
+        .map_err(|e| complaints.push(Complaint::new(here.key("provider"), e.to_string(), help)))
+        .ok()
+}
+
+fn check_freshness(s: &AppSection, here: &KeyPath, complaints: &mut Vec<Complaint>) -> Freshness {
+    let seconds = s.stale_seconds_max.unwrap_or(0);
+    if seconds > STALE_SECONDS_MAX {
+        complaints.push(Complaint::new(
+            here.key("stale_seconds_max"),
+            format!("`{seconds}` is more than {STALE_SECONDS_MAX}"),
+            "leave it out: whoever was cut off meanwhile is let in for so long",
+        ));
+    }
+    match s.freshness.as_deref() {
+        None | Some("lease") => {}
+        Some("strict") if seconds == 0 => return Freshness::Strict,
+        Some("strict") => complaints.push(Complaint::new(
+            here.key("stale_seconds_max"),
+            "an app cannot be strict and go on without knowing who was cut off",
+            "leave it out, or set `freshness = \"lease\"`",
+        )),
+        Some(other) => complaints.push(Complaint::new(
+            here.key("freshness"),
+            format!("`{other}` is not known"),
+            "use `lease` (the default) or `strict`",
+        )),
+    }
+    Freshness::Lease { stale_max: Duration::from_secs(seconds) }
 }
 
 fn check_hosts(hosts: &[String], at: &KeyPath, complaints: &mut Vec<Complaint>) -> Vec<String> {
@@ -143,7 +195,7 @@ fn check_prefix(prefix: &str, at: &KeyPath, complaints: &mut Vec<Complaint>) -> 
     }
 }
 
-fn check_origins(origins: &[String], here: &KeyPath, complaints: &mut Vec<Complaint>) -> BTreeSet<String> {
+fn check_origins(origins: &[String], at: &KeyPath, complaints: &mut Vec<Complaint>) -> BTreeSet<String> {
     let mut valid = BTreeSet::new();
     for (i, origin) in origins.iter().enumerate() {
         let lower = origin.to_ascii_lowercase();
@@ -152,7 +204,7 @@ fn check_origins(origins: &[String], here: &KeyPath, complaints: &mut Vec<Compla
             valid.insert(lower);
         } else {
             complaints.push(Complaint::new(
-                here.key("websocket_origins").index(i),
+                at.index(i),
                 format!("`{origin}` is not an origin"),
                 "write scheme and host, such as `https://portal.corp.example`",
             ));
@@ -405,10 +457,31 @@ mod tests {
                 "app[0].upstream.addresses[0]: `http://10.0.0.1` is not `host:port`",
             ),
             ("[upstream]", "audit = \"no\"\n[upstream]", "app[0].audit: `no` is not known"),
+            ("[upstream]", "freshness = \"new\"\n[upstream]", "app[0].freshness: `new` is not known"),
+            (
+                "[upstream]",
+                "stale_seconds_max = 3601\n[upstream]",
+                "app[0].stale_seconds_max: `3601` is more than 3600",
+            ),
+            (
+                "[upstream]",
+                "freshness = \"strict\"\nstale_seconds_max = 1\n[upstream]",
+                "app[0].stale_seconds_max: an app cannot be strict and go on without",
+            ),
+            (
+                "[upstream]",
+                "client_certificate = \"no\"\n[upstream]",
+                "app[0].client_certificate: `no` is not known",
+            ),
             (
                 "[upstream]",
                 "websocket_origins = [\"x\"]\n[upstream]",
                 "app[0].websocket_origins[0]: `x` is not an origin",
+            ),
+            (
+                "[upstream]",
+                "cross_site_origins = [\"https://forms/a\"]\n[upstream]",
+                "app[0].cross_site_origins[0]: `https://forms/a` is not an origin",
             ),
             (
                 "[upstream]",
@@ -425,6 +498,24 @@ mod tests {
             assert!(GOOD.contains(good), "{good}");
             let (_, complaints) = complain(&GOOD.replacen(good, bad, 1));
             assert!(complaints.iter().any(|c| c.starts_with(expected)), "{expected}: {complaints:?}");
+        }
+    }
+
+    #[test]
+    fn an_app_rests_on_a_lease_unless_it_says_otherwise() {
+        let lease = |seconds| Freshness::Lease { stale_max: Duration::from_secs(seconds) };
+        for (written, valid) in [
+            ("", lease(0)),
+            ("freshness = \"lease\"", lease(0)),
+            ("stale_seconds_max = 0", lease(0)),
+            ("stale_seconds_max = 3600", lease(3600)),
+            ("freshness = \"lease\"\nstale_seconds_max = 5", lease(5)),
+            ("freshness = \"strict\"", Freshness::Strict),
+            ("freshness = \"strict\"\nstale_seconds_max = 0", Freshness::Strict),
+        ] {
+            let (apps, complaints) =
+                complain(&GOOD.replacen("[upstream]", &format!("{written}\n[upstream]"), 1));
+            assert_eq!((complaints, apps[0].freshness), (Vec::<String>::new(), valid), "{written}");
         }
     }
 

@@ -41,8 +41,8 @@ impl GrpcCall {
     /// Sends the last word, as trailers where a response is under way, as the whole response
     /// where none is.
     fn say_goodbye(&mut self) -> Box<Error> {
-        let (status, message) = match self.slot.cause() {
-            Some(cause) => (cause.code.grpc_status(), cause.code.title()),
+        let (status, message) = match self.slot.last_word() {
+            Some((code, why)) => (code.grpc_status(), why),
             None => (GRPC_UNAVAILABLE, "The gateway is going away"),
         };
         let (status, message) = (HeaderValue::from(u16::from(status)), HeaderValue::from_static(message));

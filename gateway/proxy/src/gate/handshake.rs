@@ -22,10 +22,12 @@ use pingora::protocols::{GetProxyDigest, Stream, UniqueID};
 
 use super::census::{Census, Counted};
 use super::connections::{TOO_MANY, peer_ip, take_proxy_header};
+use crate::metrics::Metrics;
 
 /// What is done with a connection before its handshake.
 pub(crate) struct BeforeTls {
     pub(crate) census: Arc<Census>,
+    pub(crate) metrics: Arc<Metrics>,
     /// Whose PROXY protocol header is believed; none where no header is expected.
     pub(crate) proxies: Option<Arc<TrustedProxies>>,
     /// How long the handshake may take, the PROXY protocol header included.
@@ -35,6 +37,7 @@ pub(crate) struct BeforeTls {
 /// A connection that is counted, and has a deadline as long as its handshake lasts.
 struct Handshaking {
     counted: Counted,
+    metrics: Arc<Metrics>,
     socket: Mutex<Option<SecondHandle>>,
 }
 
@@ -52,13 +55,24 @@ impl Drop for SecondHandle {
 impl Handshaking {
     fn done(&self) {
         *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.metrics.shook_hands("done");
     }
 
     fn break_off(&self) {
         if let Some(socket) = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take() {
             tracing::debug!("a TLS handshake was not done in time");
+            self.metrics.shook_hands("late");
             // The other side may have gone on its own.
             let _ = shutdown(socket.0, Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for Handshaking {
+    fn drop(&mut self) {
+        let socket = self.socket.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if socket.take().is_some() {
+            self.metrics.shook_hands("failed");
         }
     }
 }
@@ -87,7 +101,7 @@ impl PreTlsProcess for BeforeTls {
         let second = fcntl(stream.id(), FcntlArg::F_DUPFD_CLOEXEC(0));
         let second = second.map_err(|_| refused("no descriptor is left"))?;
         let socket = Mutex::new(Some(SecondHandle(second)));
-        let handshaking = Arc::new(Handshaking { counted, socket });
+        let handshaking = Arc::new(Handshaking { counted, metrics: Arc::clone(&self.metrics), socket });
         tokio::spawn(break_off_after(self.within, Arc::downgrade(&handshaking)));
         let user_data: Box<dyn Any + Send + Sync> = Box::new(Arc::clone(&handshaking));
         let response = Box::new(ResponseHeader::build(200, Some(0))?);

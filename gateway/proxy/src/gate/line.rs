@@ -3,7 +3,8 @@
 //! Pingora owns the stream of a connection for as long as an exchange runs, so a WebSocket
 //! cannot be told goodbye from outside. This wrapper sits between Pingora and the socket (above
 //! TLS): it follows the frames that go to the client and, when the exchange must end, writes a
-//! close frame at the next frame boundary, closes its half, and waits for the client's.
+//! close frame at the next frame boundary, closes its half, and waits for the client's. It does the
+//! same at the end of an HTTP/2 connection: whoever still reads the last answer also still writes.
 
 use std::fmt;
 use std::io;
@@ -11,6 +12,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use doorward_model::RefusalCode;
@@ -22,17 +24,23 @@ use pingora::protocols::{
     TimingDigest, UniqueID,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 use crate::answer::early_answer;
 
 const HTTP: u8 = 0;
 const UPGRADING: u8 = 1;
 
+/// How long the client of an HTTP/2 connection that came to its end may take to read what is on its
+/// way and to close its half.
+const LINGER_MAX: Duration = Duration::from_secs(10);
+
 /// What the gate and the wrapper tell each other.
 #[derive(Default)]
 pub(crate) struct LineState {
     /// How many bytes may still come before the header of a request is whole; 0 while none is read.
     header_room: AtomicU64,
+    had_header: AtomicBool,
     /// The id of the request whose header it is.
     header_of: Mutex<Option<Arc<str>>>,
     /// Why there is no request, once the client was told so.
@@ -49,6 +57,7 @@ impl LineState {
     pub(crate) fn header_begins(&self, request_id: Arc<str>, room: u64) {
         *self.header_of.lock().unwrap_or_else(PoisonError::into_inner) = Some(request_id);
         self.header_room.store(room.max(1), Ordering::Relaxed);
+        self.had_header.store(true, Ordering::Relaxed);
     }
 
     /// The header of a request is whole.
@@ -69,6 +78,11 @@ impl LineState {
         }
         self.header_room.store(room.saturating_sub(n).max(1), Ordering::Relaxed);
         n < room
+    }
+
+    /// Whether a header was waited for here, as over HTTP/1.1: over HTTP/2 each stream has its own.
+    fn had_header(&self) -> bool {
+        self.had_header.load(Ordering::Relaxed)
     }
 
     fn in_header(&self) -> bool {
@@ -185,11 +199,26 @@ pub(crate) struct Line {
     state: Arc<LineState>,
     out: Outgoing,
     farewell: Farewell,
+    /// Until when the client is waited for, once our half is closed.
+    lingers: Option<Pin<Box<Sleep>>>,
 }
 
 impl Line {
     pub(crate) fn new(inner: Stream, state: Arc<LineState>) -> Self {
-        Self { inner, state, out: Outgoing::Http, farewell: Farewell::Waiting }
+        Self { inner, state, out: Outgoing::Http, farewell: Farewell::Waiting, lingers: None }
+    }
+
+    /// Reads what the client still sends, and throws it away, until it closes: a close with unread
+    /// bytes would reset the connection, and what is on its way to the client could be lost.
+    fn poll_until_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut scratch = [0; 1024];
+            let mut buf = ReadBuf::new(&mut scratch);
+            let read = ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf)).is_ok();
+            if !read || buf.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
     }
 
     /// Tells the client that its header is none. It is short and the first word on its way, so the
@@ -252,14 +281,8 @@ impl Line {
                     self.farewell = if closed { Farewell::Draining } else { Farewell::Over };
                 }
                 Farewell::Draining => {
-                    // What the client still sends is read and thrown away: a close with unread
-                    // bytes would reset the connection and could destroy our close frame.
-                    let mut scratch = [0; 1024];
-                    let mut buf = ReadBuf::new(&mut scratch);
-                    let read = ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf)).is_ok();
-                    if !read || buf.filled().is_empty() {
-                        self.farewell = Farewell::Over;
-                    }
+                    ready!(self.poll_until_closed(cx));
+                    self.farewell = Farewell::Over;
                 }
                 Farewell::Over => return Poll::Ready(()),
             }
@@ -347,8 +370,21 @@ impl AsyncWrite for Line {
         Pin::new(&mut self.get_mut().inner).poll_flush(cx)
     }
 
+    /// The client of an HTTP/2 connection may still be reading: its window updates must not meet a closed
+    /// socket. One of HTTP/1.1 writes nothing more, and what it had open is over: it is not waited for.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.state.had_header() {
+            return Pin::new(&mut this.inner).poll_shutdown(cx);
+        }
+        if this.lingers.is_none() {
+            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+            this.lingers = Some(Box::pin(tokio::time::sleep(LINGER_MAX)));
+        }
+        if this.poll_until_closed(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        this.lingers.as_mut().map_or(Poll::Ready(()), |until| until.as_mut().poll(cx)).map(Ok)
     }
 }
 
@@ -494,6 +530,49 @@ mod tests {
             let all = reader.await.unwrap();
             let closed = all.ends_with(b"hi\x88\x0e\x03\xf0access ended");
             assert_eq!(closed, !cut_mid_frame, "{all:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_of_http1_is_over_whether_or_not_its_client_closes() {
+        use tokio::io::AsyncWriteExt;
+        let (ours, client) = tokio::io::duplex(1 << 16);
+        let state = Arc::new(LineState::default());
+        state.header_begins("r".into(), 8192);
+        state.header_arrived();
+        let mut line = Line::new(Box::new(ours), state);
+        let began = tokio::time::Instant::now();
+        AsyncWriteExt::shutdown(&mut line).await.unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_still_reads_the_last_answer_may_still_write() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        for (late_bytes, closes) in [(0, true), (3, true), (3, false)] {
+            let (ours, mut client) = tokio::io::duplex(1 << 16);
+            let mut line = Line::new(Box::new(ours), Arc::default());
+            line.write_all(b"GOAWAY").await.unwrap();
+            let began = tokio::time::Instant::now();
+            let ending = tokio::spawn(async move {
+                AsyncWriteExt::shutdown(&mut line).await.unwrap();
+                drop(line);
+                began.elapsed()
+            });
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).await.unwrap();
+            assert_eq!(all, b"GOAWAY");
+            for _ in 0..late_bytes {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                client.write_all(b"WINDOW_UPDATE").await.expect("somebody reads it");
+            }
+            if closes {
+                drop(client);
+                assert!(ending.await.unwrap() < LINGER_MAX);
+            } else {
+                assert_eq!(ending.await.unwrap(), LINGER_MAX, "nobody is waited for without an end");
+            }
         }
     }
 }

@@ -36,7 +36,14 @@ impl House {
         };
         let app = AppId::new("build").unwrap();
         let facts = Facts {
-            presented: Some(Presented { users: vec![user(name)], session, device: None, app: app.clone() }),
+            presented: Some(Presented {
+                users: vec![user(name)],
+                owner: None,
+                session,
+                device: None,
+                named: None,
+                app: app.clone(),
+            }),
             principal: Arc::new(Principal::Visitor(Visitor)),
             route: RouteId::new(app, "all").unwrap(),
             path: "/".to_owned(),
@@ -231,8 +238,10 @@ fn when_it_is_not_known_who_was_cut_off_what_could_be_ends_and_visitors_go_on() 
         request_id: "r".into(),
     };
     let visitor = house.inflight.register(&visitor, facts);
-    assert_eq!(house.inflight.end_stale(), 1, "bob was told why already");
+    assert_eq!(house.inflight.end_stale(|_| false), 0, "its app goes on for a while");
+    let of_build = |presented: &Presented| presented.app.as_str() == "build";
+    assert_eq!(house.inflight.end_stale(of_build), 1, "bob was told why already");
     assert_eq!((one.slot().house_end(), two.slot().house_end()), (None, Some(HouseEnd::Stale)));
     assert!(two.slot().is_ended() && !visitor.slot().is_ended());
-    assert_eq!(house.inflight.end_stale(), 0, "told once");
+    assert_eq!(house.inflight.end_stale(|_| true), 0, "told once");
 }

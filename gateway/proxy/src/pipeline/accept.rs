@@ -7,23 +7,30 @@ use std::sync::Arc;
 
 use doorward_audit::Protocol;
 use doorward_audit::trail::{Arrival, HttpVersion, TraceIds};
-use doorward_identity::Credential;
+use doorward_identity::session::SESSION_COOKIE;
+use doorward_identity::{ClientCertificate, Credential, cookies, own as tokens};
+use doorward_model::directory::TokenHash;
 use doorward_model::{Refusal, RefusalCode, UnixMillis, limits};
 use doorward_policy::Action;
 use http::{HeaderMap, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
+use crate::devices;
 use crate::gate::Running;
 use crate::listen::Handshake;
 use crate::pipeline::House;
 use crate::pipeline::record::Story;
 use crate::routes::{Resolved, Unresolved, host_name};
 use crate::upstream::Streaming;
-use ends::{authority_of, client_address, is_https, peer_ip};
+pub(super) use ends::peer_ip;
+use ends::{authority_of, client_address, is_https};
+use page::Here;
 
 mod bytes;
 mod ends;
+pub(crate) mod own;
+pub(crate) mod page;
 
 /// Proof that a request is well-formed and leads to one route.
 pub struct Accepted {
@@ -36,7 +43,22 @@ pub struct Accepted {
     https: bool,
     streaming: Streaming,
     user_agent: Option<String>,
-    bearer: Option<String>,
+    certificate: Option<Arc<ClientCertificate>>,
+    /// That of the connection, whether the app looks at it or not.
+    connection: Option<Arc<ClientCertificate>>,
+    credential: Held,
+}
+
+/// What was presented to say who asks. Of a token of ours no more than its hash is kept.
+pub(crate) enum Held {
+    /// A token of an issuer, not yet verified.
+    Bearer(String),
+    /// A token that was made here for a service account, not yet looked up.
+    Service(TokenHash),
+    /// The cookie of a browser's session, not yet opened.
+    Session(Arc<str>),
+    /// Nothing.
+    Nothing,
 }
 
 impl Accepted {
@@ -93,35 +115,83 @@ impl Accepted {
         self.user_agent.as_deref()
     }
 
-    /// What was presented.
+    /// The certificate of the device, which stood when the request came. None where none was shown, and where the
+    /// app does not look at it.
     #[must_use]
-    pub fn credential(&self) -> Credential<'_> {
-        self.bearer.as_deref().map_or(Credential::NotPresented, Credential::Bearer)
+    pub fn client_certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        self.certificate.as_ref()
     }
+
+    /// The certificate of the connection, for what is bound to it. It may not stand, and the app may not look at it.
+    pub(crate) fn connection_certificate(&self) -> Option<&ClientCertificate> {
+        self.connection.as_deref()
+    }
+
+    /// Whether nobody has to sign in for the route.
+    pub(crate) fn is_public(&self) -> bool {
+        self.resolved.route().is_some_and(|route| route.facts.public)
+    }
+
+    /// What was presented.
+    pub(crate) const fn credential(&self) -> &Held {
+        &self.credential
+    }
+}
+
+/// The host that a request names, without port, in lower case.
+pub(crate) fn host_of(request: &RequestHeader) -> Option<String> {
+    authority_of(request).as_deref().and_then(host_name).map(str::to_owned)
 }
 
 fn bad(detail: impl Into<String>) -> Refusal {
     Refusal::new(RefusalCode::BadRequest, detail)
 }
 
-/// Checks the structure of a request and resolves its route.
-pub(crate) fn accept(
+/// A request whose form is good. Where it leads, and whether anybody may ask for that, is still open.
+pub(crate) struct Looked {
+    now: UnixMillis,
+    peer: IpAddr,
+    client: Result<IpAddr, Refusal>,
+    https: bool,
+    handshake: Option<Handshake>,
+    host: String,
+    authority: String,
+    upgrade: bool,
+    action: Action,
+    resolved: Result<Resolved, Unresolved>,
+}
+
+/// Begins the story of what is refused before it is known what is asked for.
+pub(crate) fn arrived(house: &House, session: &Session, story: &mut Story) {
+    let (request, peer, now) = (session.req_header(), peer_ip(session), (house.clock)());
+    let host = host_of(request).unwrap_or_default();
+    begin(story, request, &host, None, peer, now, house);
+    story.enforced_by(peer);
+}
+
+/// Checks the structure of a request.
+pub(crate) fn look(
     house: &House,
     session: &Session,
     running: &Running,
     story: &mut Story,
-) -> Result<Accepted, Refusal> {
+) -> Result<Looked, Refusal> {
     let request = session.req_header();
     let now = running.slot.started_at().max((house.clock)());
     let peer = peer_ip(session);
     let handshake = session
         .digest()
         .and_then(|d| d.ssl_digest.as_ref())
+        // That of another proxy says nothing of the client.
+        .filter(|_| !running.decides)
         .map(|d| d.extension.get::<Handshake>().cloned().unwrap_or_default());
     let authority = authority_of(request);
     let host = authority.as_deref().and_then(host_name).map(str::to_owned);
     let resolved = host.as_deref().map(|h| house.routes.resolve(h, request.uri.path()));
     begin(story, request, host.as_deref().unwrap_or_default(), resolved.as_ref(), peer, now, house);
+    if running.decides {
+        story.enforced_by(peer);
+    }
 
     let peer = peer.ok_or_else(|| Refusal::new(RefusalCode::Internal, "the peer has no IP address"))?;
     let client = client_address(house, peer, &request.headers);
@@ -131,17 +201,7 @@ pub(crate) fn accept(
     let https = is_https(house, peer, handshake.is_some(), &request.headers);
     check_size(request, house)?;
     let upgrade = is_websocket(session, &request.headers)?;
-    let method = request.method.as_str();
-    let action = match (upgrade, Action::from_method(method)) {
-        (_, None) => {
-            let detail =
-                format!("the method `{}` is not forwarded", method.chars().take(20).collect::<String>());
-            return Err(Refusal::new(RefusalCode::MethodNotAllowed, detail));
-        }
-        (true, Some(Action::Get)) => Action::Upgrade,
-        (true, Some(_)) => return Err(bad("a WebSocket is opened with GET")),
-        (false, Some(action)) => action,
-    };
+    let action = action(request.method.as_str(), upgrade)?;
     check_framing(request)?;
     let host = host.ok_or_else(|| bad("the host is missing, given twice, or not a host name"))?;
     if let Some(handshake) = &handshake
@@ -150,15 +210,46 @@ pub(crate) fn accept(
         return Err(Refusal::new(RefusalCode::Misdirected, "the TLS handshake named another host"));
     }
     check_target(request, &host)?;
-    if let Some(h1) = session.as_downstream().as_http1() {
+    if running.decides {
+        check_passed_on(request, resolved.as_ref())?;
+    } else if let Some(h1) = session.as_downstream().as_http1() {
         bytes::check(&h1.get_headers_raw_bytes(), &host).map_err(bad)?;
     }
-    let resolved = resolved.unwrap_or(Err(Unresolved::NoHost)).map_err(|why| match why {
+    check_query(request)?;
+    let resolved = resolved.unwrap_or(Err(Unresolved::NoHost));
+    let authority = authority.unwrap_or_default();
+    Ok(Looked { now, peer, client, https, handshake, host, authority, upgrade, action, resolved })
+}
+
+fn action(method: &str, upgrade: bool) -> Result<Action, Refusal> {
+    match (upgrade, Action::from_method(method)) {
+        (_, None) => {
+            let detail =
+                format!("the method `{}` is not forwarded", method.chars().take(20).collect::<String>());
+            Err(Refusal::new(RefusalCode::MethodNotAllowed, detail))
+        }
+        (true, Some(Action::Get)) => Ok(Action::Upgrade),
+        (true, Some(_)) => Err(bad("a WebSocket is opened with GET")),
+        (false, Some(action)) => Ok(action),
+    }
+}
+
+/// Resolves the route of a request, and finds what it presents.
+pub(crate) fn accept(
+    house: &House,
+    session: &Session,
+    running: &Running,
+    looked: Looked,
+    story: &mut Story,
+) -> Result<Accepted, Refusal> {
+    let request = session.req_header();
+    let Looked { now, peer: _, client, https, handshake, host, authority, upgrade, action, resolved } =
+        looked;
+    let resolved = resolved.map_err(|why| match why {
         Unresolved::NoHost => Refusal::new(RefusalCode::NoRoute, "no app has this host"),
         Unresolved::NoPath => Refusal::new(RefusalCode::NoRoute, "no app of this host has this path"),
         Unresolved::Path(fault) => bad(fault.as_str()),
     })?;
-    check_query(request)?;
     if let Some(route) = resolved.route() {
         story.routed(&route.facts.id);
     }
@@ -169,31 +260,46 @@ pub(crate) fn accept(
     {
         return Err(Refusal::new(RefusalCode::BodyTooLarge, format!("{length} bytes, {max} are allowed")));
     }
-    if upgrade {
-        if resolved.app.upstream.speaks_h2() {
-            // It could only answer as to a plain GET, which nobody asked the policies about.
-            return Err(bad("a WebSocket was asked for, but HTTP/2 is spoken to the app"));
-        }
-        check_origin(request, &host, https, app)?;
+    if upgrade && resolved.app.upstream.speaks_h2() {
+        // It could only answer as to a plain GET, which nobody asked the policies about.
+        return Err(bad("a WebSocket was asked for, but HTTP/2 is spoken to the app"));
     }
-    let bearer = match Credential::from_headers(
-        request.headers.get_all(header::AUTHORIZATION).iter().map(|v| v.as_bytes()),
-    )? {
-        Credential::Bearer(token) => Some(token.to_owned()),
-        Credential::NotPresented => None,
-    };
+    let certificate = devices::shown(handshake.as_ref(), app, now)?;
+    let credential = presented(house, request, https)?;
+    let here = Here { host: &host, https, by_session: matches!(credential, Held::Session(_)) };
+    if upgrade {
+        page::check_websocket(request, &here, app)?;
+    }
+    page::check_site(request, &here, app)?;
     Ok(Accepted {
         action,
         host,
-        authority: authority.unwrap_or_default(),
+        authority,
         client,
         now,
         https,
         streaming: streaming(running.slot.protocol(), upgrade, &request.headers),
         user_agent: text(&request.headers, &header::USER_AGENT),
-        bearer,
+        certificate,
+        connection: handshake.and_then(|handshake| handshake.certificate?.ok()),
+        credential,
         resolved,
     })
+}
+
+/// What says who asks. Where a header does, a cookie is not looked at: whoever adds a header means it, and a browser
+/// adds cookies unasked. A session is taken over TLS only.
+fn presented(house: &House, request: &RequestHeader, https: bool) -> Result<Held, Refusal> {
+    let lines = |name| request.headers.get_all(name).iter().map(|value| value.as_bytes());
+    match Credential::from_headers(lines(header::AUTHORIZATION))? {
+        Credential::Bearer(token) => Ok(Held::Bearer(token.to_owned())),
+        Credential::Service(token) => Ok(Held::Service(tokens::hash(token))),
+        Credential::NotPresented if house.sign_in.is_none() || !https => Ok(Held::Nothing),
+        Credential::NotPresented => {
+            let cookie = cookies::ours(lines(header::COOKIE), SESSION_COOKIE)?;
+            Ok(cookie.map_or(Held::Nothing, |cookie| Held::Session(cookie.into())))
+        }
+    }
 }
 
 /// Begins the story with the path that was matched; where none was, with what was sent.
@@ -319,35 +425,6 @@ fn is_websocket(session: &Session, headers: &HeaderMap) -> Result<bool, Refusal>
     Ok(true)
 }
 
-/// A page of another site may not open a WebSocket with the rights of the person in front of it
-/// (RFC 6455 §10.2, incident class S18). A program sends no `Origin`.
-fn check_origin(
-    request: &RequestHeader,
-    host: &str,
-    https: bool,
-    app: &crate::config::App,
-) -> Result<(), Refusal> {
-    let mut origins = request.headers.get_all(header::ORIGIN).iter();
-    let Some(origin) = origins.next() else { return Ok(()) };
-    let foreign =
-        || Refusal::new(RefusalCode::ForeignOrigin, "a page of another origin asked for a WebSocket");
-    if origins.next().is_some() {
-        return Err(foreign());
-    }
-    let origin = origin.to_str().map_err(|_| foreign())?.to_ascii_lowercase();
-    // A proxy may end TLS and not say so, and then the page's scheme is not ours; host and port decide.
-    let (authority, port) = match (origin.strip_prefix("https://"), origin.strip_prefix("http://")) {
-        (Some(authority), _) => (Some(authority), ":443"),
-        (None, authority) => (authority.filter(|_| !https), ":80"),
-    };
-    let named = request.headers.get(header::HOST).and_then(|h| h.to_str().ok()).map(str::to_ascii_lowercase);
-    let own = authority.is_some_and(|authority| {
-        let bare = |text: &str| text.strip_suffix(port).unwrap_or(text).to_owned();
-        host_name(authority) == Some(host) && named.as_deref().map(bare) == Some(bare(authority))
-    });
-    if own || app.websocket_origins.contains(&origin) { Ok(()) } else { Err(foreign()) }
-}
-
 /// The request target must be in origin form, or in absolute form with the authority that the
 /// host says (RFC 9112 §3.2). A fragment has no place in it.
 fn check_target(request: &RequestHeader, host: &str) -> Result<(), Refusal> {
@@ -363,6 +440,19 @@ fn check_target(request: &RequestHeader, host: &str) -> Result<(), Refusal> {
         return Err(bad("the request target has a scheme that is not HTTP"));
     }
     Ok(())
+}
+
+/// Where another proxy passes a request on, the app gets the path as it came, and not as it was matched.
+fn check_passed_on(
+    request: &RequestHeader,
+    resolved: Option<&Result<Resolved, Unresolved>>,
+) -> Result<(), Refusal> {
+    match resolved {
+        Some(Ok(resolved)) if resolved.path.as_str() != request.uri.path() => {
+            Err(bad("the path is not in its normal form, which another proxy would pass on as it is"))
+        }
+        Some(Ok(_) | Err(_)) | None => Ok(()),
+    }
 }
 
 /// A query is passed on as it is, so it must not hold what ends a request line or a URL.

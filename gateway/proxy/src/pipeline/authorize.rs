@@ -5,25 +5,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::{Outcome, Ruling};
-use doorward_model::{LifecycleStage, Principal, Refusal, RefusalCode};
-use doorward_policy::{Action, Question, Revision};
+use doorward_context::calendar::Moment;
+use doorward_model::{Place, Principal, Refusal, RefusalCode, Risk, UnixMillis};
+use doorward_policy::{Action, Decision, PolicyBundle, Question, Revision};
 
 use crate::config::{App, AuditNeed};
+use crate::inflight::Slot;
 use crate::pipeline::House;
 use crate::pipeline::accept::Accepted;
+use crate::pipeline::identify::Who;
 use crate::pipeline::record::Story;
 use crate::pipeline::revocation::Unrevoked;
+use crate::review::{self, Held, Mark};
 use crate::upstream::{Streaming, Upstreams};
+
+mod step_up;
 
 /// Proof that one request may pass to one app: well-formed, identified, not cut off, permitted
 /// by the policies, and recordable. Without it no upstream can be reached.
 pub struct Permit {
     unrevoked: Unrevoked,
+    risk: Risk,
 }
 
 impl Permit {
     pub(crate) const fn accepted(&self) -> &Accepted {
         self.unrevoked.enriched().identified().accepted()
+    }
+
+    /// Who asked, when they asked.
+    pub(crate) const fn who(&self) -> &Who {
+        self.unrevoked.enriched().identified().who()
+    }
+
+    /// How odd it looked, when they asked.
+    pub(crate) const fn risk(&self) -> Risk {
+        self.risk
     }
 
     pub(crate) fn principal(&self) -> &Arc<Principal> {
@@ -70,26 +87,37 @@ impl Permit {
     }
 }
 
-/// Asks the policies in force.
-pub(crate) fn authorize(house: &House, unrevoked: Unrevoked, story: &mut Story) -> Result<Permit, Refusal> {
-    let enriched = unrevoked.enriched();
-    let identified = enriched.identified();
-    let accepted = identified.accepted();
+/// Who asks, from where and when: what may be another thing for the same request later.
+pub(crate) struct Standpoint<'a> {
+    pub(crate) who: &'a Who,
+    pub(crate) place: &'a Place,
+    pub(crate) risk: Risk,
+    pub(crate) moment: Moment,
+}
+
+/// What a bundle says of a request, seen from a standpoint, and how long it took to say it.
+pub(crate) fn ask(
+    house: &House,
+    bundle: &PolicyBundle,
+    accepted: &Accepted,
+    from: &Standpoint<'_>,
+) -> Result<(Ruling, Option<Refusal>, Duration), Refusal> {
     let route = accepted
         .resolved()
         .route()
         .ok_or_else(|| Refusal::new(RefusalCode::Internal, "the route is gone"))?;
-    let moment = enriched.moment();
+    let &Standpoint { who, place, risk, moment } = from;
     let began = (house.ticks)();
-    let verdict = house.policies.bundle().decide(&Question {
-        principal: identified.principal(),
-        owner_stage: LifecycleStage::Unknown,
+    let verdict = bundle.decide(&Question {
+        principal: who.principal(),
+        owner_stage: who.owner_stage(),
+        granted: who.is_granted(route.facts.id.app()),
         action: accepted.action(),
         route: &route.facts,
-        session: identified.assurance(),
-        device: identified.device(),
-        place: enriched.place(),
-        risk: identified.risk(),
+        session: who.assurance(),
+        device: who.device(),
+        place,
+        risk,
         now: moment.now,
         local_time: moment.local_time,
         weekday: moment.weekday,
@@ -97,27 +125,67 @@ pub(crate) fn authorize(house: &House, unrevoked: Unrevoked, story: &mut Story) 
         path: accepted.resolved().path.as_str(),
         user_agent: accepted.user_agent(),
     });
-    let took: Duration = (house.ticks)().saturating_sub(began);
-    let allowed = verdict.is_allow();
-    let refusal = verdict.refusal;
-    let code = refusal.as_ref().map_or(RefusalCode::NoPermit, |r| r.code);
-    story.decided(
-        Ruling {
-            outcome: if allowed { Outcome::Allowed } else { Outcome::Denied(code) },
-            determining: verdict.determining,
-            errors: verdict.errors.into_iter().map(|(id, why)| format!("{id}: {why}")).collect(),
-            latency_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            revision: text_of(verdict.revision),
-        },
-        took,
-    );
-    if !allowed {
-        return Err(refusal.unwrap_or_else(|| Refusal::new(RefusalCode::NoPermit, "no policy permits it")));
+    let took = (house.ticks)().saturating_sub(began);
+    let refusal = match verdict.decision {
+        Decision::Allow => None,
+        Decision::Deny => {
+            let no = || Refusal::new(RefusalCode::NoPermit, "no policy permits it");
+            Some(sign_in_or_no(verdict.refusal.unwrap_or_else(no), who, moment.now))
+        }
+    };
+    let ruling = Ruling {
+        outcome: refusal.as_ref().map_or(Outcome::Allowed, |refusal| Outcome::Denied(refusal.code)),
+        determining: verdict.determining,
+        errors: verdict.errors.into_iter().map(|(id, why)| format!("{id}: {why}")).collect(),
+        latency_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        revision: text_of(verdict.revision),
+    };
+    Ok((ruling, refusal, took))
+}
+
+/// A refusal becomes a demand where another sign-in would help.
+fn sign_in_or_no(refusal: Refusal, who: &Who, now: UnixMillis) -> Refusal {
+    let helps = |demand| step_up::would_help(demand, who.principal(), who.assurance(), now);
+    let demand = refusal.demand.and_then(helps);
+    let code = if demand.is_some() { RefusalCode::StepUp } else { refusal.code };
+    Refusal { code, demand, ..refusal }
+}
+
+/// Asks the policies in force, and once more if something changed since `mark` was taken. From then on
+/// the exchange is decided anew whenever something does.
+pub(crate) fn authorize(
+    house: &House,
+    unrevoked: Unrevoked,
+    risk: Risk,
+    mark: Mark,
+    slot: &Slot,
+    story: &mut Story,
+) -> Result<Arc<Permit>, Refusal> {
+    let bundle = house.policies.bundle();
+    let enriched = unrevoked.enriched();
+    let identified = enriched.identified();
+    let standpoint =
+        Standpoint { who: identified.who(), place: enriched.place(), risk, moment: enriched.moment() };
+    let (ruling, refusal, took) = ask(house, &bundle, identified.accepted(), &standpoint)?;
+    if let Some(refusal) = refusal {
+        story.decided(ruling, took);
+        return Err(refusal);
     }
-    if accepted.resolved().app.app.audit == AuditNeed::Required && !house.audit.accepts_grants() {
+    let permit = Arc::new(Permit { unrevoked, risk });
+    let held = Held::new(Arc::clone(&permit), bundle.revision(), (house.ticks)());
+    slot.keeps(Some(Arc::clone(&held)));
+    // Whatever changes from here on finds it.
+    let (anew, refusal) =
+        if house.review.is_past(mark) { review::ask_again(house, &held) } else { (None, None) };
+    story.decided(anew.unwrap_or(ruling), took);
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
+    if permit.app().audit == AuditNeed::Required && !house.audit.accepts_grants() {
         return Err(Refusal::new(RefusalCode::AuditUnavailable, "the audit log cannot be written"));
     }
-    Ok(Permit { unrevoked })
+    house.inflight.endings().allowed(|| permit.principal().answerable(), (house.clock)());
+    Ok(permit)
 }
 
 thread_local! {

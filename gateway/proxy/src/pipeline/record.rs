@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::trail::{Arrival, HttpVersion};
-use doorward_audit::{Ending, Event, Protocol, Recorded, Ruling, Trail};
-use doorward_model::{Place, Refusal, RefusalCode, RouteId, limits};
+use doorward_audit::{Ending, Event, Protocol, Recorded, Ruling, Trail, Withdrawal};
+use doorward_identity::Verified;
+use doorward_model::{Assurance, DevicePosture, Place, Refusal, RefusalCode, Risk, RouteId, limits};
 use pingora::{Error, ErrorSource, ErrorType};
 
+use crate::accounts::Account;
 use crate::gate::Running;
 use crate::inflight::{HouseEnd, Slot};
 use crate::metrics::{Decided, Passed};
@@ -94,6 +96,13 @@ impl Story {
         self.client = Some(client);
     }
 
+    /// Another proxy lets it pass, or does not.
+    pub(crate) fn enforced_by(&mut self, asker: Option<IpAddr>) {
+        if let (Some(trail), Some(asker)) = (&mut self.trail, asker) {
+            trail.enforced_by(asker);
+        }
+    }
+
     pub(crate) fn routed(&mut self, route: &RouteId) {
         self.route = Some(route.clone());
         if let Some(trail) = &mut self.trail {
@@ -107,10 +116,41 @@ impl Story {
         }
     }
 
+    /// Who signed in, where the directory says no more of them.
+    pub(crate) fn signed_in(&mut self, verified: &Verified) {
+        if let Some(trail) = &mut self.trail {
+            let principal = Arc::clone(verified.principal());
+            trail.identified(principal, Some(verified.session()), *verified.assurance(), verified.device());
+        }
+    }
+
+    /// Which service account showed a token that is not good here.
+    pub(crate) fn showed(&mut self, account: &Account) {
+        if let Some(trail) = &mut self.trail {
+            let principal = Arc::clone(account.principal());
+            let (proved, device) = (Assurance::default(), DevicePosture::default());
+            trail.identified(principal, Some(account.session()), proved, &device);
+        }
+    }
+
     pub(crate) fn located(&mut self, place: &Arc<Place>) {
         self.located = true;
         if let Some(trail) = &mut self.trail {
             trail.located(Arc::clone(place));
+        }
+    }
+
+    /// How odd it looks.
+    pub(crate) fn risked(&mut self, risk: Risk) {
+        if let Some(trail) = &mut self.trail {
+            trail.risked(risk);
+        }
+    }
+
+    /// It goes on although it is not known that nothing was taken away.
+    pub(crate) fn went_on_stale(&mut self, stale_for: Duration) {
+        if let Some(trail) = &mut self.trail {
+            trail.went_on_stale(stale_for);
         }
     }
 
@@ -163,6 +203,17 @@ impl Story {
         tracing::debug!(request_id = %self.request_id, refusal = %refusal, "refused");
     }
 
+    /// A page of ours was asked for. Nothing was decided, so no decision is recorded.
+    pub(crate) fn was_ours(&mut self, status: u16) {
+        self.trail = None;
+        let took = (self.house.ticks)().saturating_sub(self.began);
+        let protocol = self.slot.as_deref().map_or(Protocol::Http1, Slot::protocol);
+        let (ended_after, withdrawn_after) = (None, None);
+        let passed = Passed { route: None, status, took, protocol, ended_after, withdrawn_after };
+        self.house.metrics.passed(&passed);
+        tracing::debug!(request_id = %self.request_id, status, "a page of ours");
+    }
+
     /// The app began to answer. A stream is recorded now, as its end may be far.
     pub(crate) fn answered(&mut self, status: u16, running: Option<&Running>) -> Recorded {
         self.status = status;
@@ -200,7 +251,9 @@ impl Story {
             self.lost_early = true;
         } else {
             self.told_early = true;
-            self.house.metrics.decided(&Decided { route: self.route.as_ref(), outcome: trail.outcome() });
+            let stale = trail.stale_for().is_some();
+            let route = self.route.as_ref();
+            self.house.metrics.decided(&Decided { route, outcome: trail.outcome(), stale });
         }
         recorded
     }
@@ -245,20 +298,33 @@ impl Story {
             revocation: Arc::clone(&cause.revocation),
             after_micros: u64::try_from(now.saturating_sub(cause.ticks).as_micros()).unwrap_or(u64::MAX),
         });
+        let withdrawn = slot.and_then(Slot::withdrawn);
+        let withdrawn_after = withdrawn.map(|withdrawn| now.saturating_sub(withdrawn.changed_at));
+        let withdrawal = withdrawn.map(|withdrawn| {
+            Ending::Withdrawn(Box::new(Withdrawal {
+                because: withdrawn.because,
+                code: withdrawn.code,
+                ruling: withdrawn.ruling.clone(),
+                after_micros: withdrawn_after
+                    .map_or(0, |after| u64::try_from(after.as_micros()).unwrap_or(u64::MAX)),
+            }))
+        });
         let protocol = slot.map_or(Protocol::Http1, Slot::protocol);
-        let is_terminated = terminated.is_some();
+        let is_terminated = terminated.is_some() || withdrawal.is_some();
         let after = slot.and_then(Slot::cause).map(|cause| now.saturating_sub(cause.ticks));
         let by_house = slot.and_then(Slot::house_end).map(|why| match why {
             HouseEnd::TimeUp => Ending::TimedOut,
             HouseEnd::Drained => Ending::Drained,
             HouseEnd::Stale => Ending::Refused,
         });
-        let ending = terminated.or(by_house).or(self.ending.take()).unwrap_or(Ending::ClientGone);
+        let ending =
+            terminated.or(withdrawal).or(by_house).or(self.ending.take()).unwrap_or(Ending::ClientGone);
         trail.speaks(protocol);
         trail.finished(ending, self.received, self.sent, took);
         let outcome = trail.outcome();
         if !self.told_early {
-            self.house.metrics.decided(&Decided { route: self.route.as_ref(), outcome });
+            let stale = trail.stale_for().is_some();
+            self.house.metrics.decided(&Decided { route: self.route.as_ref(), outcome, stale });
         }
         self.house.metrics.passed(&Passed {
             route: self.route.as_ref(),
@@ -266,6 +332,7 @@ impl Story {
             took,
             protocol,
             ended_after: after,
+            withdrawn_after,
         });
         let event = Box::new(trail);
         if self.told_early || is_terminated {

@@ -2,7 +2,7 @@
 //! starts, with a configuration file like any other; only the apps, the people and their identity
 //! provider come from the crate `demo`, which nothing else of this crate names.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use doorward_demo::apps::Pace;
@@ -12,12 +12,15 @@ use doorward_demo::tour::{self, Scene};
 use doorward_demo::watch::{self, Ending};
 
 use super::{Exit, Failure, Output, config_failure, printable, run};
-use crate::cli::{DemoArgs, DemoPart, DemoWatchArgs};
+use crate::cli::{DemoArgs, DemoPart, DemoPlace, DemoWatchArgs};
 use crate::clock;
 use crate::color::ColorChoice;
 use crate::config::{self, Show};
 use crate::telemetry;
 
+/// The visitor reads the welcome; what the gateway says of itself is for whoever asks for it. Each browser that does not
+/// know the certificate yet is an error of a handshake.
+const LOG: &str = "error,pingora_core=off";
 /// How long the apps may take to stop when the gateway has.
 const STOP_MAX: Duration = Duration::from_secs(1);
 
@@ -29,6 +32,10 @@ pub(super) fn demo(
 ) -> Result<Exit, Failure> {
     match &args.part {
         Some(DemoPart::Watch(watch)) => follow(watch, out),
+        Some(DemoPart::Tour(place)) => {
+            out.text(tour::terminal(&tour::steps(&scene(place)?)))?;
+            Ok(Exit::Done)
+        }
         None => start(&args, log, color, out),
     }
 }
@@ -39,35 +46,24 @@ fn start(
     color: ColorChoice,
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
-    let ports = match args.port {
-        None => Ports::default(),
-        Some(first) => Ports::from_base(first).ok_or_else(|| {
-            Failure::new(
-                Exit::Mistaken,
-                format!("there are no six ports from {first} on"),
-                "use 1024 to 65530",
-            )
-        })?,
-    };
-    telemetry::start(log, color).map_err(|e| failed(&e))?;
+    let scene = scene(&args.place)?;
+    telemetry::start(log.or(Some(LOG)), color).map_err(|e| failed(&e))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("doorward-demo")
         .enable_all()
         .build()
         .map_err(|e| failed(&e))?;
-    let (around, folder, _hold) = runtime.block_on(prepare(args, ports))?;
+    let (around, folder, _hold) = runtime.block_on(prepare(args, scene.ports))?;
     let config = config::load(&folder.config).map_err(|e| config_failure(e, Show::Plain))?;
     runtime.spawn(around.serve());
 
-    let program = std::env::args().next().unwrap_or_else(|| "doorward".to_owned());
-    let scene = Scene { doorward: program, folder: args.folder.display().to_string(), ports };
-    out.text(tour::terminal(&tour::steps(&scene)))?;
+    out.text(tour::welcome(&scene))?;
     out.line(format_args!(
         "{}\n",
         out.style.bold(&format!(
-            "The gateway listens on http://localhost:{}. Paste the commands in another terminal; Ctrl-C ends it.",
-            ports.gateway
+            "The gateway listens on https://localhost:{}, and for curl on http://localhost:{}. Ctrl-C ends it.",
+            scene.ports.secure, scene.ports.gateway
         ))
     ))?;
     let ended = run::serve(config, false);
@@ -75,12 +71,31 @@ fn start(
     ended
 }
 
+/// Where the demo runs, and how the visitor called us.
+fn scene(place: &DemoPlace) -> Result<Scene, Failure> {
+    let ports = match place.port {
+        None => Ports::default(),
+        Some(first) => Ports::from_base(first).ok_or_else(|| {
+            Failure::new(
+                Exit::Mistaken,
+                format!("there are no eight ports from {first} on"),
+                "use 1024 to 65528",
+            )
+        })?,
+    };
+    let doorward = std::env::args().next().unwrap_or_else(|| "doorward".to_owned());
+    Ok(Scene { doorward, folder: place.folder.display().to_string(), ports })
+}
+
 /// First the ports, then the folder: where a demo runs already, nothing of it is touched.
 async fn prepare(args: &DemoArgs, ports: Ports) -> Result<(Surroundings, DemoFolder, Hold), Failure> {
-    let around = Surroundings::bind(ports, Pace::default(), clock::system()).await.map_err(|e| failed(&e))?;
-    let root: PathBuf = args.source.clone().unwrap_or_else(|| PathBuf::from("."));
-    let (folder, hold) = doorward_demo::config::write(&args.folder, ports, &Sources::in_tree(&root))
-        .map_err(|e| failed(&e))?;
+    let clock = clock::system();
+    let now = clock();
+    let around = Surroundings::bind(ports, Pace::default(), clock).await.map_err(|e| failed(&e))?;
+    let sources = Sources::in_tree(args.source.as_deref().unwrap_or(Path::new(".")));
+    let (folder, hold) =
+        doorward_demo::config::write(&args.place.folder, ports, &sources, around.desk().secret(), now)
+            .map_err(|e| failed(&e))?;
     Ok((around, folder, hold))
 }
 
@@ -123,8 +138,6 @@ fn follow(args: &DemoWatchArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     /// The same ports, and the same folder at other ports: in both cases the first demo goes on.
@@ -132,12 +145,20 @@ mod tests {
     async fn a_second_demo_leaves_the_first_alone() {
         let dir = tempfile::tempdir().unwrap();
         let args = DemoArgs {
-            folder: dir.path().join("demo"),
-            port: None,
+            place: DemoPlace { folder: dir.path().join("demo"), port: None },
             source: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")),
             part: None,
         };
-        let any = Ports { gateway: 0, operator: 0, provider: 0, wiki: 0, payroll: 0, build: 0 };
+        let any = Ports {
+            gateway: 0,
+            operator: 0,
+            provider: 0,
+            wiki: 0,
+            payroll: 0,
+            build: 0,
+            intake: 0,
+            secure: 0,
+        };
         let (around, folder, _hold) = prepare(&args, any).await.unwrap();
         std::fs::create_dir(folder.folder.join("data")).unwrap();
         let token = std::fs::read_to_string(&folder.operator_token).unwrap();

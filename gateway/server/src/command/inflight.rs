@@ -1,34 +1,44 @@
 //! `doorward inflight`: what runs now.
 
 use serde::Deserialize as _;
+use serde_json::Value;
 
 use super::revoke::with_issuer;
-use super::{Exit, Failure, Output, printable};
-use crate::cli::InflightArgs;
+use super::{Exit, Failure, Output, printable, table};
+use crate::cli::{Format, InflightArgs};
 use crate::clock;
 use crate::color::Style;
 use crate::operator::{InflightAnswer, InflightExchange, Operator};
 
 pub(super) fn inflight(args: &InflightArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
-    let operator = Operator::find(&args.gateway)?;
+    let answer = look(args)?;
+    if args.look.format() == Format::Json {
+        out.line(format_args!("{answer:#}"))?;
+        return Ok(Exit::Done);
+    }
+    out.text(told(&read(&answer)?, clock::now().0, out.style))?;
+    Ok(Exit::Done)
+}
+
+/// Asks the gateway.
+pub(super) fn look(args: &InflightArgs) -> Result<Value, Failure> {
+    let operator = Operator::find(&args.look.gateway)?;
     let user = args.user.as_deref().map(|user| with_issuer(&operator, user)).transpose()?;
-    let mut filter = Vec::new();
+    let lines = args.lines.to_string();
+    let mut filter = vec![("limit", lines.as_str())];
     if let Some(user) = &user {
         filter.push(("user", user.as_str()));
     }
     if let Some(app) = &args.app {
         filter.push(("app", app.as_str()));
     }
-    let answer = operator.inflight(&filter)?;
-    if args.json {
-        out.line(format_args!("{answer:#}"))?;
-        return Ok(Exit::Done);
-    }
-    let listed = InflightAnswer::deserialize(&answer).map_err(|e| {
+    Ok(operator.inflight(&filter)?)
+}
+
+pub(super) fn read(answer: &Value) -> Result<InflightAnswer, Failure> {
+    InflightAnswer::deserialize(answer).map_err(|e| {
         Failure::new(Exit::Failed, format!("the gateway's answer cannot be read: {e}"), "try `--json`")
-    })?;
-    out.text(told(&listed, clock::now().0, out.style))?;
-    Ok(Exit::Done)
+    })
 }
 
 fn told(listed: &InflightAnswer, now_millis: i64, style: Style) -> String {
@@ -38,23 +48,12 @@ fn told(listed: &InflightAnswer, now_millis: i64, style: Style) -> String {
     }
     let mut rows = vec![["USER", "APP", "PROTOCOL", "SINCE", "CLIENT", "PATH"].map(str::to_owned)];
     rows.extend(listed.exchanges.iter().map(|e| row(e, now_millis)));
-    let mut widths = [0; 6];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for (i, row) in rows.iter().enumerate() {
-        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        let line = cells.join("  ");
-        let line = line.trim_end();
-        text.push_str(&if i == 0 { style.dim(line) } else { line.to_owned() });
-        text.push('\n');
-    }
+    let mut text = table(&rows, style);
     match listed.total {
         Some(total) if usize::try_from(total).is_ok_and(|total| total > shown) => {
-            text.push_str(&format!("{shown} of {total}\n"));
+            text.push_str(&format!(
+                "{shown} of {total}: add `-n` and a larger number, `--user` or `--app`.\n"
+            ));
         }
         Some(_) | None => {}
     }
@@ -71,7 +70,7 @@ fn row(e: &InflightExchange, now_millis: i64) -> [String; 6] {
 }
 
 /// How long ago, in the two units that matter.
-fn age(millis: i64) -> String {
+pub(super) fn age(millis: i64) -> String {
     let seconds = millis.max(0) / 1000;
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -105,7 +104,7 @@ mod tests {
 USER        APP      PROTOCOL   SINCE  CLIENT       PATH
 corp:alice  wiki     websocket  1h01m  192.0.2.1    /ws
 (visitor)   payroll  http2      1m01s  2001:db8::1  /\\u{1b}[2J
-2 of 7
+2 of 7: add `-n` and a larger number, `--user` or `--app`.
 "
         );
         assert_eq!(told(&InflightAnswer::default(), 0, Style::Plain), "nothing runs\n");

@@ -4,64 +4,115 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use doorward_model::{AppId, EntryKind, IssuerId, Target};
-use serde_json::Value;
 
 use super::{Exit, Failure, Output, printable};
-use crate::cli::{ReactivateArgs, RevokeArgs, TargetKind};
+use crate::cli::{Format, ReactivateArgs, RevokeArgs, TargetKind, WaitArgs, WaitFor};
 use crate::clock::Stopwatch;
 use crate::color::Style;
 use crate::operator::{Operator, Receipt, RevocationRequest, Revoked, TargetName};
 
 /// Takes access away.
 pub(super) fn revoke(args: &RevokeArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
-    let operator = Operator::find(&args.gateway)?;
+    let operator = Operator::find(&args.look.gateway)?;
     let target = target(&operator, args.kind, &args.id, args.app.as_ref())?;
     let action = if args.disable { "disable" } else { "revoke" };
-    ask(&operator, &target, action, &args.cause, args.json, out)
+    ask(
+        &operator,
+        &target,
+        Wanted { action, cause: &args.cause, wait: &args.wait, format: args.look.format() },
+        out,
+    )
 }
 
 /// Gives it back.
 pub(super) fn reactivate(args: &ReactivateArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
-    let operator = Operator::find(&args.gateway)?;
+    let operator = Operator::find(&args.look.gateway)?;
     let target = target(&operator, args.kind.into(), &args.id, args.app.as_ref())?;
-    ask(&operator, &target, "reactivate", &args.cause, args.json, out)
+    let wanted =
+        Wanted { action: "reactivate", cause: &args.cause, wait: &args.wait, format: args.look.format() };
+    ask(&operator, &target, wanted, out)
+}
+
+/// What is asked for, and how the answer is printed.
+struct Wanted<'a> {
+    action: &'static str,
+    cause: &'a str,
+    wait: &'a WaitArgs,
+    format: Format,
 }
 
 fn ask(
     operator: &Operator,
     target: &Target,
-    action: &'static str,
-    cause: &str,
-    json: bool,
+    wanted: Wanted<'_>,
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
+    let Wanted { action, cause, wait, format } = wanted;
     let request = RevocationRequest {
         target: TargetName { kind: target.kind().as_str().to_owned(), id: target.id() },
         action,
         cause: cause.to_owned(),
+        wait: waits(wait)?,
+        wait_millis_max: wait.wait_millis,
     };
     let watch = Stopwatch::start();
-    let (answer, exit) = match operator.revoke(&request)? {
-        Revoked::Durable(answer) => (answer, Exit::Done),
-        Revoked::InForceOnly { answer, detail } => {
-            eprintln!("error: {}\n  help: {}", printable(&detail), what_is_lacking(&answer));
-            (answer, Exit::NotDurable)
-        }
-    };
-    if json {
-        out.line(format_args!("{answer:#}"))?;
-    } else {
-        let receipt = Receipt::read(&answer);
-        out.text(told(target, action, &receipt, watch.elapsed(), out.style))?;
-    }
-    Ok(exit)
+    let revoked = operator.revoke(&request)?;
+    report(revoked, (target, action), (watch.elapsed(), format), out)
 }
 
-/// What to do about a change that is in force, and not all of it written down.
-fn what_is_lacking(answer: &Value) -> &'static str {
-    match Receipt::read(answer).durable {
-        Some(true) => "nobody is let in anew until the audit log can be written; mend its disk",
-        Some(false) | None => {
+/// Says what came of it.
+pub(super) fn report(
+    revoked: Revoked,
+    (target, action): (&Target, &str),
+    (took, format): (Duration, Format),
+    out: &mut Output<'_>,
+) -> Result<Exit, Failure> {
+    let (answer, detail) = match revoked {
+        Revoked::Durable(answer) => (answer, None),
+        Revoked::InForceOnly { answer, detail } => (answer, Some(detail)),
+    };
+    let receipt = Receipt::read(&answer);
+    if let Some(detail) = &detail {
+        eprintln!("error: {}\n  help: {}", printable(detail), what_is_lacking(&receipt));
+    }
+    if format == Format::Json {
+        out.line(format_args!("{answer:#}"))?;
+    } else {
+        out.text(told(target, action, &receipt, took, out.style))?;
+    }
+    Ok(outcome(&receipt, detail.is_none()))
+}
+
+/// For whom the answer waits.
+pub(super) fn waits(wait: &WaitArgs) -> Result<Option<&'static str>, Failure> {
+    if wait.wait_millis.is_some() && wait.wait != Some(WaitFor::Fleet) {
+        let message = "`--wait-millis` has a meaning with `--wait fleet` only";
+        return Err(Failure::new(Exit::Mistaken, message, "add `--wait fleet`, or leave it out"));
+    }
+    Ok(wait.wait.map(|whom| match whom {
+        WaitFor::Node => "node",
+        WaitFor::Fleet => "fleet",
+    }))
+}
+
+pub(super) fn outcome(receipt: &Receipt, acknowledged: bool) -> Exit {
+    match (acknowledged, receipt.published, receipt.enforced_everywhere) {
+        (true, _, None | Some(true)) => Exit::Done,
+        (true, _, Some(false)) | (false, Some(false), _) => Exit::NotEverywhere,
+        (false, None | Some(true), _) => Exit::NotDurable,
+    }
+}
+
+/// What to do about a change that is in force, and lacks something.
+pub(super) fn what_is_lacking(receipt: &Receipt) -> &'static str {
+    match (receipt.published, receipt.durable) {
+        (Some(false), _) => {
+            "it is in force at this node and saved; the others get it as soon as Redis can be reached. A node that \
+             cannot reach it refuses when its lease is over; only apps with `stale_seconds_max` go on for \
+             that long. See `doorward fleet`"
+        }
+        (_, Some(true)) => "nobody is let in anew until the audit log can be written; mend its disk",
+        (_, Some(false) | None) => {
             "it is in force now and a restart would forget it: mend the disk of the store, then ask once more"
         }
     }
@@ -138,6 +189,7 @@ fn told(target: &Target, action: &str, receipt: &Receipt, took: Duration, style:
     let on_disk = if receipt.durable_at.is_some() { " and on the disk" } else { "" };
     // Writing to a String does not fail.
     let _ = writeln!(out, "  in force  yes{on_disk}, acknowledged after {} ms", millis(took));
+    out.push_str(&everywhere(receipt));
     if let Some(id) = &receipt.id {
         let _ = writeln!(out, "  receipt   {}", printable(id));
     }
@@ -153,6 +205,32 @@ fn told(target: &Target, action: &str, receipt: &Receipt, took: Duration, style:
     out
 }
 
+/// What the fleet said; nothing when it was not waited for.
+pub(super) fn everywhere(receipt: &Receipt) -> String {
+    let Some(everywhere) = receipt.enforced_everywhere else { return String::new() };
+    if let Some(why) = &receipt.nodes_unknown {
+        return format!("  fleet     not known: {}\n", printable(why));
+    }
+    let nodes = receipt.nodes.as_deref().unwrap_or_default();
+    let missing: Vec<_> = nodes.iter().filter(|node| node.answer != "applied").collect();
+    let mut text = match (everywhere, nodes.len()) {
+        (true, 0) => "  fleet     this node belongs to none\n".to_owned(),
+        (true, 1) => "  fleet     confirmed by the only node\n".to_owned(),
+        (true, all) => format!("  fleet     confirmed by all {all} nodes\n"),
+        (false, all) => {
+            format!("  fleet     confirmed by {} of {all} nodes\n", all.saturating_sub(missing.len()))
+        }
+    };
+    let debts = receipt.debts.as_deref().unwrap_or_default();
+    for node in missing {
+        let owed = debts.iter().find(|debt| debt.instance.as_deref() == Some(node.instance.as_str()));
+        let owed =
+            owed.map_or_else(String::new, |d| format!(", {} owes {}", printable(&d.owner), printable(&d.id)));
+        let _ = writeln!(text, "            {} is {}{owed}", printable(&node.node), printable(&node.answer));
+    }
+    text
+}
+
 fn name(target: &Target) -> String {
     match target {
         Target::UserAtApp(user, app) => format!("user {user} at {app}"),
@@ -161,7 +239,7 @@ fn name(target: &Target) -> String {
 }
 
 /// What was running; nothing when the gateway does not say.
-fn ended(receipt: &Receipt) -> String {
+pub(super) fn ended(receipt: &Receipt) -> String {
     let Some(by_protocol) = &receipt.ended else { return String::new() };
     let total = by_protocol.values().fold(0_u64, |sum, n| sum.saturating_add(*n));
     let mut text = match total {
@@ -186,7 +264,7 @@ fn ended(receipt: &Receipt) -> String {
 }
 
 /// Milliseconds, with as many digits as matter to a person.
-fn millis(took: Duration) -> String {
+pub(super) fn millis(took: Duration) -> String {
     let millis = took.as_secs_f64() * 1000.0;
     if millis < 10.0 { format!("{millis:.1}") } else { format!("{millis:.0}") }
 }
@@ -209,9 +287,53 @@ mod tests {
 
     #[test]
     fn what_is_in_force_and_not_saved_is_not_called_lost() {
-        assert!(what_is_lacking(&json!({ "durable": false })).contains("a restart would forget it"));
-        assert!(what_is_lacking(&json!({})).contains("a restart would forget it"));
-        assert!(what_is_lacking(&json!({ "durable": true })).contains("audit log"));
+        let lacking = |answer: serde_json::Value| what_is_lacking(&Receipt::read(&answer));
+        assert!(lacking(json!({ "durable": false })).contains("a restart would forget it"));
+        assert!(lacking(json!({})).contains("a restart would forget it"));
+        assert!(lacking(json!({ "durable": true })).contains("audit log"));
+        assert!(lacking(json!({ "durable": true, "published": false })).contains("the others get it"));
+    }
+
+    #[test]
+    fn a_script_can_tell_what_is_lacking() {
+        for (answer, acknowledged, want) in [
+            (json!({}), true, Exit::Done),
+            (json!({ "enforced_everywhere": true }), true, Exit::Done),
+            (json!({ "enforced_everywhere": false }), true, Exit::NotEverywhere),
+            (json!({ "durable": false }), false, Exit::NotDurable),
+            (json!({ "durable": true }), false, Exit::NotDurable),
+            (json!({ "durable": true, "enforced_everywhere": false }), false, Exit::NotDurable),
+            (json!({ "durable": true, "published": false }), false, Exit::NotEverywhere),
+        ] {
+            assert_eq!(outcome(&Receipt::read(&answer), acknowledged), want, "{answer}");
+        }
+    }
+
+    #[test]
+    fn the_fleet_is_told_by_who_is_missing() {
+        let told = |answer: serde_json::Value| everywhere(&Receipt::read(&answer));
+        assert_eq!(told(json!({})), "");
+        assert_eq!(
+            told(json!({ "enforced_everywhere": true, "nodes": [] })),
+            "  fleet     this node belongs to none\n"
+        );
+        let node = |name: &str, answer: &str| json!({ "node": name, "instance": format!("i-{name}"), "answer": answer });
+        let all = json!([node("gw-1", "applied"), node("gw-2", "applied")]);
+        assert_eq!(
+            told(json!({ "enforced_everywhere": true, "nodes": all })),
+            "  fleet     confirmed by all 2 nodes\n"
+        );
+        let some = json!([node("gw-1", "applied"), node("gw-2", "silent"), node("\u{1b}[2J", "behind")]);
+        let debts = json!([{ "id": "d-1", "instance": "i-gw-2", "owner": "security", "due_at": 5 }]);
+        assert_eq!(
+            told(json!({ "enforced_everywhere": false, "nodes": some, "debts": debts })),
+            "  fleet     confirmed by 1 of 3 nodes\n            gw-2 is silent, security owes d-1\n            \
+             \\u{1b}[2J is behind\n"
+        );
+        assert_eq!(
+            told(json!({ "enforced_everywhere": false, "nodes": [], "nodes_unknown": "Redis is away" })),
+            "  fleet     not known: Redis is away\n"
+        );
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! `[operator]`: where operators connect, and the token that they show.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use doorward_identity::owner_only::{self, OwnerOnlyError};
 use doorward_model::complaint::{Complaint, KeyPath};
 use serde::Deserialize;
 
@@ -48,25 +46,9 @@ pub struct OperatorToken(String);
 /// Why a file does not hold a token. No variant repeats what the file holds.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenFileError {
-    /// The file cannot be read.
-    #[error("`{}` cannot be read: {cause}", .file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// What the system said.
-        cause: std::io::Error,
-    },
-    /// It is a folder, a device, or a pipe.
-    #[error("`{}` is not a regular file", .0.display())]
-    NotAFile(PathBuf),
-    /// Others than the owner can read or write the file.
-    #[error("`{}` can be read or written by others than its owner (mode {mode:03o})", .file.display())]
-    Open {
-        /// The file.
-        file: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// The file cannot be read as one that is its owner's alone.
+    #[error(transparent)]
+    File(#[from] OwnerOnlyError),
     /// The token is too short to be a secret.
     #[error("the token in `{}` has {chars} characters, fewer than {TOKEN_CHARS_MIN}", .file.display())]
     Short {
@@ -75,7 +57,7 @@ pub enum TokenFileError {
         /// How many characters it has.
         chars: usize,
     },
-    /// The file is too long, or holds spaces or unprintable characters.
+    /// The file holds spaces or unprintable characters.
     #[error("`{}` does not hold one token of visible ASCII characters", .0.display())]
     Garbled(PathBuf),
 }
@@ -85,21 +67,9 @@ pub enum TokenFileError {
 /// # Errors
 /// When the file is unreadable, open to others, or does not hold a token of 32 characters.
 pub fn read_token(file: &Path) -> Result<OperatorToken, TokenFileError> {
-    let unreadable = |cause| TokenFileError::Unreadable { file: file.to_owned(), cause };
-    // Asked before opening: to open a pipe waits for its writer.
-    if !fs::metadata(file).map_err(unreadable)?.is_file() {
-        return Err(TokenFileError::NotAFile(file.to_owned()));
-    }
-    let opened = File::open(file).map_err(unreadable)?;
-    // Asked of the open file, so that it cannot be another one by now.
-    let mode = opened.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(TokenFileError::Open { file: file.to_owned(), mode });
-    }
-    let mut bytes = Vec::new();
-    opened.take(TOKEN_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let bytes = owner_only::read(file, TOKEN_BYTES_MAX)?;
     let token = bytes.trim_ascii_end();
-    if bytes.len() as u64 > TOKEN_BYTES_MAX || !token.iter().all(u8::is_ascii_graphic) {
+    if !token.iter().all(u8::is_ascii_graphic) {
         return Err(TokenFileError::Garbled(file.to_owned()));
     }
     if token.len() < TOKEN_CHARS_MIN {
@@ -112,16 +82,14 @@ impl TokenFileError {
     /// How to mend it.
     #[must_use]
     pub fn help(&self) -> String {
-        match self {
-            Self::Unreadable { file, .. }
-            | Self::NotAFile(file)
-            | Self::Short { file, .. }
-            | Self::Garbled(file) => {
-                let file = file.display();
-                format!("make one: `(umask 077; head -c 32 /dev/urandom | base64 -w0 > {file})`")
-            }
-            Self::Open { file, .. } => format!("run `chmod 600 {}`", file.display()),
-        }
+        let (file, help) = match self {
+            Self::File(why) => (why.file(), why.help()),
+            Self::Short { file, .. } | Self::Garbled(file) => (file.as_path(), None),
+        };
+        let file = file.display();
+        help.unwrap_or_else(|| {
+            format!("make one: `(umask 077; head -c 32 /dev/urandom | base64 -w0 > {file})`")
+        })
     }
 }
 
@@ -184,6 +152,9 @@ pub(super) fn address(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -202,7 +173,7 @@ mod tests {
             (format!("{good} {good}"), 0o600, Err("visible ASCII")),
             (format!("{good}\n{good}"), 0o600, Err("visible ASCII")),
             (format!("{good}ä"), 0o600, Err("visible ASCII")),
-            ("x".repeat(5000), 0o600, Err("visible ASCII")),
+            ("x".repeat(5000), 0o600, Err("larger than 4096 bytes")),
         ] {
             fs::write(&file, &content).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
@@ -216,8 +187,9 @@ mod tests {
             }
             fs::remove_file(&file).unwrap();
         }
-        assert!(matches!(read_token(&file), Err(TokenFileError::Unreadable { .. })));
-        assert!(matches!(read_token(dir.path()), Err(TokenFileError::NotAFile(_))));
+        assert!(matches!(read_token(&file), Err(TokenFileError::File(OwnerOnlyError::Unreadable { .. }))));
+        let folder = read_token(dir.path());
+        assert!(matches!(folder, Err(TokenFileError::File(OwnerOnlyError::NotAFile(_)))));
     }
 
     #[test]

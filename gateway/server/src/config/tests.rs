@@ -7,7 +7,7 @@ use super::*;
 use crate::color::Style;
 
 /// A file without mistakes, whose lines the tests break one by one.
-const GOOD: &str = r#"[gateway]
+pub(super) const GOOD: &str = r#"[gateway]
 public_url = "https://doorward.corp.example/"
 data_dir = "data"
 
@@ -38,7 +38,7 @@ addresses = ["10.1.0.10:8443"]
 "#;
 
 /// A folder with everything that [`GOOD`] names.
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("policies")).unwrap();
     let token = dir.path().join("operator.token");
@@ -48,7 +48,7 @@ fn folder() -> TempDir {
 }
 
 /// The plain report of a text; empty when it is valid. The folder's name is written as `DIR`.
-fn report(dir: &TempDir, text: &str) -> String {
+pub(super) fn report(dir: &TempDir, text: &str) -> String {
     match check(text, Path::new("doorward.toml"), dir.path()) {
         Ok(_) => String::new(),
         Err(broken) => broken.report(Show::Plain).replace(&dir.path().display().to_string(), "DIR"),
@@ -78,6 +78,75 @@ fn a_good_file_is_in_force() {
     let shown: Vec<_> = text.lines().filter(|l| l.starts_with('[')).collect();
     assert!(sections.iter().all(|s| shown.contains(s)), "{shown:?}");
     assert!(text.contains("\npublic_url = \"https://doorward.corp.example\"\n"), "{text}");
+}
+
+#[test]
+fn where_revocations_come_from_and_who_goes_on_without_is_told() {
+    let dir = folder();
+    let fleet = r#"
+[revocation]
+directory = "none"
+
+[revocation.redis]
+addresses = ["127.0.0.1:6379"]
+tls = false
+
+[[issuer]]"#;
+    let text = GOOD.replacen("\n[[issuer]]", fleet, 1);
+    let text = text.replacen("\n[app.upstream]", "stale_seconds_max = 30\n\n[app.upstream]", 1);
+    let strict = "\n[[app]]\nid = \"wiki\"\nhosts = [\"wiki.corp.example\"]\nfreshness = \"strict\"\n\
+                  [app.upstream]\naddresses = [\"10.1.0.20:8080\"]\n";
+    let config = check(&(text + strict), Path::new("doorward.toml"), dir.path());
+    let config = config.map_err(|b| b.report(Show::Plain)).unwrap();
+    let told: Vec<_> = config.remarks.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "app.payroll.stale_seconds_max: while it cannot be known who was cut off, whoever was is let in for up to 30 s"
+        ]
+    );
+    let text = config.in_force();
+    for line in [
+        "directory = \"none\"",
+        "debt_owner = \"security\"",
+        "debt_due_hours = 72",
+        "[revocation.redis]",
+        "mode = \"standalone\"",
+        "addresses = [\"127.0.0.1:6379\"]",
+        "tls = false",
+        "namespace = \"doorward\"",
+        "lease_millis = 1000",
+        "poll_millis = 250",
+        "freshness = \"lease\"",
+        "stale_seconds_max = 30",
+        "freshness = \"strict\"",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("store_file") && !text.contains("[revocation.postgres]"), "{text}");
+}
+
+#[test]
+fn a_database_is_shown_without_its_password() {
+    let dir = folder();
+    let file = dir.path().join("postgres.password");
+    std::fs::write(&file, "hunter2").unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    for (address, tls) in [("db.corp.example:5432", true), ("/run/postgresql:5432", false)] {
+        let section = format!(
+            "\n[revocation]\ndirectory = \"postgres\"\n[revocation.postgres]\naddress = \"{address}\"\n\
+             password_file = \"postgres.password\"\n\n[[issuer]]"
+        );
+        let text = GOOD.replacen("\n[[issuer]]", &section, 1);
+        let config = check(&text, Path::new("doorward.toml"), dir.path());
+        let shown = config.map_err(|b| b.report(Show::Plain)).unwrap().in_force();
+        let (_, of_it) = shown.split_once("[revocation.postgres]").unwrap();
+        let of_it: Vec<_> = of_it.trim_start().lines().take_while(|line| !line.is_empty()).collect();
+        let address = format!("address = \"{address}\"");
+        let tls = format!("tls = {tls}");
+        assert_eq!(of_it, [address.as_str(), "database = \"doorward\"", "user = \"doorward\"", &tls]);
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
 }
 
 /// What is changed in [`GOOD`], and the whole report.
@@ -205,8 +274,26 @@ doorward.toml:1:1: error: the folder of the policies is missing
         "\
 doorward.toml:1:11: error: the number `3` stands where a table belongs
 doorward.toml:2:2: error: there is no section `other`
-  help: use one of `gateway`, `listen`, `operator`, `network`, `geoip`, `issuer`, `revocation`, `policy`, `audit`, `limits`, `app`
+  help: use one of `gateway`, `listen`, `operator`, `intake`, `network`, `geoip`, `risk`, `issuer`, `sign_in`, `revocation`, `directory`, `signals`, `offboarding`, `policy`, `audit`, `limits`, `streams`, `app`
 2 mistakes in doorward.toml
+",
+    ),
+    (
+        "[policy]\n",
+        "[directory]\npeople = \"all\"\n[policy]\n",
+        "\
+doorward.toml:18:10: error: `all` is not known
+  help: use `token` (the default: people are as their tokens say) or `known` (as the directory says, and nobody else)
+1 mistake in doorward.toml
+",
+    ),
+    (
+        "[policy]\n",
+        "[directory]\npeople = \"known\"\ntoken_for = [\"lab\"]\n[revocation]\ndirectory = \"none\"\n[revocation.redis]\naddresses = [\"127.0.0.1:6379\"]\ntls = false\n[policy]\n",
+        "\
+doorward.toml:19:14: error: there is no issuer `lab`
+  help: name the `id` of an `[[issuer]]`, or remove it
+1 mistake in doorward.toml
 ",
     ),
     (
@@ -336,6 +423,13 @@ fn what_the_example_calls_defaults_are_the_defaults() {
         revocation(&example.revocation.unwrap(), &mut none),
         revocation(&RevocationSection::default(), &mut none)
     );
+    let people = |section: &DirectorySection, none: &mut Vec<_>| proxy::check_directory(section, &top, none);
+    assert_eq!(
+        people(&example.directory.unwrap(), &mut none),
+        people(&DirectorySection::default(), &mut none)
+    );
+    let streams = |section: &StreamsSection, none: &mut Vec<_>| proxy::check_streams(section, &top, none);
+    assert_eq!(streams(&example.streams.unwrap(), &mut none), streams(&StreamsSection::default(), &mut none));
     assert_eq!(example.operator.unwrap().address.as_deref(), Some(OPERATOR_ADDRESS.to_string().as_str()));
     assert_eq!(example.gateway.as_ref().unwrap().node.as_deref(), Some(gateway::NODE));
     assert_eq!(example.gateway.unwrap().data_dir.as_deref(), Some(Path::new(gateway::DATA_DIR)));
@@ -449,6 +543,121 @@ fn exceptions_from_the_guards_are_remarked() {
             "app.payroll.pass_token",
             "app.payroll.lenient_path",
             "app.payroll.case_sensitive_paths"
+        ]
+    );
+}
+
+#[test]
+fn whose_word_counts_about_people_is_told() {
+    let dir = folder();
+    let told = |section: &str| {
+        let text = GOOD.replacen("[policy]", &format!("{section}\n[policy]"), 1);
+        let config = check(&text, Path::new("x"), dir.path()).map_err(|b| b.report(Show::Plain)).unwrap();
+        let remarks: Vec<_> = config.remarks.iter().map(ToString::to_string).collect();
+        (config.in_force(), remarks)
+    };
+    let (shown, remarks) = told("");
+    assert!(shown.contains("[directory]\npeople = \"token\"\n"), "{shown}");
+    assert!(remarks.is_empty(), "{remarks:?}");
+    assert!(shown.contains("default_roles = []\ninvitation_days = 7\n"), "{shown}");
+    let (shown, remarks) = told("[directory]\npeople = \"known\"\ntoken_for = [\"corp\"]");
+    assert!(shown.contains("[directory]\npeople = \"known\"\ntoken_for = [\"corp\"]\n"), "{shown}");
+    assert_eq!(
+        remarks,
+        [
+            "directory.token_for[0]: whoever `corp` vouches for is let in as the token says, though the directory does not know them"
+        ]
+    );
+}
+
+#[test]
+fn for_whose_addresses_an_issuer_speaks_is_told_where_others_have_such_addresses_too() {
+    let dir = folder();
+    let told = |issuers: &str, people: &str| {
+        let text =
+            GOOD.replacen("[policy]", &format!("[directory]\npeople = \"{people}\"\n{issuers}\n[policy]"), 1);
+        let config = check(&text, Path::new("x"), dir.path()).map_err(|b| b.report(Show::Plain)).unwrap();
+        config.remarks.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let issuer = |id: &str, more: &str| {
+        format!(
+            "[[issuer]]\nid = \"{id}\"\nissuer = \"https://{id}.example\"\naudiences = [\"doorward\"]\n\
+             algorithms = [\"RS256\"]\nemail_domains = {more}\n"
+        )
+    };
+    let google = issuer("google", "[\"gmail.com\"]\nfirst_sign_in = true");
+    assert_eq!(
+        told(&google, "known"),
+        [
+            "issuer[1].email_domains[0]: anybody can have an address in `gmail.com`, and whoever `google` calls its owner \
+             becomes a person here"
+        ]
+    );
+    assert!(
+        told(&google, "token")[1].starts_with("issuer[1].first_sign_in: nobody becomes known by signing in")
+    );
+    let both = format!("{}{}", issuer("a", "[\"corp.example\"]"), issuer("b", "[\"corp.example\"]"));
+    assert_eq!(
+        told(&both, "known"),
+        [
+            "issuer[2].email_domains[0]: `b` and `a` both speak for `corp.example`: an address there is whose either of them \
+             says"
+        ]
+    );
+}
+
+#[test]
+fn a_provider_that_may_give_no_refresh_token_is_told() {
+    let dir = folder();
+    let secret = dir.path().join("corp.secret");
+    fs::write(&secret, "a secret of more than thirty-two letters\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let told = |more: &str| {
+        let provider = format!(
+            "[issuer.sign_in]\nclient_id = \"browser\"\nclient_secret_file = \"corp.secret\"\n{more}\n[network]\n\
+             trusted_proxies = [\"10.0.0.5\"]\nclient_address_header = \"x-forwarded-for\"\n[sign_in]\n\
+             url = \"https://login.corp.example\"\n[policy]"
+        );
+        let text = GOOD.replacen("[policy]", &provider, 1);
+        let config = check(&text, Path::new("x"), dir.path()).map_err(|b| b.report(Show::Plain)).unwrap();
+        config.remarks.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let without = "scopes = [\"openid\", \"email\"]";
+    let remarks = told(without);
+    assert!(
+        remarks.len() == 1
+            && remarks[0].starts_with("issuer[0].sign_in.scopes: `offline_access` is not asked for"),
+        "{remarks:?}"
+    );
+    for good in [
+        String::new(),
+        format!("{without}\nrevalidate = false"),
+        format!("{without}\nparameters = {{ access_type = \"offline\" }}"),
+    ] {
+        assert_eq!(told(&good), Vec::<String>::new(), "{good}");
+    }
+}
+
+#[test]
+fn a_logout_that_names_people_otherwise_than_their_tokens_do_is_told() {
+    let dir = folder();
+    let told = |claim: &str| {
+        let issuer = format!(
+            "[[issuer]]\nid = \"okta\"\nissuer = \"https://okta.example\"\naudiences = [\"doorward\"]\n\
+             algorithms = [\"RS256\"]\nsubject_claim = \"{claim}\"\n[intake]\naddress = \"127.0.0.1:9280\"\n\
+             [[signals.logout]]\nid = \"okta\"\nissuer = \"https://okta.example\"\naudiences = [\"door\"]\n\
+             algorithms = [\"RS256\"]\n[policy]"
+        );
+        let text = GOOD.replacen("[policy]", &issuer, 1);
+        let config = check(&text, Path::new("x"), dir.path()).map_err(|b| b.report(Show::Plain)).unwrap();
+        config.remarks.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(told("sub"), Vec::<String>::new());
+    assert_eq!(
+        told("uid"),
+        [
+            "signals.logout[0]: people are named by `uid` there, so that a logout reaches them by the `sid` of a session \
+             only, and not by `sub`"
         ]
     );
 }

@@ -60,6 +60,8 @@ fn request() -> RevocationRequest {
         target: TargetName { kind: "user".to_owned(), id: "corp:alice".to_owned() },
         action: "revoke",
         cause: "left".to_owned(),
+        wait: None,
+        wait_millis_max: None,
     }
 }
 
@@ -78,6 +80,32 @@ fn a_revocation_is_posted_with_the_token_and_its_receipt_read() {
         serde_json::from_str::<Value>(body).unwrap(),
         json!({ "target": { "kind": "user", "id": "corp:alice" }, "action": "revoke", "cause": "left" })
     );
+}
+
+#[test]
+fn who_waits_for_the_fleet_says_so() {
+    let (base, asked) =
+        answers(http("201 Created", r#"{"enforced_everywhere":false,"nodes":[{"node":"gw-2"}]}"#));
+    let request = RevocationRequest { wait: Some("fleet"), wait_millis_max: Some(500), ..request() };
+    let Revoked::Durable(answer) = operator(&base).revoke(&request).unwrap() else { panic!("not durable") };
+    let receipt = Receipt::read(&answer);
+    assert_eq!((receipt.enforced_everywhere, receipt.nodes.map(|n| n.len())), (Some(false), Some(1)));
+    let asked = asked.join().unwrap();
+    assert!(asked.ends_with(r#""wait":"fleet","wait_millis_max":500}"#), "{asked}");
+}
+
+#[test]
+fn a_debt_is_settled_by_its_id() {
+    let (base, asked) = answers(http("200 OK", r#"{"settled_at":5}"#));
+    operator(&base).settle(Uuid::from_u128(1), "it \"is\" well").unwrap();
+    let asked = asked.join().unwrap();
+    let line = "POST /api/v1/debts/00000000-0000-0000-0000-000000000001/settle HTTP/1.1\r\n";
+    assert!(asked.starts_with(line) && asked.ends_with(r#"{"how":"it \"is\" well"}"#), "{asked}");
+    let gone =
+        http("404 Not Found", r#"{"code":"no_open_debt","detail":"there is no open debt of this id"}"#);
+    let (base, _asked) = answers(gone);
+    let e = operator(&base).settle(Uuid::from_u128(1), "x").unwrap_err();
+    assert!(e.to_string().contains("no open debt"), "{e}");
 }
 
 #[test]

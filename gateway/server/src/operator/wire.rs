@@ -20,6 +20,12 @@ pub struct RevocationRequest {
     pub action: &'static str,
     /// Why, in the operator's words.
     pub cause: String,
+    /// `node` or `fleet`; the gateway's default when it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<&'static str>,
+    /// How long to wait for the fleet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_millis_max: Option<u64>,
 }
 
 /// Whom a revocation hits.
@@ -51,6 +57,92 @@ pub struct Receipt {
     pub enforced: Option<bool>,
     /// Whether it is on the disk, also in an answer that is an error.
     pub durable: Option<bool>,
+    /// False in an answer that is an error because the other nodes do not have it.
+    pub published: Option<bool>,
+    /// Whether every node has confirmed it, if that was waited for.
+    pub enforced_everywhere: Option<bool>,
+    /// What each of them said.
+    pub nodes: Option<Vec<NodeSaid>>,
+    /// Why none of them could be asked.
+    pub nodes_unknown: Option<String>,
+    /// What is owed by those that did not confirm it.
+    pub debts: Option<Vec<DebtRow>>,
+}
+
+/// What a node says of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct NodeSaid {
+    /// Its name.
+    pub node: String,
+    /// Which process of it.
+    pub instance: String,
+    /// `applied`, `behind` or `silent`.
+    pub answer: String,
+    /// When it had applied it, in milliseconds since 1970.
+    pub at: Option<i64>,
+    /// When it was seen last, in milliseconds since 1970.
+    pub seen: Option<i64>,
+}
+
+/// `GET /api/v1/fleet`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct FleetAnswer {
+    /// How the gateway stands to its fleet; none when it belongs to none.
+    pub fleet: Option<FleetStanding>,
+    /// What each node says.
+    pub nodes: Vec<NodeSaid>,
+    /// Why none of them could be asked.
+    pub nodes_unknown: Option<String>,
+}
+
+/// How a gateway stands to its fleet.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct FleetStanding {
+    /// `control` or `gateway`.
+    pub role: String,
+    /// The Redis server.
+    pub server: Option<String>,
+    /// Whether a request may rest on the lease.
+    pub leased: bool,
+    /// How long the lease lasts.
+    pub lease_left_millis: Option<u64>,
+    /// Changes that are not published yet.
+    pub outbox: Option<u64>,
+    /// What is amiss.
+    pub trouble: Option<String>,
+}
+
+/// `GET /api/v1/debts`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DebtsAnswer {
+    /// The newest first.
+    pub debts: Vec<DebtRow>,
+}
+
+/// A debt, in a list or in a receipt.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DebtRow {
+    /// Its id.
+    pub id: String,
+    /// Which node it is about, in a receipt.
+    pub node: Option<String>,
+    /// Which process of it, in a receipt.
+    pub instance: Option<String>,
+    /// What it is about, in a list.
+    pub about: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// By when, in milliseconds since 1970.
+    pub due_at: Option<i64>,
+    /// Whether that is over, in a list.
+    pub overdue: bool,
+    /// When it was settled, in milliseconds since 1970.
+    pub settled_at: Option<i64>,
 }
 
 /// `GET /api/v1/status`, as far as commands need it.
@@ -77,6 +169,8 @@ pub struct InflightAnswer {
 pub struct InflightExchange {
     /// Who acts; none for a visitor.
     pub user: Option<String>,
+    /// The session of the sign-in; none where the token names none.
+    pub session: Option<String>,
     /// At which app.
     pub app: String,
     /// How it speaks.
@@ -95,6 +189,16 @@ impl Receipt {
     pub fn read(answer: &Value) -> Self {
         Self::deserialize(answer).unwrap_or_default()
     }
+}
+
+/// What an answer that is an error says can be done about it.
+pub(super) fn help(answer: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Problem {
+        help: String,
+    }
+    let Problem { help } = serde_json::from_slice(answer).ok()?;
+    Some(printable(&help.chars().take(DETAIL_CHARS_MAX).collect::<String>()))
 }
 
 /// What an answer that is an error says about itself: `detail` or `title` of RFC 9457, or the

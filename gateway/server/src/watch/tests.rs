@@ -10,11 +10,34 @@ fn watched(paths: Vec<PathBuf>) -> (Watched, Receiver<()>) {
 }
 
 fn comes(changes: &Receiver<()>) {
-    changes.recv_timeout(Duration::from_secs(20)).expect("the change was not told");
+    changes.recv_timeout(Duration::from_secs(60)).expect("the change was not told");
 }
 
 fn stays_silent(changes: &Receiver<()>) {
     assert!(changes.recv_timeout(Duration::from_millis(700)).is_err(), "a change was told that was none");
+}
+
+/// How long this thread stood still at most between two writes, which a busy machine decides: files that
+/// nobody wrote for so long may have looked as if they had come to rest.
+struct Pauses {
+    since: Stopwatch,
+    longest: Duration,
+}
+
+impl Pauses {
+    fn begin() -> Self {
+        Self { since: Stopwatch::start(), longest: Duration::ZERO }
+    }
+
+    fn wrote(&mut self) {
+        self.longest = self.longest.max(self.since.elapsed());
+        self.since = Stopwatch::start();
+    }
+
+    /// Whether it was never long enough to be taken for a rest.
+    fn were_short(&self) -> bool {
+        self.longest.max(self.since.elapsed()) < SILENCE / 2
+    }
 }
 
 #[test]
@@ -112,12 +135,17 @@ fn a_burst_is_told_once_and_only_to_whom_it_concerns() {
     let (first, changes) = watched(vec![busy.clone()]);
     let (second, none) = watched(vec![quiet]);
     let _watching = start(vec![first, second]).unwrap();
+    let mut pauses = Pauses::begin();
     for n in 0..20 {
         fs::write(&busy, n.to_string()).unwrap();
+        pauses.wrote();
         std::thread::sleep(Duration::from_millis(5));
     }
+    let one_burst = pauses.were_short();
     comes(&changes);
-    stays_silent(&changes);
+    if one_burst {
+        stays_silent(&changes);
+    }
     stays_silent(&none);
 }
 
@@ -136,13 +164,17 @@ fn a_folder_that_keeps_changing_is_told_when_it_rests() {
             start_with(vec![subject], every, no_events).unwrap()
         };
         // Longer than a burst is waited for.
+        let mut pauses = Pauses::begin();
         for n in 0..60 {
             fs::write(dir.path().join(format!("{n}.cedar")), "permit").unwrap();
+            pauses.wrote();
             std::thread::sleep(Duration::from_millis(50));
-            assert!(changes.try_recv().is_err(), "told after {n} files");
+            assert!(changes.try_recv().is_err() || !pauses.were_short(), "told after {n} files");
         }
         comes(&changes);
-        stays_silent(&changes);
+        if pauses.were_short() {
+            stays_silent(&changes);
+        }
     }
 }
 
@@ -155,7 +187,7 @@ fn a_file_in_a_busy_folder_is_told_soon() {
     let (subject, changes) = watched(vec![file.clone()]);
     let _watching = start(vec![subject]).unwrap();
     fs::write(&file, "22").unwrap();
-    let told = (0..120).any(|n| {
+    let told = (0..600).any(|n| {
         fs::write(dir.path().join("log"), n.to_string()).unwrap();
         changes.recv_timeout(Duration::from_millis(50)).is_ok()
     });

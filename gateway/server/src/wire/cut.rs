@@ -1,18 +1,22 @@
 //! From the store of revocations to what runs, and to the log.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::event::{OperatorCall, Revocation};
 use doorward_audit::{Actor, Event};
-use doorward_model::limits::REVOCATION_STALE_MILLIS_MAX;
-use doorward_model::{EntryKind, LifecycleStage, Target};
+use doorward_model::{AppId, EntryKind, LifecycleStage, Presented, Target};
 use doorward_proxy::House;
+use doorward_proxy::config::{App, Freshness};
 use doorward_proxy::inflight::{Cut, Protocol, Terminated};
-use doorward_state::{Action, Applied, Change, Ended, Receipt};
+use doorward_state::sessions::ToEnd;
+use doorward_state::{Action, Applied, Change, Ended, Receipt, Refused};
 use tokio::runtime::Handle;
 
-/// How often it is looked whether the store is still read.
+/// What stands for the gateway itself in the log of revocations.
+pub(super) const GATEWAY: &str = "gateway";
+/// How often it is looked whether it is still known who was cut off.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Local and remote revocations take this one road to what runs.
@@ -30,21 +34,46 @@ pub(super) fn what_is_revoked(house: &Arc<House>) {
     }));
 }
 
-/// Rule R9: what a revocation could hit does not outlive, by more than `grace`, the moment from which
-/// new requests are refused because the store cannot be read.
-pub(super) async fn what_may_be_revoked(house: Arc<House>, grace: Duration) {
-    let unread_max = Duration::from_millis(REVOCATION_STALE_MILLIS_MAX).saturating_add(grace);
+/// For how long what runs at each app may go on when it is not known any more who was cut off: as long
+/// as its new requests do, and at least for the grace that all streams have.
+pub(super) struct Patience {
+    grace: Duration,
+    longer: BTreeMap<AppId, Duration>,
+}
+
+impl Patience {
+    pub(super) fn new(grace: Duration, apps: &[App]) -> Self {
+        let longer = apps.iter().filter_map(|app| match app.freshness {
+            Freshness::Lease { stale_max } if stale_max > grace => Some((app.id.clone(), stale_max)),
+            Freshness::Lease { .. } | Freshness::Strict => None,
+        });
+        Self { grace, longer: longer.collect() }
+    }
+
+    fn at(&self, app: &AppId) -> Duration {
+        self.longer.get(app).copied().unwrap_or(self.grace)
+    }
+}
+
+/// Rule R9: what a revocation could hit does not outlive, by more than its app's patience, the moment
+/// from which it is not known any more who was cut off.
+pub(super) async fn what_may_be_revoked(house: Arc<House>, patience: Patience) {
+    let unknown = |presented: &Presented| {
+        let within = patience.at(&presented.app);
+        let judged = house.revocations.check_within(presented, house.issuer_skew, within);
+        matches!(judged, Err(Refused::Stale { .. }))
+    };
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        if house.revocations.unread_for() <= unread_max {
+        if house.revocations.health().fresh {
             continue;
         }
-        let cut_off = house.inflight.end_stale();
+        let cut_off = house.inflight.end_stale(unknown);
         if cut_off > 0 {
             tracing::error!(
                 cut_off,
-                "the store of revocations is not read for too long: what runs was ended, as nobody knows who \
-                 was cut off"
+                "it is not known for too long who was cut off: what runs was ended where its app does not go \
+                 on for longer"
             );
         }
     }
@@ -70,7 +99,14 @@ pub(super) fn record_what_is_saved_late(house: &Arc<House>, runtime: Handle) {
 }
 
 fn actor(change: &Change) -> Actor {
-    Actor::Operator { name: change.actor.clone(), address: None }
+    if change.actor == GATEWAY {
+        return Actor::Gateway;
+    }
+    // No name of an operator or a source has a colon.
+    match change.actor.parse() {
+        Ok(user) => Actor::Person { user, address: None },
+        Err(_) => Actor::Operator { name: change.actor.clone(), address: None },
+    }
 }
 
 /// The end of a call whose beginning is in the log: it was answered, though with something else.
@@ -94,7 +130,22 @@ fn given_back(change: &Change) -> Event {
     }))
 }
 
+/// Sessions of a browser have ended: somebody signed out, or the gateway saw to it.
+pub(super) fn session_ended(end: &ToEnd, done: (&Change, &Receipt), revision: &str) -> Event {
+    let person = |address| Actor::Person { user: end.person.clone(), address: Some(address) };
+    taken_by(end.by.map_or(Actor::Gateway, person), "session", done, revision)
+}
+
 fn taken(change: &Change, receipt: &Receipt, revision: &str) -> Event {
+    taken_by(actor(change), "operator", (change, receipt), revision)
+}
+
+fn taken_by(
+    actor: Actor,
+    cause: &'static str,
+    (change, receipt): (&Change, &Receipt),
+    revision: &str,
+) -> Event {
     let person = matches!(receipt.target, Target::User(_) | Target::UserAtApp(..));
     let halted = person && receipt.entry.disabled;
     let mut counts = receipt.ended;
@@ -105,13 +156,14 @@ fn taken(change: &Change, receipt: &Receipt, revision: &str) -> Event {
         target: receipt.target.clone(),
         entry: receipt.entry,
         stage: if halted { LifecycleStage::Suspended } else { LifecycleStage::Unknown },
-        actor: actor(change),
-        cause: "operator",
+        actor,
+        cause,
         note: (!change.cause.is_empty()).then(|| change.cause.clone()),
         request_id: Some(change.request_id.as_str().into()),
         revision: Some(revision.into()),
         received_at: receipt.applied_at,
         durable_at: receipt.durable_at,
+        published_at: receipt.published.map(|published| published.at),
         enforced_at: receipt.applied_at,
         // What it ended was over long before it was saved, and nobody counted it.
         ended_at: None,
@@ -135,5 +187,35 @@ const fn of(ended: &mut Ended, protocol: Protocol) -> &mut usize {
         Protocol::WebSocket => &mut ended.websocket,
         Protocol::EventStream => &mut ended.event_stream,
         Protocol::Grpc => &mut ended.grpc,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use doorward_model::KeyPath;
+    use doorward_proxy::config::{AppSection, check_apps};
+
+    use super::*;
+
+    #[test]
+    fn what_runs_goes_on_as_long_as_new_requests_do_and_never_less_than_the_grace() {
+        let app = |id: &str, more: &str| -> AppSection {
+            let text = format!(
+                "id = \"{id}\"\nhosts = [\"{id}.corp.example\"]\n{more}\n[upstream]\naddresses = [\"10.0.0.1:80\"]"
+            );
+            toml::from_str(&text).unwrap()
+        };
+        let sections = [
+            app("usual", ""),
+            app("strict", "freshness = \"strict\""),
+            app("patient", "stale_seconds_max = 30"),
+            app("hasty", "stale_seconds_max = 1"),
+        ];
+        let mut complaints = Vec::new();
+        let apps = check_apps(&sections, &KeyPath::top(), std::path::Path::new("/"), &mut complaints);
+        assert_eq!(complaints, []);
+        let patience = Patience::new(Duration::from_secs(5), &apps);
+        let of = |id: &str| patience.at(&AppId::new(id).unwrap()).as_secs();
+        assert_eq!(["usual", "strict", "patient", "hasty", "unheard-of"].map(of), [5, 5, 30, 5, 5]);
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use doorward_audit::Event;
 use doorward_audit::event::{GatewayDrain, GatewayStop};
 use doorward_proxy::House;
+use doorward_proxy::risk;
 use doorward_proxy::serve::{self, HandOverError, OpenConnections, Sockets, Stop};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -202,6 +203,9 @@ pub(super) async fn close(house: &Arc<House>, cause: &str, cut_off: u64) {
     let unsaved = saved.unwrap_or_else(|_| house.revocations.health().unsaved);
     if unsaved > 0 {
         tracing::error!(unsaved, "revocations were in force and could not be saved: make them again");
+    }
+    if let Some(risks) = &house.risks {
+        risk::remember(risks, &house.clock).await;
     }
     let stopped = Event::GatewayStopped(Box::new(GatewayStop { cause: cause.to_owned(), cut_off }));
     let _ = house.audit.record(stopped);

@@ -10,6 +10,7 @@ use doorward_console::{
 };
 use doorward_geoip::FileStatus;
 use doorward_identity::KeyStatus;
+use doorward_identity::oidc::ProviderStatus;
 use doorward_model::{Target, UnixMillis};
 use doorward_proxy::House;
 use doorward_proxy::inflight::{Facts, Slot};
@@ -17,9 +18,11 @@ use doorward_proxy::serve::OpenConnections;
 use prometheus_client::encoding::text::encode;
 use tokio::net::TcpSocket;
 
-use super::{WireError, Wired, reload};
+use super::{WireError, Wired, people, reload, sessions, sign_in, streams};
 use crate::command::printable;
 
+/// Who listens, for errors.
+const WHAT: &str = "the operator API";
 /// How long a revocation waits for the last goodbye before it answers.
 const AFTERMATH_MAX: Duration = Duration::from_millis(1000);
 /// How much of an error one detail of a condition repeats.
@@ -27,10 +30,18 @@ const DETAIL_CHARS_MAX: usize = 400;
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// Takes the address; nobody can connect yet. Two processes share it while one takes over from the
-/// other, and only then.
+/// Takes the address; nobody can connect yet.
 pub(super) fn bind(wired: &Wired, take_over: bool) -> Result<TcpSocket, WireError> {
-    let address = wired.config.operator.address;
+    bind_address(WHAT, wired.config.operator.address, take_over)
+}
+
+/// Takes an address for `what`. Two processes share it while one takes over from the other, and only
+/// then.
+pub(super) fn bind_address(
+    what: &'static str,
+    address: SocketAddr,
+    take_over: bool,
+) -> Result<TcpSocket, WireError> {
     let bound = || {
         if !take_over {
             // Found out without sharing: with it the system would say yes to any of this user.
@@ -41,7 +52,7 @@ pub(super) fn bind(wired: &Wired, take_over: bool) -> Result<TcpSocket, WireErro
         socket.bind(address)?;
         Ok(socket)
     };
-    bound().map_err(|cause| cannot_listen(address, cause))
+    bound().map_err(|cause| cannot_listen(what, address, cause))
 }
 
 fn socket(address: SocketAddr) -> std::io::Result<TcpSocket> {
@@ -50,8 +61,8 @@ fn socket(address: SocketAddr) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-fn cannot_listen(address: SocketAddr, cause: std::io::Error) -> WireError {
-    WireError::System { what: format!("the operator API cannot listen on {address}"), cause }
+pub(super) fn cannot_listen(what: &'static str, address: SocketAddr, cause: std::io::Error) -> WireError {
+    WireError::System { what: format!("{what} cannot listen on {address}"), cause }
 }
 
 /// Listens and serves, on the house runtime.
@@ -60,11 +71,13 @@ pub(super) async fn start(
     open: OpenConnections,
     socket: TcpSocket,
 ) -> Result<(), WireError> {
-    let listener = socket.listen(128).map_err(|cause| cannot_listen(wired.config.operator.address, cause))?;
+    let listener =
+        socket.listen(128).map_err(|cause| cannot_listen(WHAT, wired.config.operator.address, cause))?;
     let router = doorward_console::router(ports(wired, open));
     tokio::spawn(Arc::clone(&wired.token).keep_looking());
     // It ends with the process and not before: a drain needs health, metrics and the kill switch.
-    tokio::spawn(doorward_console::serve(listener, router, std::future::pending()));
+    let service = doorward_console::Service::OPERATORS;
+    tokio::spawn(doorward_console::serve(service, listener, router, std::future::pending()));
     Ok(())
 }
 
@@ -87,6 +100,11 @@ fn ports(wired: &Arc<Wired>, open: OpenConnections) -> Ports {
         hosts: Hosts::new(wired.config.operator.address, wired.config.operator.hosts.clone()),
         token: Arc::new(move |()| Box::pin(Arc::clone(&token).token())),
         revocations: house.revocations.as_ref().clone(),
+        debts: wired.config.revocation.debt().clone(),
+        lifecycle: wired.lives.get().cloned(),
+        streams: wired.streams.get().cloned(),
+        ids: Arc::new(uuid::Uuid::now_v7),
+        random: Arc::new(super::sign_in::random),
         audit: house.audit.as_ref().clone(),
         policies: Arc::clone(&house.policies),
         reload: Arc::new(move |actor| {
@@ -100,6 +118,7 @@ fn ports(wired: &Arc<Wired>, open: OpenConnections) -> Ports {
             })
         }),
         inflight: Arc::new(move |filter| running(&for_inflight, filter)),
+        sessions: sessions::for_operators(house, &wired.left),
         aftermath: Arc::new(move |target| {
             let house = Arc::clone(&for_aftermath);
             Box::pin(async move { aftermath(&house, &target).await })
@@ -130,6 +149,7 @@ fn running(house: &House, filter: &InflightFilter) -> Inflight {
         let facts = slot.facts()?;
         Some(Running {
             user: facts.principal.id().cloned(),
+            session: facts.presented.as_ref().and_then(|presented| presented.session.session.clone()),
             route: facts.route.clone(),
             protocol: slot.protocol(),
             started_at: slot.started_at(),
@@ -180,12 +200,17 @@ fn conditions(wired: &Wired, open: &OpenConnections) -> Vec<Condition> {
             detail: "the thread that saves revocations died: restart the gateway".to_owned(),
         });
     }
+    all.extend(people::condition(&house.people));
     all.extend(issuer_keys(&house.verifier.key_status(now)));
     all.extend(house.places.status(now).iter().map(geoip));
     all.push(files("policy_files", "the files hold the policies in force", wired.refused.policies()));
     if !wired.certificates.is_empty() {
         all.push(files("certificates", "the files can be served", wired.refused.certificates()));
     }
+    all.extend(streams::conditions(wired, now));
+    all.extend(sign_in::condition(house));
+    let providers = house.sign_in.iter().flat_map(|sign_in| sign_in.providers.status());
+    all.extend(providers.map(|provider| sign_in_provider(&provider)));
     all.push(wired.token.condition());
     all
 }
@@ -207,6 +232,28 @@ fn issuer_keys(issuers: &[KeyStatus]) -> Vec<Condition> {
         Condition { name: "issuer_keys", state, detail }
     };
     issuers.iter().map(told).collect()
+}
+
+/// Who is signed in goes on without the provider, so it is never missing.
+fn sign_in_provider(provider: &ProviderStatus) -> Condition {
+    let issuer = &provider.issuer;
+    let (state, detail) = match (&provider.last_error, provider.endpoints_known) {
+        (None, true) => (ConditionState::Holds, format!("{issuer}: it is known where people sign in")),
+        (None, false) => {
+            (ConditionState::Degraded, format!("{issuer}: it is being learned where people sign in"))
+        }
+        (Some(error), true) => {
+            let error = short(error);
+            (
+                ConditionState::Degraded,
+                format!("{issuer}: what was known is in use; the last try failed: {error}"),
+            )
+        }
+        (Some(error), false) => {
+            (ConditionState::Degraded, format!("{issuer}: nobody can sign in there: {}", short(error)))
+        }
+    };
+    Condition { name: "sign_in_providers", state, detail }
 }
 
 fn geoip(file: &FileStatus) -> Condition {
@@ -232,7 +279,7 @@ fn files(name: &'static str, good: &str, refused: Option<String>) -> Condition {
 }
 
 /// An error of elsewhere, as much of it as fits into a detail.
-fn short(error: &str) -> String {
+pub(super) fn short(error: &str) -> String {
     printable(&error.chars().take(DETAIL_CHARS_MAX).collect::<String>())
 }
 
@@ -270,6 +317,22 @@ mod tests {
         }
         let told = issuer_keys(&[good(), without()]).remove(1).detail;
         assert_eq!(told, "partners: 0 keys; the last try failed: connection refused");
+    }
+
+    #[test]
+    fn a_provider_that_fails_is_told_and_is_no_cause_to_send_anybody_elsewhere() {
+        use ConditionState::{Degraded, Holds};
+        for (endpoints_known, error, state, said) in [
+            (true, None, Holds, "it is known where people sign in"),
+            (false, None, Degraded, "it is being learned"),
+            (true, Some("connection refused"), Degraded, "the last try failed: connection refused"),
+            (false, Some("connection refused"), Degraded, "nobody can sign in there: connection refused"),
+        ] {
+            let (issuer, last_error) = (IssuerId::new("corp").unwrap(), error.map(str::to_owned));
+            let told = sign_in_provider(&ProviderStatus { issuer, endpoints_known, last_error });
+            assert_eq!(told.state, state);
+            assert!(told.detail.starts_with("corp: ") && told.detail.contains(said), "{}", told.detail);
+        }
     }
 
     #[test]

@@ -13,12 +13,16 @@ use doorward_model::UnixMillis;
 use doorward_model::limits::OPERATOR_AUDIT_SECONDS_MAX;
 use doorward_policy::{Finding, Outcome};
 use doorward_proxy::House;
+use doorward_proxy::review::Because;
 
 use super::{WireError, Wired};
 use crate::watch::{self, Watched, Watching};
 
 /// How often the age of the GeoIP databases is looked at.
 const OLD_DATABASES_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// How often the revocation lists are looked at without a change.
+const LISTS_EVERY: Duration = Duration::from_secs(3600);
 
 /// How many names of policies that are gone stand in a line of the log.
 const LOST_SHOWN_MAX: usize = 50;
@@ -80,8 +84,7 @@ pub(super) fn watch(wired: &Arc<Wired>) -> Result<Watching, WireError> {
             changed: Box::new(move || geoip(&for_geoip, Actor::Gateway)),
         });
     }
-    let pairs = wired.certificates.iter().flat_map(|c| c.files());
-    let certificate_files: Vec<_> = pairs.flat_map(|p| [p.chain.clone(), p.key.clone()]).collect();
+    let certificate_files: Vec<_> = wired.certificates.iter().flat_map(|c| c.watched().cloned()).collect();
     if !certificate_files.is_empty() {
         let wired = Arc::clone(wired);
         watched.push(Watched {
@@ -132,6 +135,8 @@ pub(super) fn policies(wired: &Wired, actor: Actor) -> Outcome {
             if !lost_permits.is_empty() {
                 tracing::info!(lost = shown(lost_permits), "policies that permitted something are gone");
             }
+            // What runs is held against them too.
+            house.review.changed(Because::Policies, (house.ticks)());
             let policies = house.policies.bundle().policies();
             tracing::info!(from = %from, to = %to, policies, hints = hints.len(), "other policies are in force");
             let swap = PolicySwap {
@@ -210,6 +215,7 @@ fn geoip(wired: &Wired, actor: Actor) {
             None
         }
         Reload::Replaced => {
+            house.review.changed(Because::Places, (house.ticks)());
             tracing::info!("other GeoIP databases are in use");
             tell_old_databases(house);
             None
@@ -232,6 +238,38 @@ fn geoip(wired: &Wired, actor: Actor) {
     record(wired, Event::GeoReloaded(Box::new(GeoReload { actor, databases, kept })));
 }
 
+/// Looks every hour, from now on, whether the revocation lists are still good.
+pub(super) async fn keep_telling_lists(wired: Arc<Wired>) {
+    loop {
+        tell_lists(&wired);
+        tokio::time::sleep(LISTS_EVERY).await;
+    }
+}
+
+/// Says of every revocation list whether it is out of date: then nobody comes in with a certificate.
+fn tell_lists(wired: &Wired) {
+    let now = (wired.house.clock)();
+    let lists = wired.certificates.iter().filter_map(|c| c.clients()).flat_map(|clients| clients.lists());
+    for list in lists {
+        let file = list.file.display().to_string();
+        match list.next_update {
+            Some(until) if now < until => {
+                tracing::info!(
+                    file,
+                    hours = until.since(now).as_secs() / 3600,
+                    "a revocation list is in use"
+                );
+            }
+            Some(_) | None => {
+                tracing::error!(
+                    file,
+                    "a revocation list is out of date: no device comes in with a certificate"
+                );
+            }
+        }
+    }
+}
+
 fn certificates(wired: &Wired, actor: Actor) {
     let one_at_a_time = wired.refused.loading.lock().unwrap_or_else(PoisonError::into_inner);
     let mut errors = Vec::new();
@@ -240,6 +278,11 @@ fn certificates(wired: &Wired, actor: Actor) {
             tracing::error!(error = %e, "a certificate cannot be served; the old ones stay");
             errors.push(e.to_string());
         }
+    }
+    if wired.certificates.iter().any(|c| c.clients().is_some()) {
+        // Whose certificate was revoked loses what runs with it, too.
+        wired.house.review.changed(Because::Certificates, (wired.house.ticks)());
+        tell_lists(wired);
     }
     let pairs = wired.certificates.iter().flat_map(|c| c.files());
     let chains: Vec<_> = pairs.map(|pair| pair.chain.display().to_string()).collect();

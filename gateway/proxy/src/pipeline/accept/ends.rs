@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 use crate::pipeline::House;
 
 /// The other end of the connection.
-pub(super) fn peer_ip(session: &Session) -> Option<IpAddr> {
+pub(in crate::pipeline) fn peer_ip(session: &Session) -> Option<IpAddr> {
     match session.client_addr()? {
         pingora::protocols::l4::socket::SocketAddr::Inet(a) => Some(a.ip().to_canonical()),
         pingora::protocols::l4::socket::SocketAddr::Unix(_) => None,
