@@ -15,6 +15,8 @@ mod geoip;
 mod jwks;
 #[path = "faults/killed.rs"]
 mod killed;
+#[path = "faults/patient.rs"]
+mod patient;
 #[path = "faults/policies.rs"]
 mod policies;
 #[path = "faults/seen.rs"]

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use crate::acts::{Act, Action};
 use crate::promise::{Breach, Sights, breach};
 use crate::protocol::Case;
-use crate::steps::{Act, Action, steps};
+use crate::steps::steps;
 use crate::world::{Knowledge, World};
 
 /// What came of an exploration.

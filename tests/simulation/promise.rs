@@ -3,13 +3,15 @@
 use std::fmt;
 
 use crate::protocol::Case;
-use crate::world::{Change, PENDING, World, age_max};
+use crate::world::{Change, PENDING, Poll, Sent, World, age_max};
 
 /// How the promise can be broken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Breach {
     /// A gateway permits what a revocation took away, later than the bound after its acknowledgement.
     Overdue,
+    /// A strict request goes through that came after the acknowledgement (and L).
+    Outrun,
     /// A gateway permits what it had refused for good.
     Revived,
     /// A gateway with a lease refuses a person who is let in, with a credential issued after every revocation.
@@ -20,6 +22,7 @@ impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Breach::Overdue => "permitted after the acknowledgement and the bound",
+            Breach::Outrun => "a strict request permitted that came after the acknowledgement",
             Breach::Revived => "permitted though this gateway had applied the revocation",
             Breach::LockedOut => "a new sign-in is refused by a gateway that has a lease",
         })
@@ -46,12 +49,25 @@ fn settled_for(world: &World) -> Option<u8> {
     (age != PENDING).then_some(age)
 }
 
+/// The newest change that a poll which is sent now must find: acknowledged, and since L once there were two primaries.
+pub(crate) fn settled(case: &Case, world: &World) -> u8 {
+    let age_min = if world.happened.failovers > 0 { case.bounds.lag_ticks + 1 } else { 0 };
+    let settled = |version: &u8| {
+        let age = world.directory.acknowledged[usize::from(*version)];
+        age != PENDING && age >= age_min
+    };
+    (1..=world.directory.version).rev().find(settled).unwrap_or(0)
+}
+
 /// The first way in which this moment breaks the promise.
 ///
 /// A lease of N ticks that begins in the tick of the acknowledgement ends before the N-th tick after it. So in
 /// whole ticks "later than T + N" means an age of N.
 pub(crate) fn breach(case: &Case, world: &World) -> Option<Breach> {
     let (directory, gateway) = (&world.directory, &world.gateway);
+    if gateway.outrun {
+        return Some(Breach::Outrun);
+    }
     if !gateway.is_fresh(case) {
         return None;
     }
@@ -85,6 +101,8 @@ pub(crate) struct Sights {
     pub(crate) stale: bool,
     /// The primary does not have an acknowledged change.
     pub(crate) acknowledged_and_lost: bool,
+    /// A poll found what strict requests wait for.
+    pub(crate) strictly: bool,
     /// Redis processes with different logs both take writes.
     pub(crate) two_primaries: bool,
 }
@@ -99,10 +117,11 @@ impl Sights {
         self.within_the_bound |=
             (0..=newest).any(|class| dead_for(world, class).is_some() && gateway.permits(case, class));
         self.stale |= !gateway.is_fresh(case);
-        let log = &world.node(world.current).log;
-        self.acknowledged_and_lost |=
-            directory.published > 0 && (1..=log.len).all(|id| log.get(id).version < directory.published);
-        let [first, second] = &world.nodes;
-        self.two_primaries |= first.takes_writes() && second.takes_writes() && first.log != second.log;
+        let store = &world.server(world.current).store;
+        let told = (store.trimmed + 1..=store.head).map(|id| store.entry(id)).max().unwrap_or(0);
+        self.acknowledged_and_lost |= told.max(store.snapshot) < directory.published;
+        self.strictly |= matches!(gateway.poll, Poll::Answered(Sent { floor: 1.., .. }, _));
+        let [first, second] = &world.servers;
+        self.two_primaries |= first.takes_writes() && second.takes_writes() && first.store != second.store;
     }
 }

@@ -1,11 +1,11 @@
 //! One moment of the modelled world, and how it is told apart from others.
 
+use crate::digest::{digest, nibbles};
 use crate::protocol::{Case, Part};
+use crate::server::{History, Lineage, Role, Server, Store, Write};
 
 /// The most changes that a directory can go through in one exploration.
 pub(crate) const CHANGES_MAX: usize = 3;
-/// The most entries that a log can hold; the bounds are such that no log is ever full.
-pub(crate) const LOG_MAX: usize = 10;
 /// The age of an acknowledgement that was not given yet.
 pub(crate) const PENDING: u8 = 15;
 
@@ -98,114 +98,74 @@ impl Knowledge {
         }
         self.version = self.version.max(other.version);
     }
-}
 
-/// One entry: what was the person's version, and in which generation it was written. Its id is its place, from 1
-/// on, and its predecessor the place before. So two logs that parted have the same ids, the worst that could be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Entry {
-    pub(crate) version: u8,
-    pub(crate) generation: u8,
-}
-
-/// A stream in Redis. A new generation begins with an entry, so whatever
-/// part of the log is left tells its generation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Log {
-    entries: [u8; LOG_MAX],
-    pub(crate) len: u8,
-    /// How many of the first entries were cut away.
-    pub(crate) trimmed: u8,
-}
-
-impl Log {
-    pub(crate) fn get(&self, id: u8) -> Entry {
-        let byte = self.entries[usize::from(id) - 1];
-        Entry { version: byte & 15, generation: byte >> 4 }
-    }
-
-    pub(crate) fn append(&mut self, entry: Entry) {
-        assert!(usize::from(self.len) < LOG_MAX, "a log is full: the exploration would be cut short");
-        self.entries[usize::from(self.len)] = entry.version | entry.generation << 4;
-        self.len += 1;
-    }
-
-    /// Loses everything after the first `kept` entries.
-    pub(crate) fn keep(&mut self, kept: u8) {
-        while self.len > kept {
-            self.len -= 1;
-            self.entries[usize::from(self.len)] = 0;
-        }
-        self.trimmed = self.trimmed.min(kept);
-    }
-
-    /// The generation, or 0 when there is nothing.
-    pub(crate) fn generation(&self) -> u8 {
-        if self.len == 0 { 0 } else { self.get(self.len).generation }
-    }
-
-    /// Whether all entries are there since the one that began the generation; that one has everything before it.
-    pub(crate) fn is_whole(&self) -> bool {
-        let generation = self.generation();
-        (1..=self.len).find(|id| self.get(*id).generation == generation).is_some_and(|id| self.trimmed < id)
-    }
-}
-
-/// What a Redis process is allowed to be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Role {
-    Primary,
-    Replica,
-    /// It was replaced and does not know. It takes writes for so many ticks (this one included).
-    Deposed {
-        ticks_left: u8,
-    },
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Node {
-    pub(crate) log: Log,
-    pub(crate) role: Role,
-    /// The generation for which this very process was blessed; 0 if it never was.
-    pub(crate) blessed: u8,
-}
-
-impl Node {
-    pub(crate) fn takes_writes(&self) -> bool {
-        match self.role {
-            Role::Primary => true,
-            Role::Replica => false,
-            Role::Deposed { ticks_left } => ticks_left > 0,
-        }
-    }
-
-    pub(crate) fn is_blessed(&self) -> bool {
-        self.blessed != 0 && self.blessed == self.log.generation()
+    fn word(self) -> u64 {
+        nibbles!(0, self.mark, self.version << 1 | u8::from(self.off))
     }
 }
 
 /// How far a gateway has read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Position {
-    pub(crate) generation: u8,
+    pub(crate) epoch: u8,
     pub(crate) id: u8,
 }
 
-/// What the script found: everything up to the end of the log, at the moment it ran.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Reply {
-    pub(crate) position: Position,
-    pub(crate) knowledge: Knowledge,
-    /// Whether the gateway emptied its memory when the first page of the log came, to fill it page by page.
-    pub(crate) emptied: bool,
+impl Position {
+    fn word(self) -> u64 {
+        nibbles!(0, self.epoch, self.id)
+    }
 }
 
-/// The one poll that can be on its way, with the ticks since it was sent.
+/// When a poll was sent: the ticks since, and, for strict requests that came before, what must have been known then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Sent {
+    pub(crate) age: u8,
+    pub(crate) floor: u8,
+}
+
+/// What the script answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reply {
+    /// The entries that follow, and whether there are no more; what the gateway knows with them, and where it is.
+    Page { position: Position, knowledge: Knowledge, at_head: bool },
+    /// What the gateway has read is no beginning of this log: read this snapshot first.
+    Anew(Snapshot),
+}
+
+/// A snapshot: the position that it covers, and the version of the person in it. It never changes, and another
+/// one has another name. So of all its chunks only the one matters in which the person stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) position: Position,
+    pub(crate) version: u8,
+}
+
+/// The one poll that can be on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Poll {
     Idle,
-    Sent { age: u8 },
-    Answered { age: u8, reply: Reply },
+    Sent(Sent),
+    Answered(Sent, Reply),
+    /// The chunks are being read; only then the next poll is sent.
+    Loading(Snapshot),
+}
+
+impl Poll {
+    fn word(self) -> u64 {
+        let snapshot = |it: Snapshot| it.position.word() << 4 | u64::from(it.version);
+        match self {
+            Poll::Idle => 0,
+            Poll::Sent(Sent { age, floor }) => nibbles!(1, age, floor),
+            Poll::Answered(Sent { age, floor }, Reply::Page { position, knowledge, at_head }) => {
+                let word = position.word() << 8 | knowledge.word();
+                nibbles!(word, age, floor << 1 | u8::from(at_head)) << 4 | 2
+            }
+            // How old it is does not matter.
+            Poll::Answered(_, Reply::Anew(it)) => snapshot(it) << 4 | 3,
+            Poll::Loading(it) => snapshot(it) << 4 | 4,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -220,6 +180,8 @@ pub(crate) struct Gateway {
     pub(crate) poll: Poll,
     /// For the promise only: the highest version that this process ever applied.
     pub(crate) heard: u8,
+    /// For the promise only: a strict request would have gone through on less than was acknowledged before it came.
+    pub(crate) outrun: bool,
 }
 
 impl Gateway {
@@ -233,6 +195,7 @@ impl Gateway {
             lease_left: 0,
             poll: Poll::Idle,
             heard: 0,
+            outrun: false,
         }
     }
 
@@ -253,27 +216,70 @@ impl Gateway {
 pub(crate) struct Taken {
     pub(crate) version: u8,
     pub(crate) generation: u8,
+    /// Whether it is in Redis, and only not noted as published yet.
+    pub(crate) written: bool,
 }
 
-/// A reconciler that has raised the generation and read the directory, and not written yet.
+impl Taken {
+    /// No generation is 0.
+    fn word(it: Option<Taken>) -> u64 {
+        let Some(Taken { version, generation, written }) = it else { return 0 };
+        nibbles!(0, version << 1 | u8::from(written), generation)
+    }
+}
+
+/// A reconciler that is under way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Reconciler {
-    /// The node that it wants to bless.
-    pub(crate) node: u8,
-    pub(crate) read: Taken,
-    /// Whether that node has restarted since.
-    pub(crate) outlived: bool,
+    /// The server that it wants to bless, and who that was in the beginning.
+    pub(crate) server: u8,
+    pub(crate) lineage: Lineage,
+    /// 0 until it has raised it.
+    pub(crate) generation: u8,
+    /// What the directory had when it read it: the newest change, and the last one noted as published.
+    pub(crate) read: Option<(u8, u8)>,
+    pub(crate) confirmed: bool,
+}
+
+impl Reconciler {
+    fn word(it: Option<Reconciler>) -> u64 {
+        let Some(Reconciler { server, lineage, generation, read, confirmed }) = it else { return 0 };
+        let (version, published) = read.unwrap_or((15, 0));
+        let state = 1 + (server << 1 | u8::from(confirmed));
+        nibbles!(0, state, lineage.run, lineage.promotion, generation, version, published)
+    }
+}
+
+/// A compaction that is under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Compactor {
+    pub(crate) server: u8,
+    /// The head of the log, when it was read.
+    pub(crate) head: Option<Position>,
+    /// What the directory had when it was read.
+    pub(crate) read: Option<u8>,
+}
+
+impl Compactor {
+    fn word(it: Option<Compactor>) -> u64 {
+        let Some(Compactor { server, head, read }) = it else { return 0 };
+        nibbles!(head.unwrap_or_default().word(), 1 + server, read.unwrap_or(15))
+    }
 }
 
 /// How often each bounded thing happened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Happened {
     pub(crate) node_restarts: u8,
+    pub(crate) flushes: u8,
     pub(crate) failovers: u8,
+    pub(crate) sleeps: u8,
     pub(crate) neighbors: u8,
     pub(crate) stragglers: u8,
+    pub(crate) compactions: u8,
     pub(crate) trims: u8,
     pub(crate) lost_reconcilers: u8,
+    pub(crate) misled_reconcilers: u8,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -281,12 +287,13 @@ pub(crate) struct World {
     pub(crate) directory: Directory,
     pub(crate) publisher: Option<Taken>,
     pub(crate) straggler: Option<Taken>,
-    pub(crate) reconciler: Option<Reconciler>,
-    /// One that was taken for dead, and may still write.
-    pub(crate) late_reconciler: Option<Reconciler>,
-    pub(crate) nodes: [Node; 2],
-    /// Where the primary is, as the control plane sees it.
+    /// The second was taken for dead, and may still write.
+    pub(crate) reconcilers: [Option<Reconciler>; 2],
+    pub(crate) compactors: [Option<Compactor>; 2],
+    pub(crate) servers: [Server; 2],
+    /// Where the primary is, and which one most of those name who elect it; they hear of a new one late.
     pub(crate) current: u8,
+    pub(crate) elected: u8,
     pub(crate) gateway: Gateway,
     pub(crate) happened: Happened,
 }
@@ -294,10 +301,13 @@ pub(crate) struct World {
 impl World {
     /// The person works here, Redis is up, the gateway has just started.
     pub(crate) fn beginning(case: &Case) -> World {
-        let mut log = Log::default();
-        log.append(Entry { version: 0, generation: 1 });
         let mut acknowledged = [PENDING; CHANGES_MAX + 1];
         acknowledged[0] = age_max(case);
+        let lineage = Lineage { run: 1, promotion: 1 };
+        let (store, history) = (Store::default(), History::default());
+        let mut primary = Server { store, history, role: Role::Primary, lineage };
+        primary.write(Write::Bless { generation: 1, read: 0, lineage }, case.bounds.node_restarts > 0);
+        let replica = Server { role: Role::Replica, lineage: Lineage { run: 2, promotion: 0 }, ..primary };
         World {
             directory: Directory {
                 changes: [Change::On; CHANGES_MAX + 1],
@@ -308,134 +318,62 @@ impl World {
             },
             publisher: None,
             straggler: None,
-            reconciler: None,
-            late_reconciler: None,
-            nodes: [
-                Node { log, role: Role::Primary, blessed: 1 },
-                Node { log, role: Role::Replica, blessed: 0 },
-            ],
+            reconcilers: [None; 2],
+            compactors: [None; 2],
+            servers: [primary, replica],
             current: 0,
+            elected: 0,
             gateway: Gateway::fresh(0),
             happened: Happened::default(),
         }
     }
 
-    pub(crate) fn node(&self, node: u8) -> &Node {
-        &self.nodes[usize::from(node)]
+    pub(crate) fn server(&self, server: u8) -> &Server {
+        &self.servers[usize::from(server)]
     }
 
-    pub(crate) fn node_mut(&mut self, node: u8) -> &mut Node {
-        &mut self.nodes[usize::from(node)]
+    pub(crate) fn server_mut(&mut self, server: u8) -> &mut Server {
+        &mut self.servers[usize::from(server)]
+    }
+
+    /// Writes to the store of a server.
+    pub(crate) fn write(&mut self, case: &Case, server: u8, write: Write) {
+        let remember = self.happened.node_restarts < case.bounds.node_restarts;
+        self.server_mut(server).write(write, remember);
     }
 
     /// 64 bits by which worlds are told apart. Of a few million worlds two share theirs with a chance of one in a million.
     pub(crate) fn digest(&self) -> u64 {
-        let mut words = Words::default();
-        let d = &self.directory;
-        for (change, age) in d.changes.iter().zip(d.acknowledged) {
-            words.put(*change as u8, 2);
-            words.put(age, 4);
-        }
-        for number in [d.version, d.published, d.generation, self.current, self.happened.node_restarts] {
-            words.put(number, 4);
-        }
-        let h = &self.happened;
-        for number in [h.failovers, h.neighbors, h.stragglers, h.trims, h.lost_reconcilers] {
-            words.put(number, 4);
-        }
-        // No generation is 0.
-        let nothing = Taken { version: 0, generation: 0 };
-        for taken in [self.publisher, self.straggler] {
-            words.taken(taken.unwrap_or(nothing));
-        }
-        for reconciler in [self.reconciler, self.late_reconciler] {
-            let reconciler = reconciler.unwrap_or(Reconciler { node: 0, read: nothing, outlived: false });
-            words.put(reconciler.node << 1 | u8::from(reconciler.outlived), 2);
-            words.taken(reconciler.read);
-        }
-        for node in &self.nodes {
-            for entry in node.log.entries {
-                words.put(entry, 8);
-            }
-            words.put(node.log.len, 4);
-            words.put(node.log.trimmed, 4);
-            words.put(node.blessed, 4);
-            words.put(
-                match node.role {
-                    Role::Primary => 15,
-                    Role::Replica => 14,
-                    Role::Deposed { ticks_left } => ticks_left,
-                },
-                4,
-            );
-        }
-        let g = &self.gateway;
-        words.put(g.node << 1 | u8::from(g.proven), 4);
-        words.put(g.lease_left, 4);
-        words.put(g.heard, 4);
-        words.reading(g.position, g.knowledge);
-        match g.poll {
-            Poll::Idle => words.put(0, 2),
-            Poll::Sent { age } => {
-                words.put(1, 2);
-                words.put(age, 4);
-            }
-            Poll::Answered { age, reply } => {
-                words.put(2 + u8::from(reply.emptied), 2);
-                words.put(age, 4);
-                words.reading(reply.position, reply.knowledge);
-            }
-        }
-        words.finish()
+        let (d, h, g) = (&self.directory, &self.happened, &self.gateway);
+        let ([c0, c1, c2, c3], [a0, a1, a2, a3]) = (d.changes, d.acknowledged);
+        let changes = nibbles!(0, c0 as u8, c1 as u8, c2 as u8, c3 as u8, a0, a1, a2, a3);
+        let taken = Taken::word(self.publisher) << 8 | Taken::word(self.straggler);
+        let [reconciler, late_reconciler] = self.reconcilers;
+        let [compactor, second_compactor] = self.compactors;
+        let compactors = Compactor::word(compactor) << 16 | Compactor::word(second_compactor);
+        let happened =
+            nibbles!(0, h.node_restarts, h.flushes, h.failovers, h.sleeps, h.neighbors, h.stragglers);
+        let happened = nibbles!(happened, h.compactions, h.trims, h.lost_reconcilers, h.misled_reconcilers);
+        let [first, second] = &self.servers;
+        let gateway = g.position.word() << 8 | g.knowledge.word();
+        digest!(
+            nibbles!(changes, d.version, d.published, d.generation, self.current << 1 | self.elected),
+            happened << 16 | taken,
+            Reconciler::word(reconciler) << 24 | Reconciler::word(late_reconciler),
+            nibbles!(compactors, g.lease_left, g.heard),
+            first.word(),
+            first.store.entries(),
+            first.history.digest,
+            second.word(),
+            second.store.entries(),
+            second.history.digest,
+            nibbles!(gateway, g.node << 2 | u8::from(g.proven) << 1 | u8::from(g.outrun)) << 28
+                | g.poll.word(),
+        )
     }
 }
 
 /// The oldest age of an acknowledgement that makes a difference.
 pub(crate) fn age_max(case: &Case) -> u8 {
     case.bounds.lease_ticks + if case.bounds.failovers > 0 { case.bounds.lag_ticks } else { 0 }
-}
-
-/// Small numbers, put together to words, and mixed.
-#[derive(Default)]
-struct Words {
-    word: u64,
-    bits: u32,
-    mixed: u64,
-}
-
-impl Words {
-    fn put(&mut self, number: u8, bits: u32) {
-        if self.bits + bits > u64::BITS {
-            self.mix();
-        }
-        self.word |= u64::from(number) << self.bits;
-        self.bits += bits;
-    }
-
-    fn taken(&mut self, taken: Taken) {
-        self.put(taken.version, 4);
-        self.put(taken.generation, 4);
-    }
-
-    fn reading(&mut self, position: Position, knowledge: Knowledge) {
-        self.put(position.generation, 4);
-        self.put(position.id, 4);
-        self.put(knowledge.mark, 4);
-        self.put(knowledge.version << 1 | u8::from(knowledge.off), 4);
-    }
-
-    fn mix(&mut self) {
-        // The constants are those of splitmix64.
-        let mut x = (self.mixed ^ self.word).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        self.mixed = x ^ x >> 31;
-        self.word = 0;
-        self.bits = 0;
-    }
-
-    fn finish(mut self) -> u64 {
-        self.mix();
-        self.mixed
-    }
 }

@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use doorward_servers::Port;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -18,16 +19,19 @@ pub use nix::sys::signal::Signal;
 
 mod binary;
 mod config;
+mod down;
+mod operator;
 
 pub use binary::{NoBinary, find};
-pub use config::{Config, app};
+pub use config::{Config, PORT, app};
+pub use down::Down;
+pub use operator::{Operator, Readiness};
 
 use crate::h1;
-use crate::ports::Port;
 use crate::wire::until;
 
 /// How long a gateway may take to be ready.
-const READY_SECONDS_MAX: u64 = 30;
+const READY_SECONDS_MAX: u64 = 90;
 
 /// A running gateway. Dropped, it is killed.
 pub struct Gateway {
@@ -98,17 +102,21 @@ impl Gateway {
     /// # Panics
     /// When it does not start; the message holds what it wrote.
     pub async fn start_unready(config: Config) -> Self {
-        let mut gateway = Place::new(config, binary()).begin();
+        Place::new(config, binary()).begin().living().await
+    }
+
+    /// Waits until it listens.
+    async fn living(mut self) -> Self {
         until("the gateway to live", || {
-            if let Some(status) = gateway.process.child.try_wait().unwrap() {
-                panic!("{}", NotStarted { status: Some(status), log: gateway.log() });
+            if let Some(status) = self.process.child.try_wait().unwrap() {
+                panic!("{}", NotStarted { status: Some(status), log: self.log() });
             }
-            let listeners = gateway.place.listeners.iter().map(Port::address);
-            let mut all = listeners.chain([gateway.operator()]);
+            let listeners = self.place.listeners.iter().map(Port::address);
+            let mut all = listeners.chain([self.operator()]);
             all.all(|a| std::net::TcpStream::connect(a).is_ok()).then_some(())
         })
         .await;
-        gateway
+        self
     }
 
     /// The address of the first listener.
@@ -211,12 +219,10 @@ impl Gateway {
     ///
     /// # Panics
     /// When it does not end, or the new one does not start.
-    pub async fn restart_with(mut self, signal: Signal, change: impl FnOnce(&mut Config)) -> Self {
-        self.signal(signal);
-        self.wait_exit().await;
-        let mut place = self.place;
-        change(&mut place.config);
-        place.run().await.unwrap_or_else(|e| panic!("{e}"))
+    pub async fn restart_with(self, signal: Signal, change: impl FnOnce(&mut Config)) -> Self {
+        let mut down = self.end(signal).await;
+        down.change(change);
+        down.start().await
     }
 
     /// Starts the process that takes the listening sockets over (`doorward run --upgrade`). It waits
@@ -231,17 +237,8 @@ impl Gateway {
     /// # Panics
     /// When no answer comes.
     pub async fn api(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        let bearer = format!("Bearer {}", self.token());
-        let body = body.map(ToString::to_string).unwrap_or_default();
-        let mut fields = vec![("authorization", bearer.as_str()), ("connection", "close")];
-        if !body.is_empty() {
-            fields.push(("content-type", "application/json"));
-        }
-        let host = self.operator().to_string();
-        let mut client = h1::H1::connect(self.operator()).await;
-        client.send(h1::request(method, &host, path, &fields, body.as_bytes())).await;
-        let response = client.response(method).await;
-        Answer { status: response.status(), text: response.text() }
+        let answer = self.as_operator().ask(method, path, body).await;
+        answer.unwrap_or_else(|| panic!("no answer to {method} {path}"))
     }
 
     /// Revokes, and waits for the acknowledgement: `kind` and `id` as in `doorward revoke`.
@@ -256,18 +253,16 @@ impl Gateway {
 
     /// Asks for `revoke`, `disable` or `reactivate`, whatever the answer is.
     pub async fn change(&self, action: &str, kind: &str, id: &str) -> Answer {
-        let body = json!({"target": {"kind": kind, "id": id}, "action": action, "cause": "test"});
-        self.api("POST", "/api/v1/revocations", Some(&body)).await
+        let answer = self.as_operator().change(action, kind, id, json!({})).await;
+        answer.unwrap_or_else(|| panic!("no answer to {action} {kind} {id}"))
     }
 
     /// The metrics, by name with labels.
+    ///
+    /// # Panics
+    /// When there are none.
     pub async fn metrics(&self) -> BTreeMap<String, f64> {
-        let text = self.api("GET", "/metrics", None).await.text;
-        let line = |l: &str| {
-            let (name, value) = l.rsplit_once(' ')?;
-            Some((name.to_owned(), value.parse().ok()?))
-        };
-        text.lines().filter(|l| !l.starts_with('#')).filter_map(line).collect()
+        self.as_operator().metrics().await.expect("there are metrics")
     }
 
     /// Every event of the audit log so far, in order of the files' names.

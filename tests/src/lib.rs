@@ -10,9 +10,12 @@
 //!
 //! The cast: [`gateway`] writes a configuration and starts the binary; [`issuer`] is an identity
 //! provider whose claims, keys and faults the test chooses; [`raw`] and [`h2_upstream`] stand where
-//! apps stand and record; [`h1`], [`h2`], [`frames`], [`ws`] and [`grpc`] are clients; [`tls`] makes
-//! certificates; [`audit_log`] reads what was written down; [`company`] puts the demo's people and apps around it; [`ports`] gives ports that tests in parallel do not fight over; [`wire`] holds
-//! what all share: a connection, and a bound on every wait.
+//! apps stand and record; [`transmitter`] tells of people; [`h1`], [`h2`], [`frames`], [`ws`] and [`grpc`] are clients; [`tls`] makes
+//! certificates; [`openid`] is a quick OpenID provider; [`audit_log`] reads what was written down;
+//! [`company`] puts the demo's people and apps
+//! around it; [`fleet`] starts several gateways that share a Redis; [`privileged`] says whether what
+//! needs root is tested; [`provider`] is a real OpenID provider, [`browser`] a real Chromium, [`front_door`] the house that they find, [`front_fleet`] the same with several nodes, and [`visitor`] a small browser by plain
+//! HTTP, with [`node`] to run what they are made of; [`wire`] holds what all share: a connection, and a bound on every wait.
 //!
 //! Invariants:
 //! * A test ends. Every wait of the testbed has a bound, and says what it waited for.
@@ -32,8 +35,13 @@
 )]
 
 pub mod audit_log;
+pub mod browser;
 pub mod company;
+pub mod devices;
+pub mod fleet;
 pub mod frames;
+pub mod front_door;
+pub mod front_fleet;
 pub mod gateway;
 pub mod grpc;
 pub mod h1;
@@ -43,8 +51,13 @@ pub mod issuer;
 pub mod keys;
 pub mod live;
 mod message;
-pub mod ports;
+pub mod node;
+pub mod openid;
+pub mod privileged;
+pub mod provider;
 pub mod raw;
 pub mod tls;
+pub mod transmitter;
+pub mod visitor;
 pub mod wire;
 pub mod ws;

@@ -22,8 +22,8 @@ mod site;
 
 pub use site::{BUILD, OTHER, SILENT_PATH, Site, Via};
 
-use crate::h2::Gone;
-use crate::wire::{until, within};
+use crate::h2::{Gone, H2};
+use crate::wire::{Wire, until, within};
 
 /// How long a stream may wait for its next unit. A stream that is silent on purpose has no units.
 const SILENCE_MAX: Duration = Duration::from_secs(600);
@@ -234,6 +234,34 @@ impl Kind {
 // === impl Live ===
 
 impl Live {
+    /// Opens a stream over HTTP/1.1 on a connection that is there; the app counts once in each `tick`.
+    ///
+    /// # Errors
+    /// When it was refused or cut off at once.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub async fn over(
+        wire: Wire,
+        host: &str,
+        kind: Kind,
+        tick: Duration,
+        token: &str,
+    ) -> Result<Self, NotOpen> {
+        http1::open(wire, host, kind, tick, token).await
+    }
+
+    /// Opens a stream on an HTTP/2 connection that others may share.
+    ///
+    /// # Errors
+    /// When it was refused or cut off at once.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub async fn on(h2: &H2, host: &str, kind: Kind, tick: Duration, token: &str) -> Result<Self, NotOpen> {
+        http2::open(h2, host, kind, tick, token).await
+    }
+
     /// What it is.
     #[must_use]
     pub const fn kind(&self) -> Kind {

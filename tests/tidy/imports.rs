@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{none, shown, top};
 
 /// Each crate of ours, and which of ours it may import.
-const EDGES: [(&str, &str, &[&str]); 12] = [
+const EDGES: [(&str, &str, &[&str]); 14] = [
     ("gateway/model", "doorward-model", &[]),
     ("geoip", "doorward-geoip", &[]),
     ("gateway/identity", "doorward-identity", &["doorward-model"]),
     ("gateway/context", "doorward-context", &["doorward-model", "doorward-geoip"]),
-    ("gateway/state", "doorward-state", &["doorward-model"]),
+    ("gateway/state", "doorward-state", &["doorward-model", "doorward-servers"]),
     ("gateway/policy", "doorward-policy", &["doorward-model"]),
     ("gateway/audit", "doorward-audit", &["doorward-model"]),
     (
@@ -26,9 +26,14 @@ const EDGES: [(&str, &str, &[&str]); 12] = [
         ],
     ),
     (
+        "gateway/lifecycle",
+        "doorward-lifecycle",
+        &["doorward-model", "doorward-identity", "doorward-state", "doorward-audit"],
+    ),
+    (
         "gateway/console",
         "doorward-console",
-        &["doorward-model", "doorward-state", "doorward-policy", "doorward-audit"],
+        &["doorward-model", "doorward-state", "doorward-policy", "doorward-audit", "doorward-lifecycle"],
     ),
     ("gateway/demo", "doorward-demo", &["doorward-model"]),
     (
@@ -43,19 +48,29 @@ const EDGES: [(&str, &str, &[&str]); 12] = [
             "doorward-policy",
             "doorward-audit",
             "doorward-proxy",
+            "doorward-lifecycle",
             "doorward-console",
             "doorward-demo",
         ],
     ),
-    ("tests", "doorward-tests", &["doorward-demo", "doorward-model"]),
+    (
+        "tests",
+        "doorward-tests",
+        &["doorward-demo", "doorward-identity", "doorward-model", "doorward-servers", "doorward-state"],
+    ),
+    ("tests/servers", "doorward-servers", &[]),
 ];
 
+/// Imported by tests alone.
+const TESTS_ONLY: [&str; 1] = ["doorward-servers"];
+
 /// Heavy dependencies, and the only crates that may import them.
-const OWNERS: [(&str, &[&str]); 9] = [
+const OWNERS: [(&str, &[&str]); 10] = [
     ("pingora", &["doorward-proxy"]),
     ("cedar-policy", &["doorward-policy"]),
     ("rusqlite", &["doorward-state"]),
     ("redis", &["doorward-state"]),
+    ("tokio-postgres", &["doorward-state"]),
     ("maxminddb", &["doorward-geoip"]),
     ("papaya", &["doorward-state"]),
     ("notify", &["doorward-server"]),
@@ -132,6 +147,19 @@ fn nobody_imports_whom_they_may_not() {
         }
     }
     none(&faults, "edges that the picture does not have");
+}
+
+#[test]
+fn what_is_for_tests_is_imported_by_tests() {
+    let mut faults = Vec::new();
+    for (folder, name, _) in EDGES.iter().filter(|(folder, ..)| !folder.starts_with("tests")) {
+        for dependency in dependencies(folder, &["dependencies", "build-dependencies"]) {
+            if TESTS_ONLY.contains(&dependency.as_str()) {
+                faults.push(format!("{name} imports {dependency}"));
+            }
+        }
+    }
+    none(&faults, "crates for tests in code that is not");
 }
 
 #[test]

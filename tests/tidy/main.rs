@@ -6,6 +6,7 @@
 
 mod documents;
 mod imports;
+mod operating;
 mod sources;
 
 use std::path::{Path, PathBuf};

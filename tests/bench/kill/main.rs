@@ -28,6 +28,8 @@ use doorward_tests::gateway::find;
 use doorward_tests::live::{BUILD, Kind, Live, Site, Via};
 use serde_json::json;
 
+#[expect(dead_code, reason = "shared with other benchmarks")]
+#[path = "../table.rs"]
 mod table;
 
 use table::{Row, Samples};
@@ -224,6 +226,6 @@ fn print(idle: &Phase, loaded: &Phase, clients: usize) {
         rows.push(Row::new(name, &of(idle), Some(&of(loaded))));
     }
     println!("\nmilliseconds from the revoke call to the last byte at the client\n");
-    print!("{}", table::markdown(&rows));
+    print!("{}", table::markdown("stream", &rows));
     println!("\nload: {clients} clients, {:.0} requests/s beside the streams", loaded.requests_per_second);
 }

@@ -3,6 +3,7 @@
 use doorward_demo::apps::{Pace, SampleApp};
 use doorward_tests::audit_log::events_in;
 use doorward_tests::company::{Company, bearer, sample};
+use doorward_tests::wire::until;
 use doorward_tests::ws::{Next, Ws};
 use serde_json::{Value, json};
 
@@ -37,12 +38,8 @@ async fn a_full_disk_under_the_audit_log_refuses_grants_and_revocations_bite() {
     let condition = seen::condition_comes_to(&gateway, "audit", 503, "missing").await;
     assert!(condition["detail"].as_str().unwrap().contains("failed"), "{condition}");
     seen::metric_comes_to(&gateway, "doorward_audit_state", 1.0).await;
-    assert!(
-        gateway.log().contains("the audit log cannot be written: grants are refused until it can"),
-        "{}",
-        gateway.log()
-    );
-    assert!(gateway.log().contains("No space left"), "the operator reads why: {}", gateway.log());
+    gateway.wait_log("the audit log cannot be written: grants are refused until it can").await;
+    gateway.wait_log("No space left").await;
     // What runs goes on, until somebody is revoked.
     ws.until("line").await;
 
@@ -76,17 +73,16 @@ async fn a_full_disk_under_the_audit_log_refuses_grants_and_revocations_bite() {
     .await;
     seen::metric_comes_to(&gateway, "doorward_audit_state", 0.0).await;
     seen::condition_comes_to(&gateway, "audit", 200, "holds").await;
-    assert!(gateway.log().contains("the audit log is written again"), "{}", gateway.log());
+    gateway.wait_log("the audit log is written again").await;
     let gap = seen::event_in(&log, "audit.gap").await;
     assert_eq!(gap["unmapped"]["doorward"]["gap"]["cause"], "write_failed", "{gap}");
     let detail = gap["unmapped"]["doorward"]["gap"]["detail"].as_str().unwrap();
     assert!(detail.contains("No space left"), "{gap}");
     let revoked = seen::event_in(&log, "revocation.user").await;
     assert!(revoked.to_string().contains("demo:"), "{revoked}");
-    let dana = events_in(&log)
-        .into_iter()
-        .find(|e| e["unmapped"]["doorward"]["revocation"]["target"] == "demo:dana");
-    assert!(dana.is_some(), "the revocation of the bad hour is in the log");
+    let of_dana = |e: &Value| e["unmapped"]["doorward"]["revocation"]["target"] == "demo:dana";
+    let dana = || events_in(&log).into_iter().find(of_dana);
+    until("the revocation of the bad hour to be in the log", dana).await;
     // Nobody can remove lines unseen: each number is there once, or a gap tells of it.
     let all = events_in(&log);
     let mut numbers: Vec<u64> = all.iter().filter_map(|e| e["metadata"]["sequence"].as_u64()).collect();

@@ -4,10 +4,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use doorward_tests::privileged::{self, SKIP};
 use tempfile::TempDir;
-
-/// The variable that says that what needs root is not tested here.
-const SKIP: &str = "DOORWARD_SKIP_PRIVILEGED";
 
 /// A small file system of its own. Unmounted when dropped.
 pub(crate) struct Disk {
@@ -20,11 +18,7 @@ impl Disk {
     /// Mounts one. None only where `DOORWARD_SKIP_PRIVILEGED=1` says that what needs root is not
     /// tested here; `tests/run` repeats at its end what was not.
     pub(crate) fn mount(mebibytes: u32) -> Option<Self> {
-        if std::env::var_os(SKIP).is_some_and(|skip| skip == "1") {
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            // Past what the test runner keeps to itself of a test that passes.
-            let told = format!("NOT TESTED ({SKIP}=1): {test}\n");
-            std::io::stderr().write_all(told.as_bytes()).unwrap();
+        if privileged::is_left_out() {
             return None;
         }
         let folder = tempfile::Builder::new().prefix("doorward-disk-").tempdir().unwrap();

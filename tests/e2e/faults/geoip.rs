@@ -108,7 +108,7 @@ async fn a_damaged_update_leaves_the_old_database_in_use() {
         seen::condition_comes_to(gateway, "geoip", 200, "degraded").await;
         let kept = || gateway.log().matches("the GeoIP databases cannot be used; the old ones stay").count();
         doorward_tests::wire::until("the log to tell", || (kept() > times).then_some(())).await;
-        assert!(gateway.log().contains("is damaged or not in the MaxMind DB format"), "{}", gateway.log());
+        gateway.wait_log("is damaged or not in the MaxMind DB format").await;
         rules_hold().await;
     }
     let event = seen::event(gateway, "geoip.kept").await;

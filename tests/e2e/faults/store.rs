@@ -89,7 +89,7 @@ async fn bites_without_a_store(gateway: &Gateway, issuer: &Issuer) -> String {
     assert!(condition["detail"].as_str().unwrap().contains("cannot be written"), "{condition}");
     seen::metric_comes_to(gateway, "doorward_revocation_store_writable", 0.0).await;
     assert!(gateway.metrics().await["doorward_revocation_unsaved"] >= 2.0);
-    assert!(gateway.log().contains("is full"), "{}", gateway.log());
+    gateway.wait_log("is full").await;
     old
 }
 

@@ -3,7 +3,7 @@
 
 use doorward_demo::apps::{Pace, SampleApp};
 use doorward_tests::company::{Company, bearer, sample};
-use doorward_tests::wire::within;
+use doorward_tests::wire::until;
 use doorward_tests::ws::{Next, Ws};
 use serde_json::{Value, json};
 
@@ -35,24 +35,16 @@ async fn what_runs_is_cut_when_nobody_knows_who_was_cut_off() {
     assert!(matches!(ws.ending().await, Next::Closed(1001, _)));
     assert!(began.elapsed().as_secs() >= 4, "a disk that hiccups cuts nobody");
     assert_eq!(seen::told(&gateway, "build.test", &token).await, (503, "stale_revocations".into()));
-    assert!(gateway.log().contains("what runs was ended"), "{}", gateway.log());
+    gateway.wait_log("what runs was ended").await;
 
     std::fs::rename(&away, &store).unwrap();
     seen::condition_comes_to(&gateway, "revocations", 200, "holds").await;
     assert_eq!(seen::told(&gateway, "build.test", &token).await.0, 200);
     let of_victim = |e: &Value| e["unmapped"]["doorward"]["revocation"]["target"] == "demo:victim";
-    let event = within("the late revocation to be on record", async {
-        loop {
-            if let Some(event) = gateway.events().into_iter().find(of_victim) {
-                return event;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-    let call = gateway
-        .events()
-        .into_iter()
-        .find(|e| e["metadata"]["correlation_uid"] == event["metadata"]["correlation_uid"] && !of_victim(e));
-    assert!(call.is_some(), "it names the call that was told otherwise: {event}");
+    let late = || gateway.events().into_iter().find(of_victim);
+    let event = until("the late revocation to be on record", late).await;
+    let is_call =
+        |e: &Value| e["metadata"]["correlation_uid"] == event["metadata"]["correlation_uid"] && !of_victim(e);
+    let call = || gateway.events().into_iter().find(is_call);
+    until(&format!("the call that was told otherwise, which {event} names"), call).await;
 }

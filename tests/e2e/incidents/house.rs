@@ -18,7 +18,7 @@ pub(super) const BUILD: &str = "build.test";
 pub(super) const GRPC: &str = "grpc.test";
 
 /// How long the audit log may take to show something.
-const LOG_SECONDS_MAX: u64 = 30;
+const LOG_SECONDS_MAX: u64 = 60;
 
 pub(super) struct House {
     pub(super) gateway: Gateway,

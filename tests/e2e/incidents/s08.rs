@@ -62,29 +62,29 @@ fn cases() -> Vec<Case> {
     let mfa = &["context.session.mfa", "resource.tier"];
     let age = &["context.session.age", "context.session.mfaAge"];
     let strong = &["context.session.phishingResistant", "resource.adminSurface"];
-    let risk = &["context.risk.known", "context.risk.score"];
+    let risk = &["context.risk.level"];
     let employment = &["principal.employment", "context.time.weekday", "context.time.localTime"];
     let end = &["principal.contractEnd", "context.time.now"];
     let home = &["principal.homeCountry", "context.geo.country"];
-    let (no, bad) = ("policy_forbids", "invalid_credential");
+    let (no, bad, stronger) = ("policy_forbids", "invalid_credential", "step_up");
     for word in
         ["", "retired", "ACTIVE ", "aktiv", "preboarding", "leave", "suspended", "deactivated", "unknown"]
     {
         // An empty text is a stage that nobody knows: the default is for tokens that have none.
         all.push(case(lifecycle, "bob", IN_WIKI, json!({"stage": word}), no));
     }
-    all.push(case(mfa, "bob", IN_WIKI, json!({"amr": null}), no));
-    all.push(case(mfa, "bob", IN_WIKI, json!({"amr": []}), no));
-    all.push(case(mfa, "bob", IN_WIKI, json!({"amr": ["MFA"]}), no));
-    all.push(case(mfa, "bob", IN_WIKI, json!({"amr": ["pwd,mfa"]}), no));
-    all.push(case(age, "bob", IN_WIKI, json!({"auth_time": null}), no));
-    all.push(case(age, "bob", IN_WIKI, json!({"auth_time": 0}), no));
+    all.push(case(mfa, "bob", IN_WIKI, json!({"amr": null}), stronger));
+    all.push(case(mfa, "bob", IN_WIKI, json!({"amr": []}), stronger));
+    all.push(case(mfa, "bob", IN_WIKI, json!({"amr": ["MFA"]}), stronger));
+    all.push(case(mfa, "bob", IN_WIKI, json!({"amr": ["pwd,mfa"]}), stronger));
+    all.push(case(age, "bob", IN_WIKI, json!({"auth_time": null}), stronger));
+    all.push(case(age, "bob", IN_WIKI, json!({"auth_time": 0}), stronger));
     all.push(case(age, "bob", IN_WIKI, json!({"auth_time": 99_999_999_999_i64}), bad));
-    all.push(case(age, "dana", IN_WIKI_ADMIN, json!({"auth_time": null}), no));
-    all.push(case(strong, "dana", IN_WIKI_ADMIN, json!({"amr": ["pwd", "otp", "mfa"]}), no));
-    all.push(case(strong, "dana", IN_WIKI_ADMIN, json!({"amr": null}), no));
-    all.push(case(risk, "bob", IN_WIKI, json!({"risk": 85}), no));
-    all.push(case(risk, "bob", IN_WIKI, json!({"risk": 84.1}), no));
+    all.push(case(age, "dana", IN_WIKI_ADMIN, json!({"auth_time": null}), stronger));
+    all.push(case(strong, "dana", IN_WIKI_ADMIN, json!({"amr": ["pwd", "otp", "mfa"]}), stronger));
+    all.push(case(strong, "dana", IN_WIKI_ADMIN, json!({"amr": null}), stronger));
+    all.push(case(risk, "bob", IN_WIKI, json!({"risk": 70}), no));
+    all.push(case(risk, "bob", IN_WIKI, json!({"risk": 69.1}), no));
     all.push(case(risk, "bob", IN_WIKI, json!({"risk": 101}), bad));
     all.push(case(risk, "bob", IN_WIKI, json!({"risk": -1}), bad));
     all.push(case(employment, "bob", IN_BUILD, json!({"employment": null}), no));

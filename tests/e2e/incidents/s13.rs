@@ -78,7 +78,7 @@ async fn s13_what_one_token_may_another_of_the_same_person_may_not() {
         for _ in 0..3 {
             assert_eq!(talk.say(&Ask::get(WIKI, "/").token(&plain)).await.status, 200);
             for (token, code) in [
-                (&without_mfa, "policy_forbids"),
+                (&without_mfa, "step_up"),
                 (&suspended, "policy_forbids"),
                 (&contractor, "policy_forbids"),
                 (&risky, "policy_forbids"),
@@ -134,7 +134,7 @@ async fn s13_no_decision_outlives_place_or_time() {
             said = talk.say(&ask).await;
         }
         assert!(passed > 0, "{said:?}");
-        house.recorded(&[(&said, "policy_forbids")]).await;
+        house.recorded(&[(&said, "step_up")]).await;
     }
 }
 

@@ -23,7 +23,7 @@ const ATTACK_SECONDS_MAX: u64 = 8;
 
 /// How long somebody else may wait for an answer meanwhile. Generous, as the machine is the
 /// attackers' too; without a bound of their own, others would wait for as long as an attack takes.
-const OTHERS_SECONDS_MAX: u64 = 5;
+const OTHERS_SECONDS_MAX: u64 = 15;
 
 /// A line of what the system tells of a process's memory, in KiB: `VmRSS` is what it holds now,
 /// `VmHWM` the most that it ever held.

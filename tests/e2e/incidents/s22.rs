@@ -120,7 +120,7 @@ async fn s22_without_the_token_nothing_answers() {
     // It was seen: one event a second tells of all of them.
     let begin = std::time::Instant::now();
     while !house.gateway.events().iter().any(is_refusal) {
-        assert!(begin.elapsed().as_secs() < 20, "no event tells of calls without the token");
+        assert!(begin.elapsed().as_secs() < 60, "no event tells of calls without the token");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }
@@ -200,7 +200,7 @@ async fn s22_a_user_is_no_operator_and_an_operator_no_user() {
             let begin = std::time::Instant::now();
             let mut said = house.say(http, &ask).await;
             // The new process looks at its apps before it listens itself; it looks again soon.
-            while said.status == 502 && begin.elapsed().as_secs() < 20 {
+            while said.status == 502 && begin.elapsed().as_secs() < 60 {
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                 said = house.say(http, &ask).await;
             }

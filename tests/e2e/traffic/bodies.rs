@@ -231,10 +231,10 @@ async fn a_slow_upload_is_not_a_slow_app() {
     // The bound on the app's answer counts from the end of the upload, not from its begin.
     let app = sample(SampleApp::Build, Pace::default()).await;
     let mut company = Company::new(app).await;
-    company.engineering("patient", app, json!({"upstream": {"response_seconds_max": 1}})).engineering(
+    company.engineering("patient", app, json!({"upstream": {"response_seconds_max": 2}})).engineering(
         "patient-h2",
         app,
-        json!({"upstream": {"response_seconds_max": 1, "protocol": "h2"}}),
+        json!({"upstream": {"response_seconds_max": 2, "protocol": "h2"}}),
     );
     let (issuer, gateway) = company.start().await;
     let auth = bearer(&issuer.token("bob"));

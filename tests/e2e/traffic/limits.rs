@@ -158,7 +158,7 @@ async fn a_handshake_counts_as_a_connection() {
     company
         .config
         .set("limits.connections_per_address_max", json!(3))
-        .set("limits.header_seconds_max", json!(3))
+        .set("limits.header_seconds_max", json!(6))
         .listen_tls(&chain, &key);
     let (_issuer, gateway) = company.start().await;
     let address = gateway.listener(1);

@@ -31,7 +31,7 @@ async fn every_reader_gets_a_no_in_its_own_form() {
         ),
         ("GET", "build.test", "/", &expired, 401, "expired_credential", 16, "Your sign-in has expired"),
         ("GET", "build.test", "/", &alice, 403, "no_permit", 7, "You do not have access"),
-        ("GET", "build.test", "/", &weak, 403, "policy_forbids", 7, "Sign in with a second factor."),
+        ("GET", "build.test", "/", &weak, 401, "step_up", 16, "Sign in with a second factor."),
         ("GET", "nowhere.test", "/", &alice, 404, "no_route", 12, "There is nothing here"),
         (
             "TRACE",

@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use doorward_servers::Port;
 use doorward_tests::company::{Company, bearer};
 use doorward_tests::gateway::Gateway;
 use doorward_tests::h1::{self, H1, request};
 use doorward_tests::h2::{Gone, H2};
 use doorward_tests::h2_upstream::{self, H2Upstream};
-use doorward_tests::ports::Port;
 use doorward_tests::raw::{Answer, RawUpstream, Step};
 use doorward_tests::tls::Authority;
 use doorward_tests::wire::within;

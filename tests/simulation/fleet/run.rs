@@ -1,27 +1,37 @@
 //! One run: a queue of events in simulated milliseconds.
 
-mod control;
-mod distribution;
-mod doors;
+mod plan;
+
+mod directory;
+
+mod reconciling;
+
+mod electing;
+
+mod replicating;
+
+mod polling;
+
 mod verdict;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 
+use super::control::{Command, Control, Said, Stage};
 use super::gateway::{Clock, Gateway};
-use super::redis::{Entry, Node, Reply, Role, Standing};
+use super::server::{Answer, Role, Server};
+use super::store::{Entry, Hold, Ledger, Snapshot, Standing, Store};
+use super::{CONTROLS, GATEWAYS, PERSONS, SERVERS};
 use crate::promise::Breach;
 use crate::protocol::Protocol;
-use crate::world::Change;
+use directory::Directory;
+use electing::{Belief, Sides};
 
-const GATEWAYS: usize = 4;
-const PERSONS: usize = 3;
 /// Faults and changes happen until then; what follows is calm, and must end with everybody right.
 const TROUBLE_MILLIS: u64 = 9_000;
-const END_MILLIS: u64 = 15_000;
-const TAKE_MILLIS: u64 = 50;
+const END_MILLIS: u64 = 13_000;
 /// The last events before something broke that are told.
-const TOLD_MAX: usize = 40;
+const TOLD_MAX: usize = 60;
 const POLL_MILLIS: u64 = 250;
 const TIMEOUT_MILLIS: u64 = 300;
 
@@ -40,8 +50,14 @@ pub(super) struct Tally {
     pub(super) acknowledged: u64,
     pub(super) leases: u64,
     pub(super) pushes: u64,
+    pub(super) snapshots: u64,
+    pub(super) snapshots_gone: u64,
+    pub(super) compactions: u64,
+    pub(super) blessings: u64,
+    pub(super) gone_on: u64,
+    pub(super) places_kept: u64,
     pub(super) failovers: u64,
-    pub(super) node_restarts: u64,
+    pub(super) server_restarts: u64,
     pub(super) gateway_restarts: u64,
     pub(super) lost_acknowledged: u64,
 }
@@ -51,80 +67,109 @@ impl Tally {
         self.acknowledged += other.acknowledged;
         self.leases += other.leases;
         self.pushes += other.pushes;
+        self.snapshots += other.snapshots;
+        self.snapshots_gone += other.snapshots_gone;
+        self.compactions += other.compactions;
+        self.blessings += other.blessings;
+        self.gone_on += other.gone_on;
+        self.places_kept += other.places_kept;
         self.failovers += other.failovers;
-        self.node_restarts += other.node_restarts;
+        self.server_restarts += other.server_restarts;
         self.gateway_restarts += other.gateway_restarts;
         self.lost_acknowledged += other.lost_acknowledged;
     }
 }
 
-/// A change on its way from the outbox to Redis.
-#[derive(Clone, Copy, Debug)]
-struct Taken {
-    person: usize,
-    version: u32,
-    generation: u32,
+/// What a gateway asks a server for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Question {
+    Poll,
+    Piece { ledger: Ledger, number: usize },
+}
+
+/// What a gateway is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Told {
+    Answer(Answer),
+    Piece { ledger: Ledger, number: usize, piece: Option<Standing> },
+}
+
+/// A connection of a gateway, and when something was sent on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Line {
+    gateway: usize,
+    connection: u32,
+    sent: u64,
 }
 
 #[derive(Debug)]
 enum Event {
     Change,
-    Take {
-        publisher: usize,
+    Round {
+        control: usize,
     },
-    Write {
-        publisher: usize,
-        taken: Taken,
-        node: usize,
+    /// A pause is over.
+    Goes {
+        control: usize,
+        session: u32,
     },
-    Written {
-        publisher: usize,
-        taken: Taken,
+    Asks {
+        control: usize,
+        session: u32,
+        server: (usize, u64),
+        command: Command,
     },
-    Replicated {
+    Says {
+        control: usize,
+        session: u32,
+        said: Said,
+    },
+    GivesUp {
+        control: usize,
+        session: u32,
+    },
+    Sync {
+        server: usize,
+    },
+    Delivered {
+        server: usize,
         link: u32,
-        len: usize,
+        number: u32,
+        store: Box<Store>,
     },
+    Gossip,
     FailOver,
-    Rejoin,
-    RestartNode,
-    StopNode,
-    Trim,
-    Reconcile,
-    Bless {
-        node: usize,
-        life: u32,
-        generation: u32,
-        read: Vec<Standing>,
-    },
+    RestartServer,
+    StopServer,
+    Split,
+    Heal,
+    Flush,
+    Cut,
     Poll {
         gateway: usize,
         connection: u32,
     },
-    Arrives {
-        gateway: usize,
-        connection: u32,
-        sent: u64,
-        life: u32,
+    Asked {
+        line: Line,
+        process: u64,
+        question: Question,
     },
-    Answered {
-        gateway: usize,
-        connection: u32,
-        sent: u64,
-        reply: Reply,
+    Told {
+        line: Line,
+        told: Told,
     },
     TimedOut {
-        gateway: usize,
-        connection: u32,
-        sent: u64,
+        line: Line,
     },
     Pushed {
         gateway: usize,
         connection: u32,
+        epoch: u64,
         entry: Entry,
     },
     RestartGateway,
     PauseGateway,
+    PauseControl,
     /// The bound after an acknowledgement has passed.
     Due,
 }
@@ -153,52 +198,22 @@ impl Random {
     }
 }
 
-/// A person in the directory; change `v` stands at place `v`, with the time of its acknowledgement.
-struct Person {
-    changes: Vec<(Change, Option<u64>)>,
-}
-
-// === impl Person ===
-
-impl Person {
-    fn version(&self) -> u32 {
-        u32::try_from(self.changes.len() - 1).unwrap()
-    }
-
-    fn standing(&self, version: u32) -> Standing {
-        Standing { mark: version, version, off: self.changes[version as usize].0 == Change::Off }
-    }
-
-    /// The changes that take this class away.
-    fn covering(&self, class: u32) -> impl Iterator<Item = (u32, Option<u64>)> {
-        self.changes.iter().zip(0..).filter_map(move |((change, acknowledged), version)| {
-            let covers = match change {
-                Change::On => false,
-                Change::Off => version >= class,
-                Change::SignedOut => version > class,
-            };
-            covers.then_some((version, *acknowledged))
-        })
-    }
-}
-
 pub(super) struct Run {
     protocol: Protocol,
     random: Random,
     now: u64,
-    /// By time, then by number: the same seed is the same run.
-    queue: BinaryHeap<Reverse<(u64, u64)>>,
-    events: BTreeMap<u64, Event>,
-    numbered: u64,
-    persons: Vec<Person>,
-    outbox: VecDeque<(usize, u32)>,
-    generation: u32,
-    reconciling: bool,
-    busy: [bool; 2],
-    nodes: [Node; 2],
-    current: usize,
-    /// Counts replication links.
-    link: u32,
+    /// By time, then by number, in one word: the same seed is the same run.
+    queue: BinaryHeap<Reverse<u64>>,
+    /// By number.
+    events: Vec<Option<Event>>,
+    /// Epochs, lineages, tokens, names of snapshots.
+    uniques: u64,
+    directory: Directory,
+    controls: Vec<Control>,
+    servers: Vec<Server>,
+    /// What each Sentinel takes for the primary, and what it cannot reach since when.
+    beliefs: [Belief; SERVERS],
+    sides: Option<Sides>,
     gateways: Vec<Gateway>,
     asleep_until: [u64; GATEWAYS],
     tally: Tally,
@@ -211,88 +226,60 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new(seed: u64, protocol: Protocol) -> Run {
         let mut random = Random(seed);
-        let mut node = |role, blessed| Node {
-            role,
-            log: Vec::new(),
-            trimmed: 0,
-            blessed,
-            ahead: random.below(3000),
-            awake_at: 0,
-            life: 0,
+        let mut server = |index: usize| {
+            let role = if index == 0 { Role::Primary } else { Role::Replica { of: 0, synced: true } };
+            Server::new(role, 1 + index as u64, random.below(3000))
         };
-        let nodes = [node(Role::Primary, 1), node(Role::Replica, 0)];
+        let mut servers: Vec<Server> = (0..SERVERS).map(&mut server).collect();
+        let lineage = servers[0].lineage(protocol);
+        let snapshot = Snapshot { name: 1, ..Snapshot::default() };
+        servers[0].store.lock(0, 1);
+        let hold = Hold { generation: 1, lineage, token: 1 };
+        servers[0].store.bless((protocol, 0, lineage), hold, (1, 0), snapshot);
+        let store = servers[0].store.clone();
+        for server in &mut servers {
+            (server.store, server.saved) = (store.clone(), store.clone());
+        }
+        for replica in 1..SERVERS {
+            servers[0].hear(replica, 0);
+        }
         let gateways = (0..GATEWAYS)
             .map(|_| Clock { offset_micros: random.below(1 << 40), millionths_slow: random.below(200) })
-            .map(|clock| Gateway::new(clock, PERSONS))
+            .map(Gateway::new)
             .collect();
+        let control = || Control { server: 0, stage: Stage::Idle, session: 0, asleep_until: 0 };
         let mut run = Run {
             protocol,
             random,
             now: 0,
             queue: BinaryHeap::new(),
-            events: BTreeMap::new(),
-            numbered: 0,
-            persons: (0..PERSONS).map(|_| Person { changes: vec![(Change::On, Some(0))] }).collect(),
-            outbox: VecDeque::new(),
-            generation: 1,
-            reconciling: false,
-            busy: [false; 2],
-            nodes,
-            current: 0,
-            link: 0,
+            events: Vec::new(),
+            uniques: 100,
+            directory: Directory::new(PERSONS),
+            controls: (0..CONTROLS).map(|_| control()).collect(),
+            servers,
+            beliefs: [Belief::default(); SERVERS],
+            sides: None,
             gateways,
             asleep_until: [0; GATEWAYS],
             tally: Tally::default(),
             story: None,
         };
-        let first = run.nodes[0].append(0, 1, 0, Standing::default());
-        run.nodes[1].log.push(first);
         run.plan();
         run
     }
 
-    /// Draws when trouble comes.
-    fn plan(&mut self) {
-        for _ in 0..8 + self.random.below(8) {
-            self.somewhen(Event::Change);
-        }
-        for _ in 0..self.random.below(3) {
-            self.somewhen(Event::FailOver);
-        }
-        for _ in 0..self.random.below(3) {
-            self.somewhen(Event::RestartNode);
-        }
-        for _ in 0..self.random.below(3) {
-            self.somewhen(Event::StopNode);
-        }
-        for _ in 0..self.random.below(4) {
-            self.somewhen(Event::RestartGateway);
-        }
-        for _ in 0..self.random.below(4) {
-            self.somewhen(Event::PauseGateway);
-        }
-        if self.random.percent(20) {
-            self.somewhen(Event::Trim);
-        }
-        for gateway in 0..GATEWAYS {
-            let begin = self.random.below(POLL_MILLIS);
-            self.after(begin, Event::Poll { gateway, connection: 0 });
-        }
-        for publisher in 0..2 {
-            self.after(TAKE_MILLIS, Event::Take { publisher });
-        }
-        self.after(100, Event::Reconcile);
+    fn unique(&mut self) -> u64 {
+        self.uniques += 1;
+        self.uniques
     }
 
     fn after(&mut self, millis: u64, event: Event) {
-        self.numbered += 1;
-        self.queue.push(Reverse((self.now + millis, self.numbered)));
-        self.events.insert(self.numbered, event);
-    }
-
-    fn somewhen(&mut self, event: Event) {
-        let at = self.random.below(TROUBLE_MILLIS);
-        self.after(at, event);
+        let at = self.now + millis;
+        if at <= END_MILLIS {
+            self.queue.push(Reverse(at << 32 | self.events.len() as u64));
+            self.events.push(Some(event));
+        }
     }
 
     /// How long a message is under way: mostly a moment, sometimes long. After the trouble nothing is late.
@@ -302,7 +289,7 @@ impl Run {
     }
 
     fn is_lost(&mut self) -> bool {
-        self.now < TROUBLE_MILLIS && self.random.percent(10)
+        self.now < TROUBLE_MILLIS && self.random.percent(8)
     }
 
     /// Runs to the end; the error says what broke.
@@ -321,12 +308,10 @@ impl Run {
     }
 
     fn go(&mut self) -> Result<(), Broken> {
-        while let Some(Reverse((at, number))) = self.queue.pop() {
-            if at > END_MILLIS {
-                break;
-            }
-            self.now = at;
-            let event = self.events.remove(&number).unwrap();
+        while let Some(Reverse(key)) = self.queue.pop() {
+            self.now = key >> 32;
+            let number = usize::try_from(key & u64::from(u32::MAX)).unwrap();
+            let event = self.events[number].take().unwrap();
             self.note(&event);
             self.happen(event)?;
         }
@@ -336,7 +321,11 @@ impl Run {
 
     fn note(&mut self, event: &Event) {
         let Some(story) = &mut self.story else { return };
-        if !matches!(event, Event::Take { .. } | Event::Reconcile | Event::TimedOut { .. } | Event::Due) {
+        let dull = matches!(
+            event,
+            Event::Round { .. } | Event::Sync { .. } | Event::Gossip | Event::TimedOut { .. } | Event::Due
+        );
+        if !dull {
             story.push_back(format!("{} ms: {event:?}", self.now));
             if story.len() > TOLD_MAX {
                 story.pop_front();
@@ -347,38 +336,36 @@ impl Run {
     fn happen(&mut self, event: Event) -> Result<(), Broken> {
         match event {
             Event::Change => self.change(),
-            Event::Take { publisher } => self.take(publisher),
-            Event::Write { publisher, taken, node } => self.write(publisher, taken, node),
-            Event::Written { publisher, taken } => self.written(publisher, taken),
-            Event::Replicated { link, len } => self.replicated(link, len),
-            Event::FailOver => self.fail_over(),
-            Event::Rejoin => self.rejoin(),
-            Event::RestartNode => self.restart_node(),
-            Event::StopNode => self.nodes[self.current].awake_at = self.now + 200 + self.random.below(2000),
-            Event::Trim => {
-                let node = &mut self.nodes[self.current];
-                node.trimmed = node.trimmed.max(node.log.len() / 2);
-            }
-            Event::Reconcile => self.reconcile(),
-            Event::Bless { node, life, generation, read } => self.bless(node, life, generation, &read),
+            Event::Round { control } => self.round(control),
+            Event::Goes { control, session } => self.goes(control, session),
+            Event::Asks { control, session, server, command } => self.asks(control, session, server, command),
+            Event::Says { control, session, said } => self.says(control, session, said),
+            Event::GivesUp { control, session } => self.gives_up(control, session),
+            Event::Sync { server } => self.sync(server),
+            Event::Delivered { server, link, number, store } => self.delivered(server, link, number, *store),
+            Event::Gossip => self.gossip(),
+            Event::FailOver => self.fail_over_for_no_reason(),
+            Event::RestartServer => self.restart_server(),
+            Event::StopServer => self.stop_server(),
+            Event::Split => self.split(),
+            Event::Heal => self.sides = None,
+            Event::Flush => self.flush(),
+            Event::Cut => self.cut(),
             Event::Poll { gateway, connection } => self.poll(gateway, connection),
-            Event::Arrives { gateway, connection, sent, life } => {
-                self.arrives(gateway, connection, sent, life);
+            Event::Asked { line, process, question } => self.asked(line, process, question),
+            Event::Told { line, told } => return self.told(line, told),
+            Event::TimedOut { line } => self.timed_out(line),
+            Event::Pushed { gateway, connection, epoch, entry } => {
+                return self.pushed(gateway, connection, epoch, entry);
             }
-            Event::Answered { gateway, connection, sent, reply } => {
-                return self.answered(gateway, connection, sent, reply);
-            }
-            Event::TimedOut { gateway, connection, sent } => self.timed_out(gateway, connection, sent),
-            Event::Pushed { gateway, connection, entry } => return self.pushed(gateway, connection, entry),
-            Event::RestartGateway => {
-                let gateway = self.random.index(GATEWAYS);
-                self.tally.gateway_restarts += 1;
-                self.gateways[gateway].restart();
-                self.poll_soon(gateway);
-            }
+            Event::RestartGateway => self.restart_gateway(),
             Event::PauseGateway => {
                 let gateway = self.random.index(GATEWAYS);
                 self.asleep_until[gateway] = self.now + 500 + self.random.below(2500);
+            }
+            Event::PauseControl => {
+                let control = self.random.index(CONTROLS);
+                self.controls[control].asleep_until = self.now + 200 + self.random.below(2500);
             }
             Event::Due => {
                 for gateway in 0..GATEWAYS {

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::issuer::Issuer;
 
+/// Stands in a configuration for the port of the first listener.
+pub const PORT: &str = "{port}";
+
 /// What a gateway will be started with. Addresses are chosen when it starts.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -163,14 +166,16 @@ impl Config {
         &self.environment
     }
 
-    /// The file, with its addresses filled in where the test chose none.
+    /// The file, with its addresses filled in where the test chose none, and the port of the first listener
+    /// in place of [`PORT`].
     pub(super) fn toml(&self, listeners: &[SocketAddr], operator: SocketAddr) -> String {
         let mut tables = Value::Object(self.tables.clone());
         for (i, address) in listeners.iter().enumerate() {
             merge(&mut tables["listen"][i], json!({"address": address.to_string()}));
         }
         merge(&mut tables, json!({"operator": {"address": operator.to_string()}}));
-        let text = toml::to_string(&tables).unwrap();
+        let port = listeners.first().map(|address| address.port().to_string()).unwrap_or_default();
+        let text = toml::to_string(&tables).unwrap().replace(PORT, &port);
         format!("{text}{}", self.raw.as_deref().unwrap_or_default())
     }
 }

@@ -1,7 +1,7 @@
 //! The promise, checked wherever it could break, and once more in the end.
 
 use super::{Broken, Run};
-use crate::fleet::{DRIFT_MILLIS, LAG_MILLIS, LEASE_MILLIS};
+use crate::fleet::{ACK_MILLIS, DRIFT_MILLIS, LAG_MILLIS, LEASE_MILLIS};
 use crate::promise::Breach;
 use crate::world::Change;
 
@@ -12,9 +12,9 @@ impl Run {
         if self.asleep_until[index] > self.now || !gateway.is_fresh(self.protocol, self.now) {
             return Ok(());
         }
-        let lag = if self.tally.failovers > 0 { LAG_MILLIS } else { 0 };
+        let lag = if self.tally.failovers > 0 { LAG_MILLIS + ACK_MILLIS } else { 0 };
         let bound = LEASE_MILLIS + lag + DRIFT_MILLIS;
-        for (number, person) in self.persons.iter().enumerate() {
+        for (number, person) in self.directory.persons.iter().enumerate() {
             for class in gateway.standings[number].mark..=person.version() {
                 if !gateway.permits(self.protocol, self.now, number, class) {
                     continue;
@@ -24,7 +24,7 @@ impl Run {
                     if acknowledged.is_some_and(overdue) {
                         return Err(self.broken(Breach::Overdue, index, number, class));
                     }
-                    if version <= gateway.standings[number].version {
+                    if version <= gateway.applied[number] {
                         return Err(self.broken(Breach::Revived, index, number, class));
                     }
                 }
@@ -33,8 +33,8 @@ impl Run {
         Ok(())
     }
 
-    pub(super) fn broken(&self, breach: Breach, gateway: usize, person: usize, class: u32) -> Broken {
-        let (now, changes) = (self.now, &self.persons[person].changes);
+    fn broken(&self, breach: Breach, gateway: usize, person: usize, class: u32) -> Broken {
+        let (now, changes) = (self.now, &self.directory.persons[person].changes);
         let knows = self.gateways[gateway].standings[person];
         let at = format!("gateway {gateway}, {now} ms, person {person}");
         Broken::Promise(breach, format!("{breach}: {at}, class {class} of {changes:?}, knows {knows:?}"))
@@ -42,20 +42,18 @@ impl Run {
 
     /// After the trouble: nothing waits, every gateway has a lease, and permits exactly the newest class of who is on.
     pub(super) fn everybody_is_right(&self) -> Result<(), Broken> {
-        if !self.outbox.is_empty() {
-            return Err(Broken::Stuck(format!("{} changes were never published", self.outbox.len())));
+        let waiting = self.directory.rows.len() - self.directory.published;
+        if waiting > 0 {
+            return Err(Broken::Stuck(format!("{waiting} changes were never published")));
         }
         for (index, gateway) in self.gateways.iter().enumerate() {
-            // Nobody mends a log that was cut too far; gateways that need all of it stay without a lease.
-            let trimmed = self.nodes.iter().any(|node| node.trimmed > 0);
-            if !gateway.is_fresh(self.protocol, self.now) && !trimmed {
+            if !gateway.is_fresh(self.protocol, self.now) {
                 return Err(Broken::Stuck(format!("gateway {index} has no lease in the end")));
             }
-            for (number, person) in self.persons.iter().enumerate() {
+            for (number, person) in self.directory.persons.iter().enumerate() {
                 let version = person.version();
                 let on = person.changes[version as usize].0 != Change::Off;
-                let fresh = gateway.is_fresh(self.protocol, self.now);
-                if fresh && gateway.permits(self.protocol, self.now, number, version) != on {
+                if gateway.permits(self.protocol, self.now, number, version) != on {
                     return Err(self.broken(Breach::LockedOut, index, number, version));
                 }
             }
