@@ -62,6 +62,41 @@ pub struct Facts {
     /// The address belongs to a VPN, a proxy, Tor or a hosting range. `Some(false)` only where a
     /// file that is made to answer this question does not list the address.
     pub anonymizer: Option<bool>,
+    /// The point, which city editions tell.
+    pub point: Option<Point>,
+}
+
+/// A point on the earth, and how far off it may be. In whole thousandths of a degree, about 100 m, so that it
+/// is the same everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Point {
+    /// North of the equator, in thousandths of a degree: -90000 to 90000.
+    pub latitude_milli: i32,
+    /// East of Greenwich, in thousandths of a degree: -180000 to 180000.
+    pub longitude_milli: i32,
+    /// Within how many kilometers the address is, by the file's own word. A file that gives a point and no
+    /// word is taken to mean [`RADIUS_KM`](Point::RADIUS_KM).
+    pub radius_km: u16,
+}
+
+impl Point {
+    /// How far off a point may be where the file does not say.
+    pub const RADIUS_KM: u16 = 200;
+
+    /// Reads degrees; what is on no globe is `None`.
+    #[must_use]
+    pub fn new(latitude: f64, longitude: f64, radius_km: Option<u16>) -> Option<Self> {
+        let milli = |degrees: f64, max: f64| {
+            let fits = degrees.is_finite() && degrees.abs() <= max;
+            #[expect(clippy::cast_possible_truncation, reason = "at most 180000")]
+            fits.then(|| (degrees * 1000.0).round() as i32)
+        };
+        Some(Self {
+            latitude_milli: milli(latitude, 90.0)?,
+            longitude_milli: milli(longitude, 180.0)?,
+            radius_km: radius_km.unwrap_or(Self::RADIUS_KM),
+        })
+    }
 }
 
 impl Facts {
@@ -69,6 +104,10 @@ impl Facts {
     /// One fact is not first come, first served: where any file says that the address hides
     /// someone, it does.
     pub(crate) fn fill_from(&mut self, later: &Self) {
+        // So does a point, and nothing is gained by one without a country.
+        if self.country.is_none() || self.country == later.country {
+            self.point = self.point.or(later.point);
+        }
         // A continent goes with its country: it comes from a file that told this country, or from
         // the first that told one where no file told a country.
         match (self.country, later.country) {
@@ -132,9 +171,43 @@ mod tests {
             asn: Some(64_496),
             organization: Some("Example".into()),
             anonymizer: Some(true),
+            point: Point::new(48.8566, 2.3522, Some(20)),
         };
         first.fill_from(&later);
-        assert_eq!(first, Facts { country: Alpha2::new("DE"), continent: None, ..later });
+        assert_eq!(first, Facts { country: Alpha2::new("DE"), continent: None, point: None, ..later });
+    }
+
+    /// A point in France is not where somebody in Germany is.
+    #[test]
+    fn a_point_goes_with_its_country() {
+        let at = |country: &str, latitude: f64| Facts {
+            country: Alpha2::new(country),
+            point: Point::new(latitude, 8.0, None),
+            ..Facts::default()
+        };
+        let no_point = |country: &str| Facts { country: Alpha2::new(country), ..Facts::default() };
+        for (mut first, later, latitude) in [
+            (no_point("DE"), at("DE", 50.0), Some(50_000)),
+            (no_point("DE"), at("FR", 50.0), None),
+            (no_point(""), at("FR", 50.0), Some(50_000)),
+            (no_point("DE"), at("", 50.0), None),
+            (at("DE", 51.0), at("DE", 50.0), Some(51_000)),
+        ] {
+            first.fill_from(&later);
+            assert_eq!(first.point.map(|p| p.latitude_milli), latitude);
+        }
+    }
+
+    #[test]
+    fn what_is_on_no_globe_is_no_point() {
+        assert_eq!(
+            Point::new(-33.86785, 151.20732, Some(5)),
+            Some(Point { latitude_milli: -33_868, longitude_milli: 151_207, radius_km: 5 })
+        );
+        assert_eq!(Point::new(0.0, 0.0, None).map(|p| p.radius_km), Some(Point::RADIUS_KM));
+        for (latitude, longitude) in [(90.1, 0.0), (0.0, -180.1), (f64::NAN, 0.0), (0.0, f64::INFINITY)] {
+            assert_eq!(Point::new(latitude, longitude, None), None);
+        }
     }
 
     /// Brazil is not in Europe, and the name of one network is not that of another.

@@ -33,5 +33,5 @@ mod record;
 
 pub use atlas::{Atlas, FileStatus, Reload};
 pub use error::FileError;
-pub use facts::{Alpha2, Facts};
+pub use facts::{Alpha2, Facts, Point};
 pub use file::{FILE_BYTES_MAX, RECORDS_MAX};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::facts::{Alpha2, Facts};
+use crate::facts::{Alpha2, Facts, Point};
 
 /// Every field of every layout that this crate reads. Fields of another type than expected count
 /// as absent, because layouts use one name for different things.
@@ -16,7 +16,11 @@ pub(crate) struct Record {
     country: Option<Place>,
     continent: Option<Place>,
     traits: Option<Traits>,
+    // GeoLite2 and GeoIP2, City.
+    location: Option<Spot>,
     // Flat.
+    latitude: Option<Degrees>,
+    longitude: Option<Degrees>,
     country_code: Option<Scalar>,
     continent_code: Option<Scalar>,
     asn: Option<Scalar>,
@@ -75,6 +79,30 @@ struct TraitFields {
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
+enum Spot {
+    List(#[expect(dead_code, reason = "only its kind matters")] Vec<IgnoredAny>),
+    Nested(SpotFields),
+    Other(IgnoredAny),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct SpotFields {
+    latitude: Option<Degrees>,
+    longitude: Option<Degrees>,
+    accuracy_radius: Option<Scalar>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Degrees {
+    Number(f64),
+    Text(String),
+    Other(IgnoredAny),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
 enum Scalar {
     Flag(bool),
     Number(u64),
@@ -87,6 +115,7 @@ enum Scalar {
 impl Record {
     /// What it says.
     pub(crate) fn facts(self) -> Facts {
+        let point = self.point();
         let traits = match self.traits {
             Some(Traits::Nested(fields)) => *fields,
             Some(Traits::List(_) | Traits::Other(_)) | None => TraitFields::default(),
@@ -138,6 +167,29 @@ impl Record {
             } else {
                 None
             },
+            point,
+        }
+    }
+
+    /// Both degrees, from one layout.
+    fn point(&self) -> Option<Point> {
+        let (latitude, longitude, radius) = match &self.location {
+            Some(Spot::Nested(spot)) => (&spot.latitude, &spot.longitude, spot.accuracy_radius.as_ref()),
+            Some(Spot::List(_) | Spot::Other(_)) | None => (&self.latitude, &self.longitude, None),
+        };
+        let radius = radius.and_then(Scalar::as_kilometers);
+        Point::new(latitude.as_ref()?.as_number()?, longitude.as_ref()?.as_number()?, radius)
+    }
+}
+
+// === impl Degrees ===
+
+impl Degrees {
+    fn as_number(&self) -> Option<f64> {
+        match self {
+            Self::Number(degrees) => Some(*degrees),
+            Self::Text(text) => text.parse().ok(),
+            Self::Other(_) => None,
         }
     }
 }
@@ -168,6 +220,14 @@ impl Scalar {
             Self::Flag(_) | Self::Other(_) => None,
         };
         number.filter(|n| *n != 0)
+    }
+
+    /// A radius; what is larger than the earth is as large as it.
+    fn as_kilometers(&self) -> Option<u16> {
+        match self {
+            Self::Number(n) => Some(u16::try_from(*n).unwrap_or(u16::MAX)),
+            Self::Text(_) | Self::Flag(_) | Self::Other(_) => None,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod mmdb;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use doorward_geoip::{Alpha2, Atlas, Facts};
+use doorward_geoip::{Alpha2, Atlas, Facts, Point};
 use mmdb::{Book, Value, anonymous, asn, country, map};
 use tempfile::TempDir;
 
@@ -110,6 +110,40 @@ fn each_layout_is_read() {
         assert_eq!(told(&atlas.find(ip("192.0.2.1"))), expect);
         assert_eq!(told(&atlas.find(ip("198.51.100.1"))), "SE - - - -");
         assert_eq!(told(&atlas.find(ip("203.0.113.1"))), "- - - - -");
+    }
+}
+
+/// City editions tell a point, in the nested layout and in the flat one.
+#[test]
+fn a_point_is_read_where_there_is_one() {
+    let (double, text) = (Value::Double, Value::Text);
+    let spot = |fields: &[(&'static str, Value)]| map(&[("location", map(fields))]);
+    let latitude = ("latitude", double(35.6895));
+    let longitude = ("longitude", double(139.6917));
+    for (record, expect) in [
+        (
+            spot(&[latitude.clone(), longitude.clone(), ("accuracy_radius", Value::U16(50))]),
+            Some((35_690, 139_692, 50)),
+        ),
+        (spot(&[latitude.clone(), longitude.clone()]), Some((35_690, 139_692, Point::RADIUS_KM))),
+        (
+            spot(&[latitude.clone(), longitude.clone(), ("accuracy_radius", Value::U32(70_000))]),
+            Some((35_690, 139_692, u16::MAX)),
+        ),
+        (map(&[latitude.clone(), longitude.clone()]), Some((35_690, 139_692, Point::RADIUS_KM))),
+        (map(&[("latitude", text("-1.5")), ("longitude", text("2"))]), Some((-1500, 2000, Point::RADIUS_KM))),
+        (spot(std::slice::from_ref(&latitude)), None),
+        (spot(&[("latitude", double(f64::NAN)), longitude.clone()]), None),
+        (spot(&[("latitude", double(91.0)), longitude.clone()]), None),
+        (spot(&[("latitude", text("north")), longitude.clone()]), None),
+        (map(&[("location", Value::List(vec![double(1.0), double(2.0)]))]), None),
+        (map(&[("location", text("here"))]), None),
+    ] {
+        let known = map(&[("country_code", text("SE"))]);
+        let book = Book::new("any").put("192.0.2.0/24", &record).put("198.51.100.0/24", &known);
+        let (_dir, atlas) = atlas(&[book]);
+        let point = atlas.find(ip("192.0.2.1")).point;
+        assert_eq!(point.map(|p| (p.latitude_milli, p.longitude_milli, p.radius_km)), expect);
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Value {
     U32(u32),
     /// An unsigned number of 64 bits.
     U64(u64),
+    /// A number with a fraction.
+    Double(f64),
     /// True or false.
     Bool(bool),
     /// A map.
@@ -170,6 +172,10 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
         }
         Value::U64(n) => {
             start(9, 8);
+            out.extend_from_slice(&n.to_be_bytes());
+        }
+        Value::Double(n) => {
+            start(3, 8);
             out.extend_from_slice(&n.to_be_bytes());
         }
         Value::Bool(flag) => start(14, usize::from(*flag)),
