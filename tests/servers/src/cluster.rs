@@ -133,21 +133,22 @@ impl Cluster {
     /// The slot of a key; only what is in braces counts, if there are any.
     ///
     /// # Panics
-    /// When no node answers.
+    /// When no node answers within a minute.
     #[must_use]
     pub fn slot(&self, key: &str) -> u16 {
         let words = ["CLUSTER", "KEYSLOT", key];
-        let reply = self.nodes.iter().find_map(|node| node.command_within(ASKED, &words).ok());
-        u16::try_from(reply.expect("no node answers").int()).unwrap()
+        let asked = || self.nodes.iter().find_map(|node| node.command_within(ASKED, &words).ok());
+        u16::try_from(within(SETTLED, asked).expect("no node answers").int()).unwrap()
     }
 
     /// The primary that has a key, as the first node that answers sees it.
     ///
     /// # Panics
-    /// When no node answers, or nobody has the key.
+    /// When no node answers within a minute, or nobody has the key.
     #[must_use]
     pub fn owner(&self, key: &str) -> &Redis {
-        self.owner_seen_by(self.nodes.iter(), key).expect("nobody has the key")
+        let seen = || self.owner_seen_by(self.nodes.iter(), key);
+        within(SETTLED, seen).expect("nobody has the key")
     }
 
     /// The replicas of the primary that has a key, as that primary sees it.

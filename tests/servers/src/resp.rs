@@ -136,7 +136,8 @@ impl Connection {
         Ok(())
     }
 
-    fn receive(&mut self) -> Result<Reply, Failed> {
+    /// Waits for the answer to what was sent.
+    pub(crate) fn receive(&mut self) -> Result<Reply, Failed> {
         let line = self.line()?;
         let (kind, rest) = line.split_at_checked(1).ok_or_else(garbled)?;
         let count = || rest.parse::<i64>().map_err(|_| garbled());

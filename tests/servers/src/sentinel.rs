@@ -35,7 +35,8 @@ const COUNT: usize = 3;
 const QUORUM: usize = 2;
 
 const SETTLED: Duration = Duration::from_secs(60);
-const FAILED_OVER: Duration = Duration::from_secs(60);
+/// Sentinels that stood still for two seconds do nothing for half a minute.
+const FAILED_OVER: Duration = Duration::from_secs(120);
 /// An order comes to nothing in three seconds, when another sentinel undoes what is being done.
 const ORDERED: Duration = Duration::from_secs(5);
 
@@ -139,19 +140,19 @@ impl Sentinels {
     /// The port of the primary, as the first sentinel that answers has it.
     ///
     /// # Panics
-    /// When no sentinel answers.
+    /// When no sentinel answers within a minute.
     #[must_use]
     pub fn primary_port(&self) -> u16 {
         let words = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME];
-        let reply = self.sentinels.iter().find_map(|s| s.command_within(ASKED, &words).ok());
-        let reply = reply.expect("no sentinel answers");
+        let asked = || self.sentinels.iter().find_map(|s| s.command_within(ASKED, &words).ok());
+        let reply = within(SETTLED, asked).expect("no sentinel answers");
         reply.list()[1].text().parse().unwrap()
     }
 
     /// The primary, as the first sentinel that answers has it.
     ///
     /// # Panics
-    /// When no sentinel answers.
+    /// When no sentinel answers within a minute.
     #[must_use]
     pub fn primary(&self) -> &Redis {
         let port = self.primary_port();
@@ -162,7 +163,7 @@ impl Sentinels {
     /// all sentinels that answer agree.
     ///
     /// # Panics
-    /// When that does not happen within a minute.
+    /// When that does not happen within two minutes.
     pub fn wait_for_failover(&self, from_port: u16) -> &Redis {
         let happened = within(FAILED_OVER, || self.failed_over(from_port));
         happened.unwrap_or_else(|| panic!("no failover: {}", self.sentinels[0].log()))
@@ -171,7 +172,7 @@ impl Sentinels {
     /// Has the sentinels fail over now, and waits until they have.
     ///
     /// # Panics
-    /// When they do not within a minute.
+    /// When they do not within two minutes.
     pub fn fail_over(&self) -> &Redis {
         let from = self.primary_port();
         let happened = within(FAILED_OVER, || {

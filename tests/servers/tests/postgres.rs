@@ -123,17 +123,24 @@ fn it_is_killed_and_starts_again_with_what_was_committed() {
 #[test]
 fn it_stops_and_goes_on_and_dies_when_stopped() {
     let postgres = Postgres::with(&fast());
-    let held = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| postgres.psql("SELECT pg_sleep(2)"));
-        std::thread::sleep(Duration::from_millis(200));
-        postgres.stop();
-        std::thread::sleep(Duration::from_millis(2500));
-        let is_open = !asked.is_finished();
-        postgres.cont();
-        asked.join().unwrap().unwrap();
-        is_open
-    });
-    assert!(held, "a server that is stopped has answered");
+    let sleep = Duration::from_secs(2);
+    let held = || {
+        std::thread::scope(|scope| {
+            let begin = Instant::now();
+            let asked = scope.spawn(|| postgres.psql("SELECT pg_sleep(2)"));
+            std::thread::sleep(Duration::from_millis(200));
+            postgres.stop();
+            let in_time = begin.elapsed() < sleep;
+            std::thread::sleep(Duration::from_millis(2500));
+            let is_open = !asked.is_finished();
+            postgres.cont();
+            asked.join().unwrap().unwrap();
+            in_time.then_some(is_open)
+        })
+    };
+    // If this machine stood still it may have answered before it was stopped: then once more.
+    let held = (0..10).find_map(|_| held());
+    assert_eq!(held, Some(true), "a server that is stopped has answered");
     let pids = family(postgres.pid());
     postgres.stop();
     drop(postgres);
@@ -154,7 +161,7 @@ fn tls_is_the_only_way_in_and_may_ask_for_a_certificate() {
         (&postgres, trust(others), Err("certificate verify failed")),
         (&postgres, "sslmode=disable".to_owned(), Err("no encryption")),
         (&strict, format!("{} {}", trust(others), show(others)), Ok("1")),
-        (&strict, format!("{} {}", trust(others), show(files)), Err("unknown ca")),
+        (&strict, format!("{} {}", trust(others), show(files)), Err("")),
         (&strict, trust(others), Err("valid client certificate")),
     ] {
         let answer = over_tcp(server, server.password(), &how);
@@ -162,6 +169,13 @@ fn tls_is_the_only_way_in_and_may_ask_for_a_certificate() {
             Ok(text) => assert_eq!(answer.as_deref(), Ok(text)),
             Err(part) => assert!(answer.as_ref().is_err_and(|why| why.contains(part)), "{how}: {answer:?}"),
         }
+    }
+    // Of TLS 1.3 a client hears that its certificate is refused after it has begun to speak, and who writes to
+    // a server that has hung up may hear of nothing else. The server says why.
+    let begin = Instant::now();
+    while !strict.log().contains("could not accept SSL connection: certificate verify failed") {
+        assert!(begin.elapsed() < PATIENCE, "{}", strict.log());
+        std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(strict.psql("SELECT 1").unwrap(), "1");
 }

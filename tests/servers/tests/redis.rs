@@ -117,9 +117,12 @@ fn it_stops_and_sleeps() {
     redis.command(&["PING"]).unwrap();
     let begin = Instant::now();
     redis.sleep(Duration::from_secs(2));
-    assert!(matches!(redis.command_within(short, &["PING"]), Err(Failed::Silent(_))));
+    // It may have woken up by now, if this machine stood still meanwhile.
+    let asked = redis.command_within(short, &["PING"]);
+    let has_slept = || begin.elapsed() >= Duration::from_millis(1900);
+    assert!(matches!(asked, Err(Failed::Silent(_))) || has_slept(), "{asked:?}");
     redis.command(&["PING"]).unwrap();
-    assert!(begin.elapsed() >= Duration::from_millis(1900));
+    assert!(has_slept());
 }
 
 #[test]
@@ -129,7 +132,7 @@ fn a_replica_follows() {
     let replica = primary.start_replica(&setup);
     assert_eq!(replica.info("role"), "slave");
     primary.command(&["SET", "k", "v"]).unwrap();
-    assert_eq!(primary.command(&["WAIT", "1", "5000"]).unwrap().int(), 1);
+    assert_eq!(primary.command(&["WAIT", "1", "60000"]).unwrap().int(), 1);
     assert_eq!(replica.command(&["GET", "k"]).unwrap().text(), "v");
 }
 
@@ -157,7 +160,7 @@ fn sentinels_fail_over() {
     assert_eq!(group.primary_port(), group.servers()[0].port());
     let first = group.primary();
     first.command(&["SET", "k", "v"]).unwrap();
-    assert_eq!(first.command(&["WAIT", "1", "5000"]).unwrap().int(), 1);
+    assert_eq!(first.command(&["WAIT", "1", "60000"]).unwrap().int(), 1);
     first.kill9();
     let second = group.wait_for_failover(first.port());
     assert_eq!(second.command(&["GET", "k"]).unwrap().text(), "v");
@@ -165,7 +168,8 @@ fn sentinels_fail_over() {
     first.restart(Disk::Kept);
     let begin = Instant::now();
     while first.info("role") != "slave" {
-        assert!(begin.elapsed() < Duration::from_secs(30), "{}", first.log());
+        // Sentinels that stood still for two seconds do nothing for half a minute.
+        assert!(begin.elapsed() < Duration::from_secs(120), "{}", first.log());
         std::thread::sleep(Duration::from_millis(50));
     }
     first.wait_until_following();
@@ -179,9 +183,23 @@ fn sentinels_may_want_tls_and_a_password() {
     let group = Sentinels::with(&SentinelSetup { servers, password, ..SentinelSetup::default() });
     let sentinel = &group.sentinels()[0];
     assert!(over_tls(sentinel, &[]).starts_with("NOAUTH"), "{}", over_tls(sentinel, &[]));
-    let first = group.primary_port();
-    group.servers()[0].stop();
-    assert_ne!(group.wait_for_failover(first).port(), first);
+    let first = group.primary();
+    first.stop();
+    assert_ne!(group.wait_for_failover(first.port()).port(), first.port());
+}
+
+/// What a node of a cluster answers that works. Nodes that stood still for longer than their timeout doubt
+/// each other for a moment.
+fn answered(node: &Redis, words: &[&str]) -> Result<Reply, Failed> {
+    let begin = Instant::now();
+    loop {
+        match node.command(words) {
+            Err(Failed::Refused(why))
+                if why.starts_with("CLUSTERDOWN") && begin.elapsed() < Duration::from_secs(60) => {}
+            answer => return answer,
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -192,8 +210,8 @@ fn a_cluster_shares_the_slots() {
     assert_eq!(cluster.slot("{foo}:bar"), 12_182);
     let owner = cluster.owner("foo");
     assert_eq!(owner.port(), cluster.nodes()[2].port());
-    owner.command(&["SET", "foo", "bar"]).unwrap();
-    let moved = cluster.nodes()[0].command(&["GET", "foo"]);
+    answered(owner, &["SET", "foo", "bar"]).unwrap();
+    let moved = answered(&cluster.nodes()[0], &["GET", "foo"]);
     assert!(
         matches!(moved, Err(Failed::Refused(why)) if why == format!("MOVED 12182 127.0.0.1:{}", owner.port()))
     );
@@ -206,12 +224,12 @@ fn a_cluster_fails_over_and_takes_the_old_primary_back() {
     let owner = cluster.owner("foo");
     let replicas = cluster.replicas_of(owner);
     assert_eq!(replicas.len(), 1);
-    owner.command(&["SET", "foo", "bar"]).unwrap();
-    assert_eq!(owner.command(&["WAIT", "1", "5000"]).unwrap().int(), 1);
+    answered(owner, &["SET", "foo", "bar"]).unwrap();
+    assert_eq!(owner.command(&["WAIT", "1", "60000"]).unwrap().int(), 1);
     owner.kill9();
     let second = cluster.wait_for_failover("foo", owner.port());
     assert_eq!(second.port(), replicas[0].port());
-    assert_eq!(second.command(&["GET", "foo"]).unwrap().text(), "bar");
+    assert_eq!(answered(second, &["GET", "foo"]).unwrap().text(), "bar");
     owner.restart(Disk::Wiped);
     cluster.wait_until_ok();
     owner.wait_until_following();
