@@ -282,7 +282,9 @@ fn a_process_that_is_killed_while_it_writes_loses_nothing_that_it_kept() {
         let mut child = start(place.dir.path(), "write");
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut output = String::new();
-        while !output.contains("kept") {
+        // In the middle of it, however slow the disk is: each time after another number.
+        let heard = usize::try_from(seed).unwrap() + 1;
+        while said(&output, "kept").len() < heard {
             assert!(out.read_line(&mut output).unwrap() > 0, "the child died: {output}");
         }
         std::thread::sleep(Duration::from_micros(seed.wrapping_mul(2_654_435_761) % 100_000));
