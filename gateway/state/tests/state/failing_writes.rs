@@ -9,7 +9,7 @@ use doorward_model::time::Clock;
 use doorward_model::{Entry, EntryKind, Target, UnixMillis};
 use doorward_state::{Action, Applied, Ended, NewRow, Receipt, Revocations, Seq, StateError, Store};
 
-use crate::fixture::{Fixture, NOON, SKEW, alice, change, presented, run, target, until};
+use crate::fixture::{Fixture, NOON, SKEW, alice, change, presented, run, target, until, waiting};
 
 fn nth(i: usize) -> Target {
     target(EntryKind::User, &format!("corp:u{i}"))
@@ -183,7 +183,7 @@ fn a_grant_whose_caller_went_away_before_it_was_written_does_not_happen() {
         let bob = target(EntryKind::User, "corp:bob");
         let blocks = revocations.clone();
         let blocked = tokio::spawn(async move { blocks.apply(change(&bob, Action::Revoke)).await });
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        waiting(&revocations, 1).await;
         let grant = revocations.apply(change(&alice(), Action::Reactivate));
         assert!(tokio::time::timeout(Duration::from_millis(50), grant).await.is_err());
         other.execute_batch("ROLLBACK").unwrap();
@@ -197,12 +197,12 @@ fn a_grant_whose_caller_went_away_before_it_was_written_does_not_happen() {
 type Waiting = tokio::task::JoinHandle<Result<Receipt, StateError>>;
 
 /// Asks for changes of Alice, one after the other, while the store is locked.
-async fn waiting<const N: usize>(revocations: &Revocations, actions: [Action; N]) -> [Waiting; N] {
+async fn asked<const N: usize>(revocations: &Revocations, actions: [Action; N]) -> [Waiting; N] {
     let mut asked = Vec::new();
     for action in actions {
-        let revocations = revocations.clone();
-        asked.push(tokio::spawn(async move { revocations.apply(change(&alice(), action)).await }));
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let asks = revocations.clone();
+        asked.push(tokio::spawn(async move { asks.apply(change(&alice(), action)).await }));
+        waiting(revocations, asked.len()).await;
     }
     asked.try_into().unwrap()
 }
@@ -214,7 +214,7 @@ fn a_later_revocation_beats_a_grant_that_waits() {
         let revocations = fixture.open();
         revocations.apply(change(&alice(), Action::Disable)).await.unwrap();
         let other = lock(&fixture);
-        let [grant, cut] = waiting(&revocations, [Action::Reactivate, Action::Disable]).await;
+        let [grant, cut] = asked(&revocations, [Action::Reactivate, Action::Disable]).await;
         other.execute_batch("ROLLBACK").unwrap();
         grant.await.unwrap().unwrap();
         let receipt = cut.await.unwrap().unwrap();
@@ -249,7 +249,7 @@ fn a_switch_off_whose_write_fails_outlives_a_grant_that_was_on_its_way() {
             Revocations::open(&fixture.config("gw-1"), crate::fixture::clocks(clock)).unwrap().0;
         revocations.apply(change(&alice(), Action::Disable)).await.unwrap();
         let other = lock(&fixture);
-        let [grant, cut] = waiting(&revocations, [Action::Reactivate, Action::Disable]).await;
+        let [grant, cut] = asked(&revocations, [Action::Reactivate, Action::Disable]).await;
         armed.store(true, Ordering::SeqCst);
         other.execute_batch("ROLLBACK").unwrap();
         grant.await.unwrap().unwrap();

@@ -93,6 +93,19 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     panic!("waited in vain until {what}");
 }
 
+/// Lets other threads do what they are about to do. In small steps: a pause of the whole machine is one of them.
+async fn a_moment() {
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until `unsaved` changes wait for the disk, and the writer has taken what it can into its hands.
+pub(crate) async fn waiting(revocations: &Revocations, unsaved: usize) {
+    until("it waits for the disk", || revocations.health().unsaved >= unsaved).await;
+    a_moment().await;
+}
+
 pub(crate) fn user(name: &str) -> UserId {
     format!("corp:{name}").parse().unwrap()
 }

@@ -14,7 +14,7 @@ use doorward_state::{
 
 use super::{only, switch};
 use crate::contract::records::{body, person, text};
-use crate::fixture::{Fixture, change, config, run, target, until};
+use crate::fixture::{Fixture, change, config, run, target, until, waiting};
 
 const FOLDER: &str = "DOORWARD_TEST_RECORDS_FOLDER";
 const TASKS: usize = 6;
@@ -285,7 +285,7 @@ fn a_return_that_waits_for_the_disk_is_not_seen_and_does_not_happen_without_its_
         // The writer has another change in hand, and this one goes away while it waits.
         let blocks = revocations.clone();
         let blocked = tokio::spawn(async move { blocks.apply(change(&link("bob"), Action::Revoke)).await });
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        waiting(&revocations, 1).await;
         let call = revocations.commit(back());
         assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err());
         other.execute_batch("ROLLBACK").unwrap();
