@@ -18,7 +18,8 @@ use std::time::Duration;
 use doorward_model::{EntryKind, Target};
 use doorward_servers::{Redis, Setup};
 use doorward_state::{
-    Action, FleetHealth, RedisSection, RevocationConfig, RevocationSection, Revocations, Seq, Store,
+    Action, FleetHealth, NodeReport, Position, Receipt, RedisSection, RevocationConfig, RevocationSection,
+    Revocations, Seq, StateError, Store,
 };
 
 use crate::contract::store::row;
@@ -130,11 +131,35 @@ pub(crate) async fn revoke(control: &Revocations, users: std::ops::Range<usize>)
     loop {
         for i in users.by_ref().take(AT_ONCE - tasks.len()) {
             let control = control.clone();
-            tasks.spawn(async move { control.apply(change(&nth(i), Action::Revoke)).await });
+            tasks.spawn(async move { published(&control, &nth(i), Action::Revoke).await });
         }
         let Some(receipt) = tasks.join_next().await else { return };
-        assert!(receipt.unwrap().unwrap().published.is_some());
+        assert!(receipt.unwrap().published.is_some());
     }
+}
+
+/// Makes a change, and again until it is out: whoever has waited for some seconds is told that it goes out
+/// later, and a machine that stands still lets seconds pass at any moment.
+pub(crate) async fn published(control: &Revocations, target: &Target, action: Action) -> Receipt {
+    for _ in 0..20 {
+        match control.apply(change(target, action)).await {
+            Err(StateError::NotPublished { .. } | StateError::Unanswered { .. }) => {}
+            told => return told.unwrap(),
+        }
+    }
+    panic!("{target} does not go out: {:?}", health(control));
+}
+
+/// What every node says of a position. Where Redis takes long for an answer that is unknown: then it is asked
+/// again.
+pub(crate) async fn fleet_says(control: &Revocations, position: Position) -> Vec<NodeReport> {
+    for _ in 0..600 {
+        match control.fleet(position, LONG).await {
+            Err(StateError::FleetUnknown { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
+            told => return told.unwrap(),
+        }
+    }
+    panic!("it is not known how far the fleet has come: {:?}", health(control));
 }
 
 pub(crate) const LONG: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use doorward_state::sessions::{OnceKind, SessionRecord, ToEnd, Touch};
 use doorward_state::{Action, NodeAnswer, RedisSection, Revocations, Sessions};
 use redis::aio::MultiplexedConnection;
 
-use super::{House, LONG, section};
+use super::{House, fleet_says, section};
 use crate::fixture::{NOON, alice, change, run, target, until, user};
 
 const GATEWAY: &str = "doorward-gateway";
@@ -204,7 +204,7 @@ fn each_role_works_with_its_rights_and_needs_every_one() {
         let control = roles.control();
         leased(&control).await;
         let receipt = control.apply(change(&alice(), Action::Disable)).await.unwrap();
-        let reports = control.fleet(receipt.published.unwrap().position, LONG).await.unwrap();
+        let reports = fleet_says(&control, receipt.published.unwrap().position).await;
         assert!(matches!(reports[0].answer, NodeAnswer::Applied { .. }), "{reports:?}");
         let mut seen = used(servers);
         owner.command(&["DEL", &format!("{{{NAMESPACE}}}:m")]).unwrap();
@@ -221,7 +221,7 @@ fn each_role_works_with_its_rights_and_needs_every_one() {
         until("the log is shortened", || length() == 0).await;
         leased(&control).await;
         let receipt = control.apply(change(&session, Action::Revoke)).await.unwrap();
-        let reports = control.fleet(receipt.published.unwrap().position, LONG).await.unwrap();
+        let reports = fleet_says(&control, receipt.published.unwrap().position).await;
         assert_eq!(reports.len(), 1, "who is gone is not waited for: {reports:?}");
         control.close().await;
         let sessions = roles.sessions(CONTROL, "sqlite");
@@ -303,7 +303,7 @@ fn sentinels_and_replicas_need_no_more_than_the_page_gives_them() {
             until("it is found", || health().leased && health().server.as_ref() == Some(&primary)).await;
         }
         let second = control.apply(change(&alice(), Action::Reactivate)).await.unwrap();
-        let reports = control.fleet(second.published.unwrap().position, LONG).await.unwrap();
+        let reports = fleet_says(&control, second.published.unwrap().position).await;
         assert!(reports.iter().all(|r| matches!(r.answer, NodeAnswer::Applied { .. })), "{reports:?}");
         assert_eq!(gateway.lookup(&alice()), Some(second.entry));
     });

@@ -137,8 +137,8 @@ fn certificates_and_passwords_are_shown_and_checked() {
             let house = House::new(redis);
             let gateway = house.gateway("gw-1");
             let trouble = || gateway.fleet_health().and_then(|health| health.trouble).unwrap_or_default();
-            until(what, || !trouble().is_empty()).await;
-            assert!(trouble().contains(told), "{what}: {}", trouble());
+            // A machine that stands still may make it another trouble first.
+            until(&format!("{what} is told"), || trouble().contains(told)).await;
             assert!(!trouble().contains("s3cret") && !trouble().contains("wrong"), "{what}: {}", trouble());
             assert!(gateway.check(&presented("alice", 0), crate::fixture::SKEW).is_err(), "{what}");
         });

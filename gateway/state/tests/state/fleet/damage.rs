@@ -4,7 +4,7 @@ use doorward_model::UnixMillis;
 use doorward_servers::{Disk, Redis, Setup, Wire};
 use doorward_state::{Action, NodeAnswer, Receipt, RedisSection, Revocations, Store};
 
-use super::{House, LONG, health, knows, leased, lets_in, namespace, nth, revoke, section};
+use super::{House, LONG, health, knows, leased, lets_in, namespace, nth, published, revoke, section};
 use crate::fixture::{NOON, alice, change, run, until};
 
 /// A house on a server of its own.
@@ -61,12 +61,7 @@ fn ask(redis: &Redis, house: &House, words: &str) -> String {
 
 /// Disables alice. It may take a moment until that goes out; until then it is not said that it has.
 async fn disable_alice(control: &Revocations) -> Receipt {
-    for _ in 0..3 {
-        if let Ok(receipt) = control.apply(change(&alice(), Action::Disable)).await {
-            return receipt;
-        }
-    }
-    control.apply(change(&alice(), Action::Disable)).await.unwrap()
+    published(control, &alice(), Action::Disable).await
 }
 
 /// All is well: a change reaches a node that is there and one that comes, and both know so many users.
@@ -310,7 +305,7 @@ fn rubbish_in_the_roll_keeps_nobody_waiting() {
         }
         let _nine: usize = add.query_async(&mut scene.connection().await).await.unwrap();
         let position = disable_alice(&control).await.published.unwrap().position;
-        let asked = tokio::time::timeout(LONG / 2, control.fleet(position, LONG)).await;
+        let asked = tokio::time::timeout(3 * LONG, control.fleet(position, 6 * LONG)).await;
         let reports = asked.expect("nobody waits for who is not there").unwrap();
         let names: Vec<_> = reports.iter().map(|report| report.node.as_str()).collect();
         assert_eq!(names, ["control", "gw-1"]);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use doorward_servers::{Disk, Fsync, Redis, Setup};
 use doorward_state::{Action, NodeAnswer, RedisSection, Revocations};
 
-use super::{House, LONG, health, leased, lets_in, namespace, nth, revoke, section};
+use super::{House, LONG, fleet_says, health, leased, lets_in, namespace, nth, published, revoke, section};
 use crate::fixture::{alice, change, run, until};
 
 /// Says which server is the primary, as a Sentinel does: whatever the test wants it to say.
@@ -112,8 +112,8 @@ async fn blessed_again(control: &Revocations, before: u64, nodes: &[&Revocations
 
 /// One more change goes out, and every node says that it has it.
 async fn all_have_the_next(control: &Revocations, nodes: usize) {
-    let receipt = control.apply(change(&alice(), Action::Disable)).await.unwrap();
-    let reports = control.fleet(receipt.published.unwrap().position, LONG).await.unwrap();
+    let receipt = published(control, &alice(), Action::Disable).await;
+    let reports = fleet_says(control, receipt.published.unwrap().position).await;
     let applied = reports.iter().filter(|r| matches!(r.answer, NodeAnswer::Applied { .. })).count();
     assert_eq!(applied, nodes, "{reports:?}");
     assert!(reports.iter().all(|r| !matches!(r.answer, NodeAnswer::Behind { .. })), "{reports:?}");
@@ -151,6 +151,7 @@ fn whoever_followed_goes_on_after_a_restart_that_lost_nothing() {
             }
             revoke(&control, 20 + 10 * round..30 + 10 * round).await;
             let before = blessings(&control);
+            redis.wait_until_written();
             redis.restart(Disk::Kept);
             blessed_again(&control, before, &nodes).await;
             know_all(&nodes, 30 + 10 * round);

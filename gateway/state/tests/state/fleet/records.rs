@@ -29,7 +29,7 @@ fn people(count: usize, word: &str) -> Vec<Write> {
 
 /// Commits a batch, until it is out.
 async fn commit(control: &Revocations, batch: &doorward_state::Batch) -> doorward_state::Committed {
-    for _ in 0..5 {
+    for _ in 0..20 {
         match control.commit(batch.clone()).await {
             Ok(committed) => return committed,
             Err(CommitError::NotPublished { .. }) => {}
@@ -96,7 +96,7 @@ fn an_acknowledged_batch_is_known_wherever_its_position_was_reached() {
             let last = shared_redis().command(&["HGET", &house.key("m"), "l"]).unwrap().text();
             assert_eq!(published.position.id.to_string(), last);
             assert_eq!(control.last_published(), Some(published.position));
-            let reports = control.fleet(published.position, LONG).await.unwrap();
+            let reports = fleet_says(&control, published.position).await;
             assert_eq!(reports.len(), 2, "{reports:?}");
             for id in ["p00000", "p01234", "p02499"] {
                 assert_eq!(says(&gateway, id).as_deref(), Some(word), "turn {turn}");

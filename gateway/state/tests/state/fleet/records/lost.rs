@@ -21,7 +21,7 @@ fn a_server_that_lost_everything_gets_the_records_again() {
             until("it is blessed again", || health(&control).blessings_total > before).await;
             let word = format!("turn {turn}");
             let committed = commit(&control, &only(vec![person("p00007", Expected::Any, &word)])).await;
-            control.fleet(committed.published.unwrap().position, LONG).await.unwrap();
+            fleet_says(&control, committed.published.unwrap().position).await;
             let late = house.gateway("late");
             leased(&late).await;
             for node in [&gateway, &late] {
@@ -89,7 +89,7 @@ fn nobody_is_judged_by_an_older_record_than_is_known_because_a_server_went_back_
         commit(&control, &only(people(3, "engineer"))).await;
         copy("", "-old");
         let committed = commit(&control, &only(people(3, "nothing"))).await;
-        control.fleet(committed.published.unwrap().position, LONG).await.unwrap();
+        fleet_says(&control, committed.published.unwrap().position).await;
         control.close().await;
         // Nobody is there to notice but the node itself.
         copy("-old", "");

@@ -23,7 +23,7 @@ fn a_batch_of_one_call_comes_into_force_as_one() {
             let told = listen(&gateway);
             let word = format!("{records}{}", "x".repeat(bytes));
             let committed = control.commit(only(people(records, &word))).await.unwrap();
-            control.fleet(committed.published.unwrap().position, LONG).await.unwrap();
+            fleet_says(&control, committed.published.unwrap().position).await;
             let counts: Vec<usize> = told.lock().unwrap().iter().map(Vec::len).collect();
             assert_eq!(counts, [records], "{bytes} bytes each");
         }
@@ -44,7 +44,7 @@ fn of_two_versions_the_higher_holds_and_what_was_deleted_stays_so() {
         let gone = Write { body: None, ..person("left", Expected::Any, "") };
         control.commit(only(vec![person("left", Expected::Absent, "on")])).await.unwrap();
         let published = control.commit(only(vec![gone])).await.unwrap().published.or(last);
-        control.fleet(published.unwrap().position, LONG).await.unwrap();
+        fleet_says(&control, published.unwrap().position).await;
         let late = house.gateway("gw-2");
         leased(&late).await;
         for node in [&gateway, &late] {
