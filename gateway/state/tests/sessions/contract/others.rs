@@ -40,11 +40,11 @@ pub(super) async fn what_is_put_stays_until_it_is_taken_or_over(place: &Place) {
     assert_eq!(sessions.take_once(OnceKind::Attempt, "a").await, Ok(Some(vec![3])));
     // Where time passes by itself, and where it is this test's.
     let short = Duration::from_millis(30);
-    assert!(put(OnceKind::Enter, "c", 4, short).await);
     assert!(put(OnceKind::Enter, "d", 5, short).await);
+    assert!(put(OnceKind::Enter, "c", 4, short).await);
     place.later(short);
     until("it is over", || put(OnceKind::Enter, "c", 6, HOUR)).await;
-    assert_eq!(sessions.take_once(OnceKind::Enter, "d").await, Ok(None), "both began at the same time");
+    assert_eq!(sessions.take_once(OnceKind::Enter, "d").await, Ok(None), "it began no later");
     assert_eq!(sessions.take_once(OnceKind::Enter, "c").await, Ok(Some(vec![6])));
     assert!(put(OnceKind::Enter, "e", 0, Duration::MAX).await, "an hour at most");
 }

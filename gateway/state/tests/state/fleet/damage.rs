@@ -351,25 +351,37 @@ fn a_snapshot_is_read_on_from_where_a_bad_wire_broke_off() {
     });
 }
 
-#[test]
-fn a_server_that_stalls_while_all_is_written_has_it_begun_once() {
+/// A server stalls while all is written to it. Whether that was begun once; nothing is known of it where this
+/// machine stood still as well, for longer than is waited for a piece.
+fn stalls_while_all_is_written() -> Option<bool> {
     let mut scene = Scene::with(2 * SOME_PIECES);
     let wire = Wire::to(scene.redis.address());
     let near = scene.house.redis.addresses.replace(vec![wire.address().to_string()]);
+    let clock = scene.house.fixture.clocks().uptime;
     run(async {
         let control = scene.house.control();
         until("something is written", || scene.ask("KEYS :s:*").lines().count() > 1).await;
+        let began = clock();
         wire.hold();
         // Longer than an answer to a poll may take, and shorter than anything has to wait for good.
         tokio::time::sleep(LONG / 10).await;
         wire.mend();
+        let is_short = clock() - began < LONG / 6;
         until("it is blessed", || blessings(&control) == 1).await;
         until("it follows", || health(&control).leased).await;
-        assert_eq!(health(&control).generation, Some(2), "another attempt would have raised it");
+        // Another attempt would have raised it.
+        let is_first = health(&control).generation == Some(2);
         scene.house.redis.addresses = near;
         let gateway = scene.house.gateway("gw-1");
         is_well(&scene.house, &control, &gateway, 2 * SOME_PIECES).await;
-    });
+        is_short.then_some(is_first)
+    })
+}
+
+#[test]
+fn a_server_that_stalls_while_all_is_written_has_it_begun_once() {
+    let is_first = (0..5).find_map(|_| stalls_while_all_is_written());
+    assert_eq!(is_first, Some(true));
 }
 
 #[test]
