@@ -227,14 +227,20 @@ fn whoever_holds_the_log_is_waited_for_with_a_bound() {
     let mut store = house.store();
     append(&mut store, &users(0..1)).unwrap();
     std::thread::scope(|scope| {
-        let holder = scope.spawn(|| {
-            house.sql("BEGIN; SELECT last FROM doorward.head FOR UPDATE; SELECT pg_sleep(5); COMMIT");
-        });
-        std::thread::sleep(Duration::from_millis(500));
+        // Longer than anybody waits, however slow this machine is; it is ended when it has been waited for.
+        let holds = "BEGIN; SELECT last FROM doorward.head FOR UPDATE; SELECT pg_sleep(18); COMMIT";
+        let holder = scope.spawn(|| house.postgres.psql(holds));
+        let asleep = "FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        let holding = format!("SELECT count(*) {asleep}");
+        while house.postgres.psql_as_admin(&holding).unwrap() != "1" {
+            assert!(!holder.is_finished(), "it does not hold the log");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let refused = append(&mut store, &users(1..2)).unwrap_err();
         assert!(matches!(refused, StoreError::Busy { .. }), "{refused}");
         assert_eq!(store.read_after(Seq::START, 10).unwrap().len(), 1, "reading goes on");
-        holder.join().unwrap();
+        house.postgres.psql_as_admin(&format!("SELECT pg_cancel_backend(pid) {asleep}")).unwrap();
+        holder.join().unwrap().unwrap_err();
     });
     append(&mut store, &users(1..2)).unwrap();
 

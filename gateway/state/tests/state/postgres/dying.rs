@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::{House, append, ids, users};
 use crate::fixture::{Fixture, alice, change, config, presented, run, target, until};
 
-/// Longer than the bound of one call, with what a busy machine adds.
-const BOUND: Duration = Duration::from_secs(9);
+/// Longer than the bound of one call, with what a machine adds that is busy, or stands still for seconds.
+const BOUND: Duration = Duration::from_secs(20);
 
 /// Runs and says how long it took.
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
@@ -177,12 +177,20 @@ fn whoever_asks_a_server_that_hangs_holds_no_thread() {
         let revocations = Revocations::open(&house.config(), Fixture::new().clocks()).unwrap().0;
         house.postgres.stop();
         let asks = || tokio::time::timeout(Duration::from_millis(200), revocations.list(None, 10, None));
-        // They go away before they are answered, as clients do.
-        let (a, b, c) = tokio::join!(asks(), asks(), asks());
-        assert!(a.is_err() && b.is_err() && c.is_err());
-        let began = Instant::now();
-        tokio::task::spawn_blocking(|| ()).await.unwrap();
-        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        // A machine that stands still takes its time once; threads that are held are so each time.
+        let mut took = Vec::new();
+        for _ in 0..5 {
+            // They go away before they are answered, as clients do.
+            let (a, b, c) = tokio::join!(asks(), asks(), asks());
+            assert!(a.is_err() && b.is_err() && c.is_err());
+            let began = Instant::now();
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+            took.push(began.elapsed());
+            if took.last().is_some_and(|took| *took < Duration::from_secs(1)) {
+                break;
+            }
+        }
+        assert!(took.iter().any(|took| *took < Duration::from_secs(1)), "{took:?}");
         house.postgres.cont();
         revocations.list(None, 10, None).await.unwrap();
         revocations.close().await;
@@ -208,34 +216,69 @@ fn an_answer_that_is_lost_takes_nothing_back_and_doubles_nothing() {
          CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON doorward.rev_log
              DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.slow()",
     );
-    let row = users(2..3);
-    let (error, took) = std::thread::scope(|scope| {
-        let appends = scope.spawn(|| timed(|| append(&mut store, &row).unwrap_err()));
-        let began = Instant::now();
-        while house.postgres.psql_as_admin(SLEEPS).unwrap() != "1" && began.elapsed() < BOUND {
-            std::thread::sleep(Duration::from_millis(10));
+    let mut last = 2;
+    let (row, (error, took)) = loop {
+        let row = users(last..last + 1);
+        last += 1;
+        let (appended, took) = std::thread::scope(|scope| {
+            let appends = scope.spawn(|| timed(|| append(&mut store, &row)));
+            while !appends.is_finished() && house.postgres.psql_as_admin(SLEEPS).unwrap() != "1" {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            if !appends.is_finished() {
+                wire.lose_answers();
+            }
+            appends.join().unwrap()
+        });
+        match appended {
+            Err(error) => break (row, (error, took)),
+            // On a machine that is slow, or stood still, it was answered before anybody saw it on its way.
+            Ok(_) => assert!(last < 8, "no commit is seen on its way"),
         }
-        wire.lose_answers();
-        appends.join().unwrap()
-    });
+    };
     assert!(matches!(error, StoreError::Silent { .. }) && took < BOUND, "{error} after {took:?}");
-    assert_eq!(house.sql("SELECT last FROM doorward.head"), "3", "it was done");
+    assert_eq!(house.sql("SELECT last FROM doorward.head"), last.to_string(), "it was done");
     wire.reset();
     let (error, took) = timed(|| append(&mut store, &row).unwrap_err());
     assert!(matches!(error, StoreError::Unreachable { .. }) && took < BOUND, "{error} after {took:?}");
     wire.mend();
     wire.reset();
-    assert_eq!(append(&mut store, &row).unwrap(), Seq(3), "it is there once");
+    assert_eq!(append(&mut store, &row).unwrap(), Seq(last), "it is there once");
     house.sql("DROP TRIGGER slow ON doorward.rev_log");
-    assert_eq!(append(&mut store, &users(3..4)).unwrap(), Seq(4));
+    assert_eq!(append(&mut store, &users(last..last + 1)).unwrap(), Seq(last + 1));
 
     // Both ways are dead: the request does not arrive.
     wire.cut();
-    let (error, took) = timed(|| append(&mut store, &users(9..10)).unwrap_err());
+    let (error, took) = timed(|| append(&mut store, &users(90..91)).unwrap_err());
     assert!(matches!(error, StoreError::Silent { .. }) && took < BOUND, "{error} after {took:?}");
     wire.mend();
     let names = ids(&store.read_after(Seq::START, 10).unwrap());
-    assert_eq!(names, ["corp:u0", "corp:u1", "corp:u2", "corp:u3"]);
+    assert_eq!(names, (0..=last).map(|i| format!("corp:u{i}")).collect::<Vec<_>>());
+}
+
+/// Ends the waiting of commits for a standby, which are then reported as done.
+const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+
+/// Waits until commits wait for a standby. A new setting is brought into force by a process of the server that
+/// is told of it, in its own time.
+fn commits_wait(house: &House) {
+    let commit = "CREATE TABLE IF NOT EXISTS public.tried (n int); INSERT INTO public.tried VALUES (1)";
+    let waits = || {
+        std::thread::scope(|scope| {
+            let commits = scope.spawn(|| house.postgres.psql_as_admin(commit).unwrap());
+            let mut waits = false;
+            while !commits.is_finished() {
+                waits |= house.postgres.psql_as_admin(CANCEL).unwrap() == "t";
+            }
+            waits
+        })
+    };
+    assert!((0..1000).any(|_| waits()), "no commit waits for a standby");
+}
+
+/// Waits until commits wait for nobody: one that does goes on then.
+fn commits_go_on(house: &House) {
+    house.postgres.psql_as_admin("INSERT INTO public.tried VALUES (2)").unwrap();
 }
 
 #[test]
@@ -246,7 +289,7 @@ fn a_commit_that_no_standby_confirms_is_not_acknowledged() {
     let admin = |statement: &str| house.postgres.psql_as_admin(statement).unwrap();
     admin("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     admin("SELECT pg_reload_conf()");
-    std::thread::sleep(Duration::from_millis(500));
+    commits_wait(&house);
     let rows = users(1..2);
     for attempt in 0..2 {
         // Its row is in the log after the first attempt. That is no reason to believe it.
@@ -263,7 +306,7 @@ fn a_commit_that_no_standby_confirms_is_not_acknowledged() {
     assert!(matches!(error, StoreError::Silent { .. } | StoreError::Database { .. }), "{error}");
     admin("ALTER SYSTEM RESET synchronous_standby_names");
     admin("SELECT pg_reload_conf()");
-    std::thread::sleep(Duration::from_millis(500));
+    commits_go_on(&house);
     assert_eq!(append(&mut store, &rows).unwrap(), Seq(2));
     assert_eq!(ids(&store.read_after(Seq::START, 10).unwrap()), ["corp:u0", "corp:u1"]);
 }
@@ -276,14 +319,13 @@ fn a_commit_that_the_server_warns_of_is_not_acknowledged() {
     let admin = |statement: &str| house.postgres.psql_as_admin(statement).unwrap();
     admin("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     admin("SELECT pg_reload_conf()");
-    std::thread::sleep(Duration::from_millis(500));
+    commits_wait(&house);
     let rows = users(1..2);
     std::thread::scope(|scope| {
         let appends = scope.spawn(|| append(&mut store, &rows));
         // Whoever looks after the server ends the waiting: the commit is then reported as done.
-        let cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
         for _ in 0..3000 {
-            if admin(cancel) == "t" || appends.is_finished() {
+            if admin(CANCEL) == "t" || appends.is_finished() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -294,7 +336,7 @@ fn a_commit_that_the_server_warns_of_is_not_acknowledged() {
     assert_eq!(house.sql("SELECT last FROM doorward.head"), "2", "it is written all the same");
     admin("ALTER SYSTEM RESET synchronous_standby_names");
     admin("SELECT pg_reload_conf()");
-    std::thread::sleep(Duration::from_millis(500));
+    commits_go_on(&house);
     assert_eq!(append(&mut store, &rows).unwrap(), Seq(2));
 }
 
