@@ -25,6 +25,8 @@ pub struct Cluster {
 }
 
 const PRIMARIES: usize = 3;
+/// Longer than a busy machine stands still.
+const PATIENT: Duration = Duration::from_secs(15);
 const SLOTS: usize = 16_384;
 const SETTLED: Duration = Duration::from_secs(60);
 const FAILED_OVER: Duration = Duration::from_secs(60);
@@ -37,13 +39,14 @@ const ASKED: Duration = Duration::from_secs(1);
 // === impl Cluster ===
 
 impl Cluster {
-    /// Starts three primaries without replicas and waits until all agree that the cluster works.
+    /// Starts three primaries without replicas and waits until all agree that the cluster works. Nobody takes
+    /// the place of one that fails, so they have patience with each other.
     ///
     /// # Panics
     /// When they do not within a minute.
     #[must_use]
     pub fn start() -> Self {
-        Self::with(&ClusterSetup::default())
+        Self::with(&ClusterSetup { node_timeout: PATIENT, ..ClusterSetup::default() })
     }
 
     /// The same in full.
