@@ -5,6 +5,8 @@ mod bounds;
 mod others;
 mod records;
 
+use std::time::Duration;
+
 use doorward_servers::{Cluster, MinReplicas, SentinelSetup, Sentinels, Setup};
 use doorward_state::RedisSection;
 
@@ -52,12 +54,16 @@ fn one_server_keeps_the_contract() {
 
 #[test]
 fn sentinels_keep_the_contract() {
-    let servers = Setup { min_replicas: Some(MinReplicas { count: 1, lag_seconds: 2 }), ..Setup::default() };
-    let group = Sentinels::with(&SentinelSetup { replicas: 2, servers, ..SentinelSetup::default() });
+    // Nobody is to be taken for lost who stands still with the whole machine.
+    let (down_after, lag_seconds) = (Duration::from_secs(15), 15);
+    let servers = Setup { min_replicas: Some(MinReplicas { count: 1, lag_seconds }), ..Setup::default() };
+    let setup = SentinelSetup { replicas: 2, down_after, servers, ..SentinelSetup::default() };
+    let group = Sentinels::with(&setup);
     keep_the_contract(|| {
         Place::redis(RedisSection {
             mode: Some("sentinel".to_owned()),
             primary_name: Some("doorward".to_owned()),
+            replica_lag_seconds: Some(lag_seconds.into()),
             ..section(&group.addresses())
         })
     });

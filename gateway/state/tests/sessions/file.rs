@@ -173,8 +173,15 @@ fn a_lock_of_another_program_is_waited_for_in_vain_and_in_time() {
         is_new(&place, &sessions).await;
         let other = rusqlite::Connection::open(file(&place)).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let refused = sessions.create(place.record(&user("alice"), "dws-2")).await.unwrap_err();
-        assert!(refused.to_string().contains("locked by another program"), "{refused}");
+        let mut told = String::new();
+        for _ in 0..5 {
+            told = sessions.create(place.record(&user("alice"), "dws-2")).await.unwrap_err().to_string();
+            // Unless this machine stands still while the lock is waited for.
+            if !told.contains("has not answered in time") {
+                break;
+            }
+        }
+        assert!(told.contains("locked by another program"), "{told}");
         assert!(sessions.get(&user("alice"), "dws-1").await.unwrap().is_some(), "it can be read");
         other.execute_batch("ROLLBACK").unwrap();
         assert_eq!(sessions.create(place.record(&user("alice"), "dws-2")).await, Ok(None));

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use doorward_servers::{Cluster, MinReplicas, Redis, SentinelSetup, Sentinels, Setup, Tls};
 use doorward_state::{Action, RedisSection, RevocationSection};
 
-use super::{House, namespace, section, shared_redis};
+use super::{House, namespace, published, section, shared_redis};
 use crate::contract::{self, Place};
-use crate::fixture::{alice, change, config, presented, run, until};
+use crate::fixture::{alice, config, presented, run, until};
 use crate::postgres::Base;
 
-const MIN_REPLICAS: MinReplicas = MinReplicas { count: 1, lag_seconds: 2 };
+/// Nobody is to be taken for lost who stands still with the whole machine.
+const PATIENT_SECONDS: u8 = 15;
+const MIN_REPLICAS: MinReplicas = MinReplicas { count: 1, lag_seconds: PATIENT_SECONDS };
 
 /// The contract, with a file and with PostgreSQL as directory, in as many namespaces as it has cases.
 fn keeps_the_contract(redis: impl Fn(&str) -> RedisSection + Sync) {
@@ -34,7 +36,7 @@ fn carries_a_change(redis: RedisSection) {
         let house = House::new(redis);
         let (control, gateway) = (house.control(), house.gateway("gw-1"));
         until("a lease", || gateway.check(&presented("alice", 0), crate::fixture::SKEW).is_ok()).await;
-        let receipt = control.apply(change(&alice(), Action::Disable)).await.unwrap();
+        let receipt = published(&control, &alice(), Action::Disable).await;
         assert!(receipt.published.is_some());
         until("it is refused", || gateway.lookup(&alice()).is_some_and(|e| e.disabled)).await;
     });
@@ -44,6 +46,7 @@ fn sentinel(group: &Sentinels, namespace: &str) -> RedisSection {
     RedisSection {
         mode: Some("sentinel".to_owned()),
         primary_name: Some("doorward".to_owned()),
+        replica_lag_seconds: Some(PATIENT_SECONDS.into()),
         ..section(&group.addresses(), namespace)
     }
 }
@@ -56,7 +59,7 @@ fn cluster(cluster: &Cluster, namespace: &str) -> RedisSection {
 
 fn sentinels() -> Sentinels {
     let servers = Setup { min_replicas: Some(MIN_REPLICAS), ..Setup::default() };
-    let down_after = std::time::Duration::from_secs(2);
+    let down_after = std::time::Duration::from_secs(PATIENT_SECONDS.into());
     Sentinels::with(&SentinelSetup { replicas: 2, down_after, servers, ..SentinelSetup::default() })
 }
 
