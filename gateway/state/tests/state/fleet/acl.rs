@@ -13,8 +13,8 @@ use doorward_state::sessions::{OnceKind, SessionRecord, ToEnd, Touch};
 use doorward_state::{Action, NodeAnswer, RedisSection, Revocations, Sessions};
 use redis::aio::MultiplexedConnection;
 
-use super::{House, fleet_says, section};
-use crate::fixture::{NOON, alice, change, run, target, until, user};
+use super::{House, fleet_says, published, section};
+use crate::fixture::{NOON, alice, run, target, until, user};
 
 const GATEWAY: &str = "doorward-gateway";
 const CONTROL: &str = "doorward-control";
@@ -205,15 +205,15 @@ fn each_role_works_with_its_rights_and_needs_every_one() {
         forget(servers);
         let control = roles.control();
         leased(&control).await;
-        let receipt = control.apply(change(&alice(), Action::Disable)).await.unwrap();
+        let receipt = published(&control, &alice(), Action::Disable).await;
         let reports = fleet_says(&control, receipt.published.unwrap().position).await;
         assert!(matches!(reports[0].answer, NodeAnswer::Applied { .. }), "{reports:?}");
         let mut seen = used(servers);
         owner.command(&["DEL", &format!("{{{NAMESPACE}}}:m")]).unwrap();
         forget(servers);
-        until("it blesses anew", || blessings(&control) == 2).await;
+        until("it blesses anew", || blessings(&control) >= 2).await;
         let session = target(EntryKind::Session, "corp:s-1");
-        control.apply(change(&session, Action::Revoke)).await.unwrap();
+        published(&control, &session, Action::Revoke).await;
         control.close().await;
         seen.extend(used(servers));
         age(owner);
@@ -222,7 +222,7 @@ fn each_role_works_with_its_rights_and_needs_every_one() {
         let length = || owner.command(&["XLEN", &format!("{{{NAMESPACE}}}:log")]).unwrap().int();
         until("the log is shortened", || length() == 0).await;
         leased(&control).await;
-        let receipt = control.apply(change(&session, Action::Revoke)).await.unwrap();
+        let receipt = published(&control, &session, Action::Revoke).await;
         let reports = fleet_says(&control, receipt.published.unwrap().position).await;
         assert_eq!(reports.len(), 1, "who is gone is not waited for: {reports:?}");
         control.close().await;
@@ -295,7 +295,7 @@ fn sentinels_and_replicas_need_no_more_than_the_page_gives_them() {
     run(async {
         let (control, gateway) = (roles.control(), roles.gateway());
         leased(&gateway).await;
-        let first = control.apply(change(&alice(), Action::Disable)).await.unwrap();
+        let first = published(&control, &alice(), Action::Disable).await;
         assert!(first.published.is_some());
         let before = blessings(&control);
         let primary = tokio::task::block_in_place(|| group.fail_over().address().to_string());
@@ -304,7 +304,7 @@ fn sentinels_and_replicas_need_no_more_than_the_page_gives_them() {
             let health = || node.fleet_health().unwrap();
             until("it is found", || health().leased && health().server.as_ref() == Some(&primary)).await;
         }
-        let second = control.apply(change(&alice(), Action::Reactivate)).await.unwrap();
+        let second = published(&control, &alice(), Action::Reactivate).await;
         let reports = fleet_says(&control, second.published.unwrap().position).await;
         assert!(reports.iter().all(|r| matches!(r.answer, NodeAnswer::Applied { .. })), "{reports:?}");
         assert_eq!(gateway.lookup(&alice()), Some(second.entry));
@@ -392,7 +392,7 @@ fn who_has_a_gateways_password_reads_and_forges_nothing() {
     let mut roles = Roles(House::new(section(&[redis.address()], NAMESPACE)));
     run(async {
         let control = roles.control();
-        control.apply(change(&alice(), Action::Disable)).await.unwrap();
+        published(&control, &alice(), Action::Disable).await;
         control.close().await;
         let before = truth(&redis);
         for (user, refused) in [(GATEWAY, NO_GATEWAYS.as_slice()), (CONTROL, &[])] {
@@ -465,7 +465,7 @@ fn servers_start_with_the_sample_and_the_fleet_works() {
         let _replica = tokio::task::block_in_place(|| primary.start_replica(&setup));
         let control = roles.control();
         leased(&gateway).await;
-        control.apply(change(&alice(), Action::Disable)).await.unwrap();
+        published(&control, &alice(), Action::Disable).await;
         until("it is refused", || gateway.lookup(&alice()).is_some_and(|entry| entry.disabled)).await;
     });
 }

@@ -214,7 +214,7 @@ fn a_server_that_went_back_in_time_gets_what_it_lost_whatever_comes_next() {
             let before = blessings(&control);
             goes_back(&scene, "go");
             if at_once {
-                control.apply(change(&alice(), Action::Disable)).await.unwrap();
+                published(&control, &alice(), Action::Disable).await;
             }
             until("it is blessed again", || blessings(&control) > before).await;
             is_well(&scene.house, &control, &gateway, 40).await;
