@@ -148,7 +148,10 @@ fn a_server_that_nobody_follows_takes_nothing() {
 #[test]
 fn another_server_that_takes_over_is_found() {
     let servers = Setup { min_replicas: Some(MinReplicas { count: 1, lag_seconds: 2 }), ..Setup::default() };
-    let group = Sentinels::with(&SentinelSetup { replicas: 2, servers, ..SentinelSetup::default() });
+    // They fail over when they are told to, and not because the whole machine stands still.
+    let down_after = Duration::from_secs(15);
+    let setup = SentinelSetup { replicas: 2, down_after, servers, ..SentinelSetup::default() };
+    let group = Sentinels::with(&setup);
     let place = Place::redis(RedisSection {
         mode: Some("sentinel".to_owned()),
         primary_name: Some(group.name().to_owned()),
