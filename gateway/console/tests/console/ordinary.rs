@@ -230,14 +230,16 @@ fn stopping_lets_a_call_come_to_its_end() {
         let body = r#"{"target":{"kind":"user","id":"corp:alice"},"action":"disable"}"#;
         let head = format!(
             "POST /api/v1/revocations HTTP/1.1\r\nHost: localhost\r\n{}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n",
+             Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
             bearer(),
             body.len()
         );
         let mut stream = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
-        // Nobody tells when it is under way.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // The call is under way when its body is asked for; one that was not read yet may be closed.
+        let mut asked = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+        stream.read_exact(&mut asked).await.unwrap();
+        assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
         gateway.stop.take().unwrap().send(()).unwrap();
         let nobody_gets_in = async {
             while tokio::net::TcpStream::connect(gateway.address).await.is_ok() {
