@@ -408,9 +408,10 @@ fn what_another_process_has_is_not_known_where_none_can_be_asked() {
         assert!(matches!(receipt.facts().fleet, Fleet::Unknown { .. }), "{:?}", receipt.facts().fleet);
         assert!(!receipt.summary().enforced_everywhere);
         assert_eq!(receipt.facts().debts.len(), 1, "somebody has to look");
-        house.pass(20_000);
         let looked = async {
             loop {
+                // A look that found no receipt yet is followed by another after a while.
+                house.pass(20_000);
                 let case = running.service.case(alice).await.unwrap().unwrap();
                 if case.items().iter().any(|item| item.evidence.is_some()) {
                     break case;
