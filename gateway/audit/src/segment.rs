@@ -117,6 +117,14 @@ impl Segment {
     }
 }
 
+impl Drop for Segment {
+    /// Closing the file would not do: a child that another thread has just started holds it, and with it the
+    /// lock, until it runs its program. Whoever opens the log meanwhile would take the file for one in use.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// Makes a folder for the owner only, unless it is there.
 pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;

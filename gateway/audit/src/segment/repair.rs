@@ -79,19 +79,27 @@ fn repair(dir: &Path, path: &Path) -> io::Result<Mended> {
         Err(std::fs::TryLockError::WouldBlock) => return Ok(Mended::InUse),
         Err(std::fs::TryLockError::Error(e)) => return Err(e),
     }
+    let mended = mend(dir, path, &mut file);
+    // Said, and not left to the close: see the end of a `Segment`.
+    let _ = file.unlock();
+    mended
+}
+
+/// The caller holds the lock.
+fn mend(dir: &Path, path: &Path, file: &mut File) -> io::Result<Mended> {
     let size = file.metadata()?.len();
     if size == 0 {
         return Ok(Mended::Empty);
     }
-    if ends_well(&mut file, size)? {
+    if ends_well(file, size)? {
         return Ok(Mended::Whole);
     }
-    let kept = scan(&mut file)?.end_of_last_event;
+    let kept = scan(file)?.end_of_last_event;
     if kept == size {
         return Ok(Mended::Whole);
     }
     file.seek(SeekFrom::Start(kept))?;
-    let aside = keep_aside(path, &mut file)?;
+    let aside = keep_aside(path, file)?;
     // Only when the cut bytes are safe elsewhere may they go from here.
     sync_dir(dir)?;
     file.set_len(kept)?;

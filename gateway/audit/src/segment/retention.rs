@@ -49,8 +49,13 @@ pub(crate) fn remove_all<'a>(dir: &Path, names: impl Iterator<Item = &'a str>) -
 
 /// Whether a process writes it: another one of this node may, during an upgrade.
 fn is_written(path: &Path) -> io::Result<bool> {
-    match File::open(path)?.try_lock() {
-        Ok(()) => Ok(false),
+    let file = File::open(path)?;
+    match file.try_lock() {
+        Ok(()) => {
+            // Said, and not left to the close: see the end of a `Segment`.
+            let _ = file.unlock();
+            Ok(false)
+        }
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(e)) => Err(e),
     }
