@@ -10,9 +10,11 @@ use doorward_audit::{Audit, AuditError, AuditState, Recorded};
 use crate::samples::{self, block_on, config, eventually, lines, number, open, sequences, text};
 
 const DIR: &str = "DOORWARD_AUDIT_STALL_DIR";
-/// How long the second `fdatasync` takes: longer than `STALL_SECONDS_MAX`, and shorter.
-const LONG_MICROS: u32 = 9_000_000;
-const SHORT_MICROS: u32 = 2_000_000;
+/// How long the second `fdatasync` takes: long enough for the disk to count as hung, and for what is lost
+/// meanwhile. A machine that stands still for seconds takes them from this time, and from no beat of the pulse: the
+/// disk must not be back before the test has looked.
+const LONG_MICROS: u32 = 20_000_000;
+const SHORT_MICROS: u32 = 10_000_000;
 
 fn delayed(name: &str, dir: &Path, micros: u32) -> Output {
     let inject = format!("inject=fdatasync:delay_enter={micros}:when=2");
