@@ -53,7 +53,7 @@ const REMEMBERED_MAX: usize = 100_000;
 /// A session of which nothing was heard for so many intervals is asked about before its request passes.
 const LONG_INTERVALS: u32 = 3;
 /// For how long its request waits.
-const WAIT_MAX: Duration = Duration::from_secs(3);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// What a request goes on by.
 enum Word {

@@ -10,7 +10,7 @@ use super::{alice, wiki};
 
 /// Waits until something is so.
 async fn becomes(what: &str, so: impl Fn() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if so() {
             return;
         }

@@ -348,7 +348,7 @@ impl Doors {
 
     /// The events of sign-ins, once there are so many.
     pub(super) async fn told(&self, count: usize) -> Vec<Value> {
-        for _ in 0..500 {
+        for _ in 0..3000 {
             let told = lines(&self.dir.path().join("audit"));
             if told.len() >= count {
                 return told;

@@ -103,7 +103,7 @@ async fn who_signs_out_at_one_app_is_out_at_every_host_and_at_the_provider() {
     let (_, page) = doors.page(&mut browser, &back).await;
     assert!(page.contains("You are signed out"), "{page}");
     assert!(browser.cookie(LOGIN, SESSION_COOKIE).is_none());
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if doors.provider.given_back().len() == 1 {
             break;
         }
@@ -410,7 +410,7 @@ async fn of_whom_everything_is_ended_nothing_is_left() {
     doors.revoke(Target::Token(later.id.token(&later.user)), Action::Revoke).await;
     doors.sign_in.clear_up_after(&doors.house, &person).await.unwrap();
     assert_eq!(doors.records().await, 0);
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if doors.provider.given_back().len() == 2 {
             return;
         }

@@ -160,7 +160,7 @@ impl Provider {
 
     /// Waits until somebody brought so many refresh tokens in all.
     pub(super) async fn has_refreshed(&self, count: u64) {
-        for _ in 0..500 {
+        for _ in 0..3000 {
             if self.refreshed() >= count {
                 return;
             }
