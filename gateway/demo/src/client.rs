@@ -146,8 +146,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_port_asks_whether_the_demo_runs() {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let refused = fetch("GET", &format!("http://wiki.localhost:{}/", free.port())).await.unwrap_err();
+        // Bound, so that no other test gets the port, and never listened on.
+        let taken = tokio::net::TcpSocket::new_v4().unwrap();
+        taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let refused = fetch("GET", &format!("http://wiki.localhost:{port}/")).await.unwrap_err();
         assert!(refused.to_string().contains("is `doorward demo` running?"), "{refused}");
     }
 

@@ -267,7 +267,10 @@ async fn a_broken_set_keeps_the_old_one() {
 #[tokio::test]
 async fn an_issuer_that_cannot_be_reached_is_no_keys_and_says_so() {
     let site = Site::start().await;
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound, so that no other test gets the port, and never listened on.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let dead = taken.local_addr().unwrap();
     let toml = format!(
         "[[issuer]]\nid = 'corp'\nissuer = '{ISSUER}'\naudiences = ['doorward']\nalgorithms = ['ES256']\njwks_uri = 'http://{dead}/keys'"
     );
@@ -279,7 +282,7 @@ async fn an_issuer_that_cannot_be_reached_is_no_keys_and_says_so() {
         "{}",
         refusal.detail
     );
-    drop(site);
+    drop((site, taken));
 }
 
 #[tokio::test]

@@ -176,7 +176,10 @@ fn an_endless_answer_is_cut() {
 
 #[test]
 fn nobody_listening_is_told_with_the_address() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound, so that no other test gets the port, and never listened on.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let free = taken.local_addr().unwrap();
     let e = operator(&format!("http://{free}")).status().unwrap_err();
     assert!(matches!(e, ApiError::Unreachable { .. }), "{e}");
     assert!(e.to_string().contains(&format!("http://{free}/")), "{e}");
