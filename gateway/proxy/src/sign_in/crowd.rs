@@ -260,7 +260,7 @@ mod tests {
         gets(&crowd, "10.0.99.1").await;
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_network_has_so_many_places_and_strangers_leave_some_to_who_signed_in_before() {
         let crowd = Crowd::default();
         gets(&crowd, "192.0.2.7").await.succeeded();
@@ -282,7 +282,7 @@ mod tests {
         gets(&crowd, "10.0.1.1").await;
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn many_of_one_address_who_bring_what_is_good_wait_for_each_other_and_all_come() {
         let crowd = Arc::new(Crowd::default());
         let mut held = Vec::new();
