@@ -299,10 +299,15 @@ async fn an_issuer_that_does_not_answer_is_given_up_in_time() {
 #[tokio::test]
 async fn a_client_that_hangs_up_does_not_stop_the_fetch() {
     let site = Site::start().await;
-    site.set("/keys", Answer { delay: Duration::from_secs(1), ..keys(&[(&P256, "k1")]) });
+    site.set("/keys", Answer { delay: Duration::from_millis(100), ..keys(&[(&P256, "k1")]) });
     let verifier = by_address(&site);
     let good = token(&P256, "k1", ISSUER);
-    assert!(tokio::time::timeout(Duration::from_millis(50), verifier.verify(&good, NOW)).await.is_err());
+    // It hangs up as soon as its question has arrived: the fetch has little time, and a pause takes it away.
+    tokio::select! {
+        biased;
+        () = site.wait_for_hits("/keys", 1) => {}
+        _ = verifier.verify(&good, NOW) => panic!("it was answered"),
+    }
     until("the keys are there", || verifier.key_status(NOW)[0].keys == 1).await;
     assert_eq!(code(&verifier, &good, NOW).await, None);
     assert_eq!(site.hits("/keys"), 1);
