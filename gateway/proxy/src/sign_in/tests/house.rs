@@ -213,6 +213,9 @@ impl Doors {
 
     pub(super) fn records_come_back(&self) {
         let file = self.dir.path().join("sessions.sqlite3");
+        // The store tries again and again: where there is no file for a moment, it would make another one.
+        let lock = std::fs::File::open(self.dir.path().join("sessions.sqlite3.lock")).unwrap();
+        lock.lock().unwrap();
         std::fs::remove_dir(&file).unwrap();
         std::fs::rename(self.dir.path().join("sessions.away"), &file).unwrap();
     }
