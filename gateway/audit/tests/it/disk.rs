@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use doorward_audit::{Audit, AuditError, AuditState, Event, Recorded};
 
@@ -16,10 +15,8 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn mount(kibibytes: u32) -> Option<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("doorward-audit-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let dir = std::env::temp_dir().join(name);
-        fs::create_dir(&dir).unwrap();
+        // A name that nobody has used: a run that was killed leaves its folder, and a process may have its number.
+        let dir = tempfile::Builder::new().prefix("doorward-audit-").tempdir().unwrap().keep();
         let size = format!("size={kibibytes}k");
         let mount = || {
             let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&dir).output();
