@@ -88,7 +88,8 @@ async fn a_download_comes_to_its_end_and_nothing_new_begins() {
 async fn a_drain_has_an_end_and_a_revocation_bites_during_it() {
     let app = sample(SampleApp::Build, Pace::default()).await;
     let mut company = Company::new(app).await;
-    company.config.set("limits.drain_seconds_max", json!(4)).app(
+    // Long enough that a slow machine gets as far as the revocation.
+    company.config.set("limits.drain_seconds_max", json!(12)).app(
         "build-grpc",
         "build.test",
         app,
