@@ -256,6 +256,6 @@ async fn moved(gateway: &Gateway, expected: &[(&str, f64)]) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let done = tokio::time::timeout(Duration::from_secs(15), wait).await;
+    let done = tokio::time::timeout(Duration::from_secs(60), wait).await;
     assert!(done.is_ok(), "not {expected:?}: {}", seen.lock().unwrap());
 }

@@ -27,7 +27,7 @@ async fn a_port_that_is_taken_ends_the_start_and_is_named() {
     for address in [gateway.address(), gateway.operator()] {
         let _taken = std::net::TcpListener::bind(address).unwrap();
         // Pingora tries for half a minute.
-        let run = tokio::time::timeout(Duration::from_secs(15), gateway.command(&["run"])).await.unwrap();
+        let run = tokio::time::timeout(Duration::from_secs(25), gateway.command(&["run"])).await.unwrap();
         assert!(run.code.is_some_and(|code| code != 0), "{run:?}");
         assert!(run.stderr.contains(&address.to_string()), "{}", run.stderr);
         assert!(!run.stderr.contains("\"listening\""), "{}", run.stderr);
