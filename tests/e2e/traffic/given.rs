@@ -124,7 +124,9 @@ async fn a_bound_on_bodies_is_none_on_grpc_to_an_app_that_can_speak_it() {
 
 #[tokio::test]
 async fn the_bound_on_an_answer_is_one_on_its_begin() {
-    let pause = Duration::from_secs(4);
+    // Each pause is longer than the bound that is none on it, and seconds away from the one that is: what stands
+    // still on a busy machine is none of them. So all of it happens side by side.
+    let (begin_seconds_max, page_pause, idle_seconds_max, events_pause) = (5, 6, 11, 14);
     let app = RawUpstream::start(move |head| {
         let chunked = |kind: &str| {
             Answer::bytes(format!(
@@ -134,53 +136,68 @@ async fn the_bound_on_an_answer_is_one_on_its_begin() {
         let rest = "4\r\nlast\r\n0\r\n\r\n";
         match head.target().as_str() {
             "/late" => Answer::default().then(Step::Hang),
-            "/page" => chunked("text/plain").wait(Duration::from_secs(2)).send(rest),
-            "/events" => chunked("text/event-stream").wait(pause).send(rest),
+            "/page" => chunked("text/plain").wait(Duration::from_secs(page_pause)).send(rest),
+            "/events" => chunked("text/event-stream").wait(Duration::from_secs(events_pause)).send(rest),
             _ => chunked("text/plain").then(Step::Hang),
         }
     })
     .await;
     let mut company = Company::new(app.address()).await;
-    company.config.set("limits.body_idle_seconds_max", json!(2));
-    company.engineering("app", app.address(), json!({"upstream": {"response_seconds_max": 1}}));
+    company.config.set("limits.body_idle_seconds_max", json!(idle_seconds_max));
+    company
+        .engineering("app", app.address(), json!({"upstream": {"response_seconds_max": begin_seconds_max}}))
+        .engineering("late", app.address(), json!({"upstream": {"response_seconds_max": 1}}));
     let (issuer, gateway) = company.start().await;
     let auth = bearer(&issuer.token("bob"));
     let fields = [("authorization", auth.as_str())];
     let both = [("authorization", auth.as_str()), ("accept", "application/json, text/event-stream")];
     let h2 = H2::connect(gateway.address()).await;
     // A late begin is a 504, whatever was asked for, by either protocol.
-    for (method, fields) in [("GET", &fields[..]), ("GET", &both), ("POST", &both)] {
-        let answer = h1::ask(gateway.address(), method, "app.test", "/late", fields).await;
+    let late = async {
+        for (method, fields) in [("GET", &fields[..]), ("GET", &both), ("POST", &both)] {
+            let answer = h1::ask(gateway.address(), method, "late.test", "/late", fields).await;
+            assert_eq!((answer.status(), answer.json()["code"].as_str()), (504, Some("upstream_timeout")));
+            let answer = h2.ask(method, "late.test", "/late", fields, b"").await.unwrap();
+            assert_eq!((answer.status, answer.json()["code"].as_str()), (504, Some("upstream_timeout")));
+        }
+        let upgrade = [&fields[..], &WEBSOCKET].concat();
+        let answer = h1::ask(gateway.address(), "GET", "late.test", "/late", &upgrade).await;
         assert_eq!((answer.status(), answer.json()["code"].as_str()), (504, Some("upstream_timeout")));
-        let answer = h2.ask(method, "app.test", "/late", fields, b"").await.unwrap();
-        assert_eq!((answer.status, answer.json()["code"].as_str()), (504, Some("upstream_timeout")));
-    }
-    let upgrade = [&fields[..], &WEBSOCKET].concat();
-    let answer = h1::ask(gateway.address(), "GET", "app.test", "/late", &upgrade).await;
-    assert_eq!((answer.status(), answer.json()["code"].as_str()), (504, Some("upstream_timeout")));
+    };
     // A pause is none; events may pause for longer, whether or not they were asked for by name.
-    for (path, fields) in [("/page", &fields[..]), ("/events", &fields), ("/events", &both)] {
-        let answer = h1::ask(gateway.address(), "GET", "app.test", path, fields).await;
-        assert_eq!(
-            (answer.status(), answer.text().as_str(), answer.whole),
-            (200, "firstlast", true),
-            "{path}"
+    let pauses = async |path: &str, fields: &[(&str, &str)]| {
+        let (by_h1, by_h2) = tokio::join!(
+            h1::ask(gateway.address(), "GET", "app.test", path, fields),
+            h2.ask("GET", "app.test", path, fields, b""),
         );
-        let answer = h2.ask("GET", "app.test", path, fields, b"").await.unwrap();
-        assert_eq!((answer.status, answer.text().as_str()), (200, "firstlast"), "{path}");
-        assert!(answer.gone.is_none(), "{path}: {answer:?}");
-    }
+        assert_eq!((by_h1.status(), by_h1.text().as_str(), by_h1.whole), (200, "firstlast", true), "{path}");
+        let by_h2 = by_h2.unwrap();
+        assert_eq!((by_h2.status, by_h2.text().as_str()), (200, "firstlast"), "{path}");
+        assert!(by_h2.gone.is_none(), "{path}: {by_h2:?}");
+    };
     // What stands still for ever is given up, although events would have been welcome.
-    let mut client = H1::connect(gateway.address()).await;
-    client.send(h1::request("GET", "app.test", "/stalls", &both, b"")).await;
-    let answer = client.response("GET").await;
-    assert_eq!((answer.status(), answer.whole), (200, false));
+    let stalls = async {
+        let mut client = H1::connect(gateway.address()).await;
+        client.send(h1::request("GET", "app.test", "/stalls", &both, b"")).await;
+        let answer = client.response("GET").await;
+        assert_eq!((answer.status(), answer.whole), (200, false));
+    };
     // An upload has the bound of an upload, whatever its client wants to read.
-    let mut client = H1::connect(gateway.address()).await;
-    let fields = [both[0], both[1], ("content-length", "80")];
-    client.send(h1::request("POST", "app.test", "/page", &fields, b"")).await;
-    let (_, ending) = client.drain(Duration::from_secs(10)).await;
-    assert_ne!(ending, Ending::StillOpen);
+    let upload = async {
+        let mut client = H1::connect(gateway.address()).await;
+        let fields = [both[0], both[1], ("content-length", "80")];
+        client.send(h1::request("POST", "app.test", "/page", &fields, b"")).await;
+        let (_, ending) = client.drain(Duration::from_secs(60)).await;
+        assert_ne!(ending, Ending::StillOpen);
+    };
+    tokio::join!(
+        late,
+        pauses("/page", &fields),
+        pauses("/events", &fields),
+        pauses("/events", &both),
+        stalls,
+        upload
+    );
 }
 
 #[tokio::test]
