@@ -77,7 +77,7 @@ async fn who_says_nothing_or_too_slowly_is_closed() {
     let (chain, key) = authority.certificate(&["build.test"]).write(folder.path(), "c");
     let mut company = Company::new(upstream.address()).await;
     company.config.set("limits.header_seconds_max", json!(1)).listen_tls(&chain, &key);
-    let (issuer, gateway) = company.start().await;
+    let (_issuer, gateway) = company.start().await;
     for (what, first) in [
         ("silence", ""),
         ("half a line", "GET / HT"),
@@ -115,14 +115,6 @@ async fn who_says_nothing_or_too_slowly_is_closed() {
         let outcome = frames.outcome(1, QUIET).await;
         assert!(matches!(outcome, Outcome::Closed | Outcome::GoAway(_)), "{header:?}: {outcome:?}");
     }
-    // One that had a stream may rest.
-    let h2 = H2::connect(gateway.address()).await;
-    let auth = bearer(&issuer.token("bob"));
-    for _ in 0..2 {
-        let answer = h2.get("build.test", "/", &[("authorization", &auth)]).await;
-        assert_eq!(answer.status, 200);
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-    }
     // TLS: nobody waits for a handshake that does not come, or comes by the byte.
     let mut silent = wire::connect(gateway.listener(1)).await;
     assert_ne!(wire::drain(&mut silent, QUIET).await.1, Ending::StillOpen, "a silent TLS connection");
@@ -137,13 +129,31 @@ async fn who_says_nothing_or_too_slowly_is_closed() {
         }
     })
     .await;
-    // Who speaks is not cut off by the deadline of the handshake.
+    assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn who_speaks_in_time_may_rest() {
+    // What must come in time comes in time on a machine that stands still for a while, too.
+    const HEADER_SECONDS: u64 = 6;
+    let upstream = RawUpstream::ok().await;
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let (chain, key) = authority.certificate(&["build.test"]).write(folder.path(), "c");
+    let mut company = Company::new(upstream.address()).await;
+    company.config.set("limits.header_seconds_max", json!(HEADER_SECONDS)).listen_tls(&chain, &key);
+    let (issuer, gateway) = company.start().await;
     let auth = bearer(&issuer.token("bob"));
     let fields = [("authorization", auth.as_str())];
+    let h2 = H2::connect(gateway.address()).await;
     let mut h1 = H1::connect_tls(gateway.listener(1), &authority, "build.test").await;
-    for _ in 0..4 {
+    for round in 0..3 {
+        if round > 0 {
+            tokio::time::sleep(Duration::from_secs(HEADER_SECONDS + 1)).await;
+        }
+        // Neither one that had a stream nor one that shook hands is cut off by that deadline.
+        assert_eq!(h2.get("build.test", "/", &fields).await.status, 200);
         assert_eq!(h1.ask("GET", "build.test", "/", &fields).await.status(), 200);
-        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     assert_eq!(upstream.requests().len(), 6);
 }
@@ -202,7 +212,8 @@ async fn a_body_that_stops_coming_is_given_up() {
     let h2 = H2::connect(gateway.address()).await;
     let mut stream =
         h2.open(h2.request("POST", "build.test", "/", &[("authorization", &auth)]), false).await.unwrap();
-    stream.send_data(b"01234", false).await.unwrap();
+    // On a slow machine it is given up before it begins.
+    let _ = stream.send_data(b"01234", false).await;
     match stream.head().await {
         Ok((status, _)) => assert_eq!(status, 408),
         Err(gone) => assert!(matches!(gone, Gone::Reset(_)), "{gone:?}"),
