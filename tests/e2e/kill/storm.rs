@@ -3,18 +3,18 @@
 //! is checked then; a revocation marks first and looks then.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use doorward_tests::live::{BUILD, Kind, Live, NotOpen, Site, Via};
-use doorward_tests::wire::within;
+use doorward_tests::wire::{until, within};
 use serde_json::json;
 
 const SEEDS: u64 = 24;
 const CLIENTS: u64 = 12;
 /// How many streams one client opens at most.
 const OPENS_MAX: usize = 30;
-/// Within this time of the first connection somebody is cut off.
+/// Within this time of the first connection somebody is cut off, if enough is open by then.
 const MICROS_MAX: u64 = 60_000;
 const KINDS: [Kind; 7] = [
     Kind::WsIdle,
@@ -47,12 +47,19 @@ impl Chance {
     }
 }
 
+/// What the clients of one storm share.
+#[derive(Default)]
+struct Storm {
+    stop: AtomicBool,
+    opened: AtomicU64,
+}
+
 /// Opens streams until it is refused, or told to stop.
-async fn client(site: Arc<Site>, seed: u64, number: u64, token: String, stop: Arc<AtomicBool>) -> Vec<Live> {
+async fn client(site: Arc<Site>, seed: u64, number: u64, token: String, storm: Arc<Storm>) -> Vec<Live> {
     let mut chance = Chance::new(seed, number);
     let shared = site.h2(Via::ALL[(number % 2) as usize], BUILD).await;
     let mut open = Vec::new();
-    while open.len() < OPENS_MAX && !stop.load(Ordering::SeqCst) {
+    while open.len() < OPENS_MAX && !storm.stop.load(Ordering::SeqCst) {
         let kind = KINDS[chance.below(KINDS.len() as u64) as usize];
         let via = Via::ALL[chance.below(2) as usize];
         let opened = if kind.is_h2() {
@@ -61,7 +68,10 @@ async fn client(site: Arc<Site>, seed: u64, number: u64, token: String, stop: Ar
             site.open(kind, via, &token).await
         };
         match opened {
-            Ok(live) => open.push(live),
+            Ok(live) => {
+                open.push(live);
+                storm.opened.fetch_add(1, Ordering::SeqCst);
+            }
             Err(NotOpen::Refused(401) | NotOpen::Cut) => break,
             Err(NotOpen::Refused(other)) => panic!("seed {seed}: {kind:?} was answered with {other}"),
         }
@@ -92,12 +102,15 @@ async fn no_stream_survives_a_revocation_in_a_storm() {
             ("device", format!("device-{seed}")),
         ][(seed % 4) as usize]
             .clone();
-        let stop = Arc::new(AtomicBool::new(false));
+        let storm = Arc::new(Storm::default());
         let mut clients = tokio::task::JoinSet::new();
         for number in 0..CLIENTS {
-            clients.spawn(client(Arc::clone(&site), seed, number, token.clone(), Arc::clone(&stop)));
+            clients.spawn(client(Arc::clone(&site), seed, number, token.clone(), Arc::clone(&storm)));
         }
         tokio::time::sleep(Duration::from_micros(Chance::new(seed, 99).below(MICROS_MAX))).await;
+        // However slow the machine is, each storm catches one more than the one before.
+        let enough = || (storm.opened.load(Ordering::SeqCst) >= seed).then_some(());
+        until("the storm to begin", enough).await;
         site.gateway.revoke(kind, &target).await;
         // From here on nothing may begin.
         for kind in KINDS {
@@ -114,7 +127,7 @@ async fn no_stream_survives_a_revocation_in_a_storm() {
                 other => panic!("seed {seed}: {kind:?} after the acknowledgment: {:?}", other.err()),
             }
         }
-        stop.store(true, Ordering::SeqCst);
+        storm.stop.store(true, Ordering::SeqCst);
         let mut open = Vec::new();
         while let Some(some) = within("the clients", clients.join_next()).await {
             open.extend(some.unwrap());
