@@ -21,8 +21,9 @@ use doorward_tests::live::{BUILD, Kind, Live, Site, Via};
 use doorward_tests::wire::now;
 use serde_json::{Value, json};
 
-/// From the message to the last byte of what ends by it, on a busy machine: the benchmarks measure it.
-const CUT_WITHIN: Duration = Duration::from_secs(5);
+/// From the message to the last byte of what ends by it, on a machine that may stand still for a while: the
+/// benchmarks measure it. Less than a request for events is held.
+const CUT_WITHIN: Duration = Duration::from_secs(15);
 const ISSUER: &str = "https://transmitter.test";
 const SECRET: [u8; 32] = [7; 32];
 const PUSH_TOKEN: &str = "push-token-of-the-stream-0123456789abcdef";

@@ -17,8 +17,9 @@ use crate::rows::{Reach, Row};
 
 /// The guarantee: no node admits anybody later than its lease after the acknowledgment (T + N).
 const LEASE: Duration = Duration::from_millis(1000);
-/// On top of that, until a busy machine has told the client.
-const SLACK: Duration = Duration::from_secs(2);
+/// On top of that, until a machine that may stand still for a while has told the client. Less than the time after
+/// which what runs is looked at anyhow.
+const SLACK: Duration = Duration::from_secs(20);
 /// How often whoever leaves asks while they leave.
 const ASK_EVERY: Duration = Duration::from_millis(4);
 

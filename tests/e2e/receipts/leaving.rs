@@ -64,7 +64,8 @@ async fn who_leaves_in_the_middle_of_a_stream_has_a_receipt_that_an_auditor_beli
     assert_eq!((&summary["enforced_everywhere"], &summary["nothing_runs"]), (&json!(true), &json!(true)));
     assert_eq!((ended(&receipt, "websocket"), ended(&receipt, "event_stream")), (2, 1), "{summary}");
     for of in summary["exchanges"].as_array().unwrap() {
-        assert!(of["last_byte_micros"].as_u64().is_some_and(|micros| micros < 5_000_000), "{of}");
+        // Told, and not what a machine that may stand still for a while takes for it: the benchmarks measure that.
+        assert!(of["last_byte_micros"].as_u64().is_some_and(|micros| micros < 60_000_000), "{of}");
     }
     assert_eq!((&facts["person"]["id"], &facts["person"]["links"]), (&json!(olga), &json!(["demo:olga"])));
     assert_eq!(
