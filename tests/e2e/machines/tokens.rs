@@ -17,8 +17,9 @@ use crate::hand::{after, said};
 use crate::house::{House, machine, of_person, person, with_role};
 
 /// From the command to the last byte of what ends by it. The command starts a process of its own, and
-/// a busy machine takes its time: the benchmarks measure it.
-const CUT_WITHIN: Duration = Duration::from_secs(8);
+/// a busy machine takes its time: the benchmarks measure it. Less than the time after which what runs is looked at
+/// anyhow.
+const CUT_WITHIN: Duration = Duration::from_secs(30);
 
 /// The service account `robots:backup` of alice, known to a gateway that asks its directory.
 async fn with_robot() -> (House, String) {
@@ -116,7 +117,8 @@ async fn a_token_of_ours_is_good_for_what_was_said_and_never_reaches_the_app() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_is_over_when_its_time_is_and_when_its_service_account_stops() {
     let (house, tokens) = with_robot().await;
-    let soon = UnixMillis(now().0 + 1500);
+    // Late enough that a slow machine has used it before.
+    let soon = UnixMillis(now().0 + 8000);
     let (short, _) = made(&house, &tokens, json!({"expires_at": soon.0})).await;
     let (token, _) = made(&house, &tokens, json!({})).await;
     assert_eq!(house.visit(&short).await.told("/machine").await, "200");
