@@ -25,7 +25,7 @@ async fn a_service_account_that_is_handed_over_goes_on_and_ends_when_its_time_do
     })
     .await;
     let (alice, bob) = (house.hire("alice", &[]).await, house.hire("bob", &[]).await);
-    let id = house.register("service-accounts", "robots:backup", &alice, now().0 + 15_000).await;
+    let id = house.register("service-accounts", "robots:backup", &alice, now().0 + 25_000).await;
     let token = house.robot_token(&alice);
     let open = house.open_all(&token).await;
     let path = format!("/api/v1/service-accounts/{id}/hand-over");
