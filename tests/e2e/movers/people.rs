@@ -43,7 +43,9 @@ async fn when_a_role_goes_everything_that_it_let_in_ends_and_nothing_else() {
     }
     assert_eq!(house.metric("doorward_review_exchanges_withdrawn_total{protocol=\"websocket\"}").await, 3.0);
     assert_eq!(house.metric("doorward_review_exchanges_withdrawn_total{protocol=\"grpc\"}").await, 2.0);
+    // It is counted when all of them are decided, and the first have ended by then.
     let denied = "doorward_review_exchanges_total{because=\"directory\",answer=\"deny\"}";
+    house.counts_to(denied, KINDS.len() as f64).await;
     assert_eq!(house.metric(denied).await, KINDS.len() as f64);
     // No revocation: the same token is good again when the role is back.
     house.move_to(&alice, &["engineer"]).await;
