@@ -22,7 +22,8 @@ pub(crate) async fn done(gateway: &Gateway, arguments: &[&str]) -> String {
 
 /// Gets a receipt and the keys, and has them checked where there is no gateway: what it says.
 pub(crate) async fn verified(gateway: &Gateway, id: &str) -> Value {
-    let line = done(gateway, &["receipt", "get", id]).await;
+    // By far longer than any of them waits for nodes.
+    let line = done(gateway, &["receipt", "get", id, "--wait-millis", "30000"]).await;
     let keys = done(gateway, &["receipt", "keys"]).await;
     let desk = tempfile::tempdir().unwrap();
     let (file, jwks) = (desk.path().join("receipt.jws"), desk.path().join("receipt.jwks"));
