@@ -2,6 +2,8 @@
 //! reset, CONTINUATION flood): memory stays bounded, and others are served meanwhile.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use doorward_tests::frames::{
@@ -9,6 +11,7 @@ use doorward_tests::frames::{
     SETTINGS, WINDOW_UPDATE, header_block,
 };
 use doorward_tests::raw::{Answer, RawUpstream, Step};
+use doorward_tests::wire::until;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -317,8 +320,11 @@ async fn s17_continuation_without_end() {
 async fn s17_a_client_that_does_not_read() {
     // 200 MiB in all, of which the gateway may hold only what its buffers do.
     const EACH: usize = 2 << 20;
-    let wiki = RawUpstream::start(|head| match head.target().as_str() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let wiki = RawUpstream::start(move |head| match head.target().as_str() {
         "/large" => {
+            counted.fetch_add(1, Ordering::SeqCst);
             Answer::bytes(format!("HTTP/1.1 200 OK\r\ncontent-length: {EACH}\r\n\r\n")).send(vec![b'a'; EACH])
         }
         _ => Answer::ok("ok"),
@@ -327,7 +333,7 @@ async fn s17_a_client_that_does_not_read() {
     let house = House::before(wiki, |_| {}).await;
     let bearer = format!("Bearer {}", house.issuer.token("bob"));
     let cost = under(&house, 1, |address| {
-        let bearer = bearer.clone();
+        let (bearer, asked) = (bearer.clone(), Arc::clone(&asked));
         async move {
             // SETTINGS_INITIAL_WINDOW_SIZE 1: each stream may send one byte.
             let mut flood = Flood::http2(address, &[0, 4, 0, 0, 0, 1]).await;
@@ -335,6 +341,8 @@ async fn s17_a_client_that_does_not_read() {
             for i in 0..100_u32 {
                 flood.send(&Frame::new(HEADERS, END_HEADERS | END_STREAM, 2 * i + 1, &*block).encode()).await;
             }
+            // All of it is on its way, and nobody reads it.
+            until("the app to be asked", || (asked.load(Ordering::SeqCst) >= 100).then_some(())).await;
             tokio::time::sleep(Duration::from_secs(3)).await;
             flood
         }
