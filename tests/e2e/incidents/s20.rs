@@ -4,6 +4,7 @@
 
 use doorward_tests::h1::{self, H1};
 use doorward_tests::raw::{Answer, RawUpstream, Step};
+use doorward_tests::wire::until;
 use serde_json::json;
 
 use super::house::{BUILD, House, PAYROLL, WIKI};
@@ -228,7 +229,8 @@ async fn s20_a_refusal_never_contacts_an_app() {
             + house.build.connections()
             + house.grpc.connections()
     };
-    // The first look is over when the number does not change any more.
+    // The first look is one connection to each app at least, and over when the number does not change any more.
+    until("the first look", || (connections() >= 4).then_some(())).await;
     let mut before = connections();
     loop {
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
