@@ -27,7 +27,8 @@ async fn was_decided(front: &Front, head: &Head) {
 /// Sends bytes on a connection of their own; none when it is closed without an answer.
 async fn send(front: &Front, method: &str, bytes: &[u8]) -> Option<Response> {
     let mut connection = front.connect().await;
-    connection.send(bytes).await;
+    // Whoever says no to a long line need not read it to its end.
+    let _taken = connection.try_send(bytes).await;
     connection.try_response(method).await
 }
 
