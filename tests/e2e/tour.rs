@@ -56,7 +56,7 @@ impl Demo {
             .spawn()
             .unwrap();
         let mut demo_is_ready = false;
-        for _ in 0..600 {
+        for _ in 0..1800 {
             if let Some(status) = child.try_wait().unwrap() {
                 let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
                 panic!("the demo ended before it was ready ({status}):\n{log}");
@@ -68,7 +68,7 @@ impl Demo {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let demo = Self { child, scene, folder, _ports: held, _turn: turn };
-        assert!(demo_is_ready, "the demo is not ready after 30 s:\n{}", demo.log());
+        assert!(demo_is_ready, "the demo is not ready after 90 s:\n{}", demo.log());
         demo
     }
 

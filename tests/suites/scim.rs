@@ -29,7 +29,7 @@ fn the_suite_is_green_with_a_server_that_it_is_known_to_pass_with() {
     let mut server = Command::new(python(SUITE).with_file_name("scim2-server"));
     server.args(["--port", &port.address().port().to_string(), "--bearer-token", token]);
     let _running = Running::silent(&mut server);
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if std::net::TcpStream::connect(port.address()).is_ok() {
             break;
         }

@@ -8,7 +8,7 @@ use doorward_tests::company::{Company, bearer, sample};
 use doorward_tests::gateway::Gateway;
 use doorward_tests::h1;
 use doorward_tests::live::{BUILD, Kind, Live};
-use doorward_tests::wire;
+use doorward_tests::wire::{self, within};
 use serde_json::json;
 
 use crate::client::{Provider, listen};
@@ -78,13 +78,10 @@ async fn a_provider_is_not_told_done_before_every_node_can_know() {
     assert!(Kind::WsIdle.is_cut_off_by(&open.ended().await.how), "here it is in force");
     assert_eq!(leaves().await.status(), 503, "it is no news, and others do not know it still");
     redis.restart(Disk::Kept);
-    let mut status = 0;
-    for _ in 0..100 {
-        status = leaves().await.status();
-        if status == 200 {
-            break;
+    within("the provider to be told done", async {
+        while leaves().await.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    assert_eq!(status, 200);
+    })
+    .await;
 }
