@@ -136,7 +136,10 @@ async fn an_operator_is_told_of_the_receipt_and_what_it_says() {
     let provider = Provider::connect(&gateway, &intake, "okta").await;
     provider.hire("olga").await;
     let live = open(&gateway, Kind::WsIdle, &issuer.token_of("olga")).await;
-    let told = done(&gateway, &["user", "suspend", "olga", "--wait", "fleet", "--format", "json"]).await;
+    // For as long as a slow machine takes to make it.
+    let wait = ["--wait", "fleet", "--wait-millis", "30000"];
+    let told = [&["user", "suspend", "olga"][..], &wait, &["--format", "json"]].concat();
+    let told = done(&gateway, &told).await;
     let told: Value = serde_json::from_str(&told).unwrap();
     let receipt = &told["receipt"];
     assert_eq!(
