@@ -18,6 +18,7 @@ use doorward_tests::live::{Kind, Live, NotOpen};
 use doorward_tests::wire::{self, now};
 use serde_json::{Value, json};
 
+use crate::cells::LEASE_MILLIS;
 use crate::client::Provider;
 use crate::senders::Senders;
 
@@ -112,6 +113,7 @@ impl House {
         config
             .set("policy.dir", json!(policies(folder.path())))
             .set("revocation.redis", json!({"addresses": [redis.address().to_string()], "tls": false}))
+            .set("revocation.redis.lease_millis", json!(LEASE_MILLIS))
             // A slow machine must not end what a test has open.
             .set("limits.body_idle_seconds_max", json!(600))
             .set("limits.keepalive_seconds_max", json!(600))

@@ -281,8 +281,9 @@ impl House {
     }
 }
 
+/// With a lease that is longer than a machine stands still: whose lease is over refuses everybody.
 pub(crate) fn redis_at(redis: &Redis) -> Value {
-    json!({"addresses": [redis.address().to_string()], "tls": false})
+    json!({"addresses": [redis.address().to_string()], "tls": false, "lease_millis": 10_000})
 }
 
 /// All of them end, each with the word of its protocol.

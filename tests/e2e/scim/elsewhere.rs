@@ -22,7 +22,11 @@ async fn a_node_without_a_directory_hears_of_it_as_fast() {
     let (redis, intake) = (Redis::start(&Setup::default()), Port::take());
     let pace = Pace { tick: TICK, ..Pace::default() };
     let mut company = Company::new(sample(SampleApp::Build, pace).await).await;
-    company.config.set("revocation.redis", json!({"addresses": [redis.address().to_string()], "tls": false}));
+    company
+        .config
+        .set("revocation.redis", json!({"addresses": [redis.address().to_string()], "tls": false}))
+        // Longer than a machine stands still: whose lease is over refuses everybody.
+        .set("revocation.redis.lease_millis", json!(10_000));
     let mut other = company.config.clone();
     other.set("gateway.node", json!("gw-1")).set("revocation.directory", json!("none"));
     listen(&mut company.config, &intake);
