@@ -28,7 +28,8 @@ async fn house(patience_seconds: u64) -> House {
     let (redis, intake) = (Redis::start(&Setup::default()), Port::take());
     let pace = Pace { tick: TICK, ..Pace::default() };
     let mut company = Company::new(sample(SampleApp::Build, pace).await).await;
-    let section = json!({"addresses": [redis.address().to_string()], "tls": false});
+    // The lease is longer than a machine stands still: whose lease is over refuses everybody.
+    let section = json!({"addresses": [redis.address().to_string()], "tls": false, "lease_millis": 6000});
     company.config.set("revocation.redis", section);
     company.config.set("offboarding.receipt_patience_seconds", json!(patience_seconds));
     let other = |name: &str| {
