@@ -199,9 +199,7 @@ impl Writer {
     fn failed_round(&mut self, wake: Wake, waited: Duration) {
         let critical = self.lanes.take_critical();
         self.backlog.extend(critical);
-        // Where not even that works, coming back need not be tried.
-        let risen = self.rescue().and_then(|()| self.rise());
-        match risen {
+        match self.come_back() {
             Ok(()) => self.retry = None,
             Err(error) => {
                 self.note(&error);
@@ -222,7 +220,7 @@ impl Writer {
         let written = if self.retry.is_some() {
             let critical = self.lanes.take_critical();
             self.backlog.extend(critical);
-            self.rescue().and_then(|()| self.rise())
+            self.come_back()
         } else {
             Ok(())
         };
@@ -248,6 +246,14 @@ impl Writer {
         }
         self.give_up_critical(error);
         tracing::error!(%error, "the audit log cannot be written: grants are refused until it can");
+    }
+
+    /// Rescues what somebody waits for, and rises. Where not even the one works, the other need not be
+    /// tried. What became critical while it was, and was taken with the rest, gets its rescue then: without,
+    /// a revocation at that moment would be given up though there is room in the reserve.
+    fn come_back(&mut self) -> io::Result<()> {
+        self.rescue()?;
+        self.rise().or_else(|error| self.rescue().and(Err(error)))
     }
 
     /// From failed to healthy, if everything that waits can be written.
