@@ -261,8 +261,13 @@ mod tests {
         assert_eq!(keys(&issuer).await.0, 200);
         issuer.answer_keys(KeysAnswer::Never);
         let url = format!("{}/keys", issuer.url());
-        assert!(tokio::time::timeout(Duration::from_millis(200), fetch("GET", &url)).await.is_err());
-        assert_eq!(issuer.keys_fetched(), 4);
+        let mut silence = std::pin::pin!(fetch("GET", &url));
+        let asked = wire::until("the last question", || (issuer.keys_fetched() == 4).then_some(()));
+        tokio::select! {
+            _ = &mut silence => panic!("it answered"),
+            () = asked => {}
+        }
+        assert!(tokio::time::timeout(Duration::from_millis(200), silence).await.is_err());
         let discovery = fetch("GET", &format!("{}/.well-known/openid-configuration", issuer.url())).await;
         assert_eq!(discovery.unwrap().status, 200);
         issuer.stop();
