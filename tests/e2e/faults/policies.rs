@@ -71,8 +71,12 @@ async fn a_broken_file_is_told_by_line_and_column_and_a_mended_one_is_taken() {
         let rejected = live.rejections();
         std::fs::write(&file, text).unwrap();
         until("the rejection", || (live.rejections() > rejected).then_some(())).await;
-        let log = live.gateway.log();
-        assert!(log.contains(&place) && log.contains(said), "no `{place}` with `{said}` in\n{log}");
+        // Whoever watches may have found the file half written, and rejected that first.
+        until(&format!("`{place}` with `{said}`"), || {
+            let log = live.gateway.log();
+            (log.contains(&place) && log.contains(said)).then_some(())
+        })
+        .await;
         assert_eq!(live.revision().await, before);
         live.holds("after a broken file").await;
         let event = until("the event", || {
