@@ -7,7 +7,7 @@ use doorward_servers::{Redis, Setup};
 use doorward_tests::gateway::Gateway;
 use doorward_tests::openid::{Mood, Proof};
 use doorward_tests::visitor::{Page, SCRIPT, Visitor};
-use doorward_tests::wire::until;
+use doorward_tests::wire::{until, within};
 use doorward_tests::ws::{Next, Ws};
 use http::Uri;
 use serde_json::json;
@@ -150,6 +150,21 @@ async fn the_provider_has_its_word_each_interval_and_only_its_no_ends_a_session(
     assert_eq!(house.metric("doorward_session_validations_total{outcome=\"refused\"}").await, 1.0);
 }
 
+/// The status of a page at a node. One whose lease is over, as it is when the machine stood still for a second, says so
+/// and is asked again.
+async fn sees(browser: &mut Visitor<'_>, url: &str) -> u16 {
+    within("a node that knows who was cut off", async {
+        loop {
+            let status = browser.ask("GET", url, &SCRIPT, b"").await.unwrap().status();
+            if status != 503 {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+}
+
 /// A control node, and a gateway node that has no directory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_nodes_one_asks_the_provider_and_who_signs_out_at_either_is_out_at_both() {
@@ -176,7 +191,7 @@ async fn of_two_nodes_one_asks_the_provider_and_who_signs_out_at_either_is_out_a
     let both = async |browser: &mut Visitor<'_>, host: &str| {
         let mut seen = Vec::new();
         for node in [&gateway, &house.gateway] {
-            seen.push(browser.ask("GET", &at(node, host, "/"), &SCRIPT, b"").await.unwrap().status());
+            seen.push(sees(browser, &at(node, host, "/")).await);
         }
         seen
     };
@@ -185,7 +200,7 @@ async fn of_two_nodes_one_asks_the_provider_and_who_signs_out_at_either_is_out_a
     tokio::time::sleep(INTERVAL).await;
     let began = std::time::Instant::now();
     while both(&mut browser, PAYROLL).await != [403, 403] {
-        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", both(&mut browser, PAYROLL).await);
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", both(&mut browser, PAYROLL).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(house.provider.counted().1, 1, "one refresh for both nodes");
@@ -199,7 +214,7 @@ async fn of_two_nodes_one_asks_the_provider_and_who_signs_out_at_either_is_out_a
     browser.put_cookie(PAYROLL, SESSION_COOKIE, &stolen);
     let began = std::time::Instant::now();
     while both(&mut browser, PAYROLL).await != [401, 401] {
-        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", both(&mut browser, PAYROLL).await);
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", both(&mut browser, PAYROLL).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     until("the end in the log of the control node", || {
