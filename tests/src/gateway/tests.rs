@@ -37,8 +37,11 @@ async fn pretend_to_be_a_gateway() {
 
 /// A program that runs `script`, with the configuration file as `$7`.
 fn program(folder: &Path, script: &str) -> PathBuf {
-    let path = folder.join("doorward");
-    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    let (draft, path) = (folder.join("draft"), folder.join("doorward"));
+    std::fs::write(&draft, format!("#!/bin/sh\n{script}\n")).unwrap();
+    // Not written by this process: a child that another test starts meanwhile would have the file open for writing
+    // until it runs its own program, and a file that somebody may write is not executed (ETXTBSY).
+    assert!(Command::new("cp").args([&draft, &path]).status().unwrap().success());
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
