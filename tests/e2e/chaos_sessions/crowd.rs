@@ -10,6 +10,7 @@ use doorward_tests::browser::{DOMAIN, authority};
 use doorward_tests::front_door::{filled, person};
 use doorward_tests::gateway::Operator;
 use doorward_tests::h1::Response;
+use doorward_tests::pauses::Pauses;
 use doorward_tests::provider::Factor;
 use doorward_tests::visitor::{SCRIPT, Visitor};
 use futures_util::stream::{self, StreamExt as _};
@@ -63,6 +64,8 @@ pub(crate) struct Crowd {
     /// What goes on, for a message.
     story: std::sync::Mutex<String>,
     done: AtomicBool,
+    /// When nobody ran: then, too, 503 and no answer are right.
+    pauses: Pauses,
     seen: Seen,
 }
 
@@ -162,7 +165,8 @@ impl Crowd {
         let page = town.url("wiki", "/");
         let (trouble, done) = (AtomicU64::new(0), AtomicBool::new(false));
         let story = std::sync::Mutex::default();
-        Arc::new(Self { town, browsers, page, trouble, story, done, seen: Seen::default() })
+        let pauses = Pauses::watch();
+        Arc::new(Self { town, browsers, page, trouble, story, done, pauses, seen: Seen::default() })
     }
 
     /// Has them ask until [`Crowd::stop`].
@@ -221,7 +225,8 @@ impl Crowd {
     ) {
         let after = self.moment(who);
         let node = self.town.nodes.iter().position(|port| Some(*port) == reached).unwrap_or(0);
-        let troubled = (before.trouble | after.trouble) & (1 << node) != 0;
+        let in_trouble = (before.trouble | after.trouble) & (1 << node) != 0;
+        let troubled = in_trouble || self.pauses.touch(before.at, after.at);
         let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
         let seen = &self.seen;
         if troubled {
@@ -342,7 +347,16 @@ impl Crowd {
         for nth in first..first + count {
             let who = self.any(nth);
             let mut browser = who.browser.lock().await;
-            let seen = browser.go(&address).await.unwrap_or_else(|e| panic!("{} at build: {e}", who.name));
+            let mut began = Instant::now();
+            let mut seen = browser.go(&address).await;
+            while !seen.as_ref().is_ok_and(|seen| seen.response.status() != 503)
+                && self.pauses.touch(began, Instant::now())
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                began = Instant::now();
+                seen = browser.go(&address).await;
+            }
+            let seen = seen.unwrap_or_else(|e| panic!("{} at build: {e}", who.name));
             let arrived = seen.url == address && seen.response.status() == 200;
             assert!(arrived, "{} is not in at build: {:#?}\n{}", who.name, seen.way, seen.response.text());
         }
@@ -350,8 +364,9 @@ impl Crowd {
 
     /// Waits until whoever is valid is let in, each of them.
     pub(crate) async fn all_are_well(&self, after: &str) {
-        let bound = Instant::now() + Duration::from_secs(BACK_SECONDS_MAX);
         for who in self.browsers.iter().filter(|who| who.is_in()) {
+            // Of each, as all of them together take a busy machine long.
+            let bound = Instant::now() + Duration::from_secs(BACK_SECONDS_MAX);
             while self.ask(who).await != Some(200) {
                 assert!(Instant::now() < bound, "{} is not let in after {after}", who.name);
                 tokio::time::sleep(Duration::from_millis(50)).await;

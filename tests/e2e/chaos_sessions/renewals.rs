@@ -33,8 +33,9 @@ const PEOPLE: i64 = INTERVAL;
 const INTERVAL: i64 = 60;
 /// For how long the provider fails.
 const STORM: Duration = Duration::from_secs(15);
-/// How long it may take until somebody was asked about, the pauses after failures included.
-const ASKED_MAX: Duration = Duration::from_secs(60);
+/// How long it may take until somebody was asked about, the pauses after failures included; whoever was asked about
+/// a moment too early, as the machine stood still, has their turn an interval later.
+const ASKED_MAX: Duration = Duration::from_secs(150);
 const LEASE: Duration = Duration::from_secs(1);
 
 /// How long a node waits for an answer of the store.

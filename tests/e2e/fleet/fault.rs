@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use doorward_tests::fleet::Fleet;
+use doorward_tests::pauses::Pauses;
 use tokio::time::sleep;
 
 use crate::crowd::{Crowd, Word};
@@ -115,6 +116,7 @@ pub(crate) async fn row<F: Fault>() {
 }
 
 async fn run<F: Fault>(fault: &mut F, fleet: &mut Fleet, seed: u64) -> Verdict {
+    let pauses = Pauses::watch();
     let mut random = Random::seeded(F::NAME, seed);
     let (calm, lasts) = (random.millis(200..700), random.millis(F::LASTS));
     let part = calm + lasts + Duration::from_millis(300);
@@ -161,6 +163,7 @@ async fn run<F: Fault>(fault: &mut F, fleet: &mut Fleet, seed: u64) -> Verdict {
         crowd: &crowd,
         samples: &samples,
         testimonies: &testimonies,
+        pauses: &pauses,
         bound: fault.bound(),
         settled,
         nodes: nodes.collect(),

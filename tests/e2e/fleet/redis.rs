@@ -245,7 +245,7 @@ impl Fault for Busy {
     }
 
     async fn mend(&mut self, _scene: &mut Scene<'_>) {
-        self.0.command_within(Duration::from_secs(5), &["PING"]).unwrap();
+        self.0.command_within(Duration::from_secs(60), &["PING"]).unwrap();
     }
 
     fn must_refuse(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::crowd::{Crowd, Fate, Word};
 /// A WebSocket and server-sent events: one has a word for why it ends, the other has none.
 const KINDS: [Kind; 2] = [Kind::WsTicking, Kind::Sse];
 /// On top of the bound of the promise: until a busy machine has told the client.
-const CUT_WITHIN: Duration = Duration::from_secs(5);
+const CUT_WITHIN: Duration = Duration::from_secs(20);
 
 /// One stream.
 pub(crate) struct Stream {

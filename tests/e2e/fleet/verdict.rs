@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use doorward_tests::pauses::Pauses;
+
 use crate::crowd::{Crowd, Fate, Word};
 use crate::hammer::{Sample, Seen};
 use crate::witness::Testimony;
@@ -15,6 +17,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) crowd: &'a Crowd,
     pub(crate) samples: &'a [Sample],
     pub(crate) testimonies: &'a [Testimony],
+    /// When nobody ran, and so no node took a lease.
+    pub(crate) pauses: &'a Pauses,
     /// How long after its acknowledgment a revocation may be unknown to a node.
     pub(crate) bound: Duration,
     /// From when on what was promised without being acknowledged must be in force.
@@ -124,7 +128,8 @@ impl Evidence<'_> {
 
     fn judge_stale(&self, sample: &Sample, wrong: &mut Vec<String>) {
         let Seen::Answer { retry_after, cookie, .. } = sample.seen else { return };
-        if !self.nodes[sample.node].stale {
+        let stood_still = self.pauses.touch(sample.sent, sample.received);
+        if !self.nodes[sample.node].stale && !stood_still {
             wrong.push(format!("this node has no reason to refuse: {}", self.told(sample)));
         } else if !retry_after || cookie {
             wrong.push(format!("no Retry-After, or a cookie: {}", self.told(sample)));
