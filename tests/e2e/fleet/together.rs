@@ -8,6 +8,7 @@ use doorward_servers::{Redis, Setup, Wire};
 use doorward_tests::fleet::{Fleet, HOST, Node, Plan};
 use doorward_tests::gateway::{Operator, Signal};
 use doorward_tests::live::{End, Kind, Live};
+use doorward_tests::pauses::Pauses;
 use doorward_tests::wire::within;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -15,6 +16,9 @@ use tokio::time::sleep;
 use crate::fault::LEASE;
 use crate::hammer::Seen;
 use crate::servers::{NODES, shared, standalone};
+
+/// For so long a node counts as seen a moment ago.
+const SEEN_EVERY: Duration = Duration::from_secs(7);
 
 /// Waits for the whole fleet with a revocation of somebody: status and answer.
 async fn revoke_everywhere(operator: &Operator, name: &str, millis: u64) -> (u16, Value) {
@@ -80,12 +84,15 @@ async fn a_node_that_stands_still_is_named_and_owes_an_answer() {
     let token = fleet.issuer.token_of("leaver");
     still.gateway().signal(Signal::SIGSTOP);
     let began = Instant::now();
+    let mut first_took = None;
     let mut answer = String::new();
     let mut owed = Vec::new();
     // At first it may only be slow, then nobody has seen it for too long.
     while answer != "silent" {
-        assert!(began.elapsed() < Duration::from_secs(20), "{answer}");
-        let (status, told) = revoke_everywhere(control, "leaver", 300).await;
+        assert!(began.elapsed() < Duration::from_secs(60), "{answer}");
+        // Long enough for the others, on a busy machine, and not for one that nobody sees any more.
+        let (status, told) = revoke_everywhere(control, "leaver", 3000).await;
+        first_took.get_or_insert_with(|| began.elapsed());
         assert_eq!((status, &told["enforced_everywhere"]), (201, &json!(false)), "{told}");
         let mut all = answers(&told);
         answer = all.remove("gw-2").unwrap_or_else(|| panic!("it is not named: {told}"));
@@ -101,7 +108,8 @@ async fn a_node_that_stands_still_is_named_and_owes_an_answer() {
         owed.push((answer.clone(), debts[0]["id"].clone()));
         sleep(Duration::from_millis(500)).await;
     }
-    assert_eq!(owed[0].0, "behind", "it was seen a moment ago: {owed:?}");
+    let first_took = first_took.unwrap_or_default();
+    assert!(owed[0].0 == "behind" || first_took > SEEN_EVERY, "it was seen a moment ago: {owed:?}");
     // Each is listed, with what was missed, and is on record.
     let listed = open_debts(control).await;
     for (_, id) in &owed {
@@ -138,6 +146,11 @@ async fn a_node_that_stands_still_is_named_and_owes_an_answer() {
     assert_eq!(open_debts(control).await, Vec::<Value>::new());
 }
 
+/// How long an app is patient here, and what runs goes on without a lease: longer than a machine stands still.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How much later than promised something may be seen, as the machine may have stood still.
+const SLACK: Duration = Duration::from_secs(8);
+
 /// The other app that everybody here may use.
 const WIKI: &str = "wiki.test";
 
@@ -154,19 +167,22 @@ async fn wired(setting: (&'static str, Value)) -> (Fleet, Vec<Wire>, Redis) {
 async fn a_strict_app_would_rather_refuse_than_be_late() {
     let (fleet, wires, _redis) = wired(("app.0.freshness", json!("strict"))).await;
     let (far, wire) = (&fleet.nodes()[1], &wires[1]);
-    let stays = fleet.issuer.token_of("stays");
+    let (stays, pauses) = (fleet.issuer.token_of("stays"), Pauses::watch());
 
     // The way is long, and every push comes late. Whoever is asked about after the acknowledgment is out.
     wire.slow(Duration::from_millis(60));
     for turn in 0..8 {
         let name = format!("leaver-{turn}");
         let token = fleet.issuer.token_of(&name);
-        assert!(seen(far, WIKI, &token).await.is_granted());
+        comes_to("somebody to be let in", far, WIKI, &token, Seen::is_granted).await;
         fleet.nodes()[0].gateway().revoke("user", &format!("demo:{name}")).await;
+        let asked = Instant::now();
         let after = seen(far, WIKI, &token).await;
-        // It waits for the news, which may end it like everything else that runs.
+        // It waits for the news, which may end it like everything else that runs. Where nobody ran meanwhile it has
+        // waited for long enough.
+        let gave_up = after.is_stale() && pauses.touch(asked, Instant::now());
         assert!(
-            after.is_cut_off() || after == Seen::Nothing,
+            after.is_cut_off() || after == Seen::Nothing || gave_up,
             "{name} is {after} at once after the acknowledgment"
         );
     }
@@ -174,7 +190,7 @@ async fn a_strict_app_would_rather_refuse_than_be_late() {
 
     // Nothing comes through. The lease still lasts, and is not enough for this app.
     let token = fleet.issuer.token_of("leaver");
-    assert!(seen(far, WIKI, &token).await.is_granted());
+    comes_to("the strict app to be used without delay", far, WIKI, &token, Seen::is_granted).await;
     wire.hold();
     fleet.nodes()[0].gateway().revoke("user", "demo:leaver").await;
     for token in [&token, &stays] {
@@ -191,14 +207,14 @@ async fn a_strict_app_would_rather_refuse_than_be_late() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_patient_app_goes_on_loudly_and_not_for_ever() {
-    let (fleet, wires, _redis) = wired(("app.2.stale_seconds_max", json!(2))).await;
+    let (fleet, wires, _redis) = wired(("app.2.stale_seconds_max", json!(PATIENCE.as_secs()))).await;
     let (far, wire) = (&fleet.nodes()[1], &wires[1]);
     let (stays, gone) = (fleet.issuer.token_of("stays"), fleet.issuer.token_of("gone"));
     fleet.nodes()[0].gateway().revoke("user", "demo:gone").await;
     comes_to("the revocation to be known", far, HOST, &gone, Seen::is_cut_off).await;
 
-    wire.cut();
     let cut = Instant::now();
+    wire.cut();
     comes_to("the other app to refuse", far, WIKI, &stays, Seen::is_stale).await;
     // What was known before the cut bites here too; whoever stays is let in.
     let answer = seen(far, HOST, &stays).await;
@@ -218,11 +234,11 @@ async fn a_patient_app_goes_on_loudly_and_not_for_ever() {
     let ready = far.operator().ready().await.unwrap();
     assert_eq!((ready.status, ready.condition("fleet").0), (503, "missing"), "{ready:?}");
 
-    // A lease and two seconds after the last proof that is over, too.
+    // A lease and its patience after the last proof that is over, too.
     comes_to("the patient app to refuse", far, HOST, &stays, Seen::is_stale).await;
     let over = cut.elapsed();
-    assert!(over >= Duration::from_secs(2), "it gave up after {over:?}");
-    assert!(over < LEASE + Duration::from_secs(2) + Duration::from_secs(3), "it went on for {over:?}");
+    assert!(over >= PATIENCE, "it gave up after {over:?}");
+    assert!(over < LEASE + PATIENCE + SLACK, "it went on for {over:?}");
     wire.mend();
     comes_to("everybody to be let in again", far, HOST, &stays, Seen::is_granted).await;
     comes_to("the other app to be used again", far, WIKI, &stays, Seen::is_granted).await;
@@ -230,7 +246,7 @@ async fn a_patient_app_goes_on_loudly_and_not_for_ever() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_runs_outlives_a_lease_by_the_grace_and_no_more() {
-    let (fleet, wires, _redis) = wired(("revocation.stream_grace_seconds", json!(4))).await;
+    let (fleet, wires, _redis) = wired(("revocation.stream_grace_seconds", json!(PATIENCE.as_secs()))).await;
     let token = fleet.issuer.token_of("stays");
     let (cut_off, other) = (&fleet.nodes()[1], &fleet.nodes()[2]);
     let there = [cut_off.open(Kind::WsTicking, &token).await, cut_off.open(Kind::Sse, &token).await];
@@ -242,15 +258,15 @@ async fn what_runs_outlives_a_lease_by_the_grace_and_no_more() {
     comes_to("a lease", cut_off, HOST, &token, Seen::is_granted).await;
     let there = there.map(Result::unwrap);
     assert!(there.iter().all(Live::is_running));
-    wires[1].cut();
     let cut = Instant::now();
+    wires[1].cut();
     for live in there {
         let ended = live.ended().await;
         assert!(matches!(ended.how, End::Goodbye(1001, _) | End::Cut), "{:?}", ended.how);
         let after = ended.at - cut;
         // The last proof is up to one poll older than the cut.
-        assert!(after > LEASE + Duration::from_millis(3500), "it ended {after:?} after the cut");
-        assert!(after < LEASE + Duration::from_secs(4 + 3), "it ended {after:?} after the cut");
+        assert!(after > LEASE + PATIENCE - Duration::from_millis(500), "it ended {after:?} after the cut");
+        assert!(after < LEASE + PATIENCE + SLACK, "it ended {after:?} after the cut");
     }
     assert_eq!(elsewhere.finish().await.how, End::Whole);
 }

@@ -15,6 +15,8 @@ use crate::servers::standalone;
 
 /// How long a lease lasts by default: N of the promise.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
+/// What a node says that cannot know.
+pub(crate) const STALE: [&str; 2] = ["stale_directory", "stale_revocations"];
 /// How long anything may take that comes at last, on a busy machine.
 const AT_LAST: Duration = Duration::from_secs(60);
 
@@ -94,6 +96,20 @@ impl Town {
     /// What one request is told at a node: `200`, the code of the refusal, or that it was cut off.
     pub(crate) async fn told(&self, node: usize, token: &str) -> String {
         told(self.nodes[node].address(), token).await
+    }
+
+    /// The same of a node that knows: one whose lease is over, as it is when the machine stood still for a second, says
+    /// so and is asked again.
+    pub(crate) async fn told_by_knowledge(&self, node: usize, token: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let told = self.told(node, token).await;
+            if !STALE.contains(&told.as_str()) {
+                return told;
+            }
+            assert!(began.elapsed() < AT_LAST, "node {node}: `{told}` and no end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Asks until it is told so; how long that took.
