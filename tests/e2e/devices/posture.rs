@@ -57,7 +57,9 @@ impl Source {
         let mut client = h1::H1::connect(self.intake.address()).await;
         let fields = [("content-type", "application/device-posture+jwt")];
         let path = format!("/signals/posture/{source}");
-        client.send(h1::request("POST", "door.test", &path, &fields, token.as_bytes())).await;
+        // What is too long may be refused, and the connection closed, before all of it was sent.
+        let _all_sent =
+            client.try_send(h1::request("POST", "door.test", &path, &fields, token.as_bytes())).await;
         client.response("POST").await.status()
     }
 }
