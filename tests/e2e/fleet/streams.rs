@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use doorward_tests::fleet::Node;
-use doorward_tests::live::{End, Kind, Live};
+use doorward_tests::live::{End, Kind, Live, NotOpen};
+use doorward_tests::wire::within;
 
 use crate::crowd::{Crowd, Fate, Word};
 
@@ -39,7 +40,17 @@ pub(crate) async fn open(nodes: &[Node], crowd: &Crowd) -> Vec<Stream> {
     for (number, node) in nodes.iter().enumerate() {
         for (i, kind) in KINDS.into_iter().enumerate() {
             for holder in [staying[i % staying.len()], leaving[i % leaving.len()]] {
-                let live = node.open(kind, &crowd.holders[holder].token).await;
+                let token = &crowd.holders[holder].token;
+                // A node that has no lease yet, or lost it while the machine stood still, takes one.
+                let live = within("a stream that is not refused for want of a lease", async {
+                    loop {
+                        match node.open(kind, token).await {
+                            Err(NotOpen::Refused(503)) => tokio::time::sleep(Duration::from_millis(20)).await,
+                            other => return other,
+                        }
+                    }
+                })
+                .await;
                 let live = live.unwrap_or_else(|e| panic!("{kind:?} at {}: {e:?}", node.name()));
                 streams.push(Stream { node: number, lives: node.lives(), holder, live });
             }
