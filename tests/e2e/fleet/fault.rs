@@ -26,7 +26,7 @@ pub(crate) const SPLIT_BRAIN: Duration = Duration::from_secs(1 + 2 + 2);
 /// attempts, a reconciliation; most of it is slack for a busy machine.
 const RECOVERY: Duration = Duration::from_secs(20);
 /// How soon somebody is let in who signed in anew.
-const SIGN_IN: Duration = Duration::from_secs(10);
+const SIGN_IN: Duration = Duration::from_secs(20);
 /// What runs goes on for so long without a lease, by default (`stream_grace_seconds`). The lease itself
 /// may have been almost over when it was last seen.
 const GRACE: Duration = Duration::from_secs(5);
@@ -173,7 +173,7 @@ async fn run<F: Fault>(fault: &mut F, fleet: &mut Fleet, seed: u64) -> Verdict {
     let around =
         Circumstances { nodes: fleet.nodes(), mended, bound: fault.bound(), grace_is_over: &grace_is_over };
     wrong.extend(streams::judge(streams, &crowd, &around).await);
-    if fault.must_refuse() && verdict.stale.is_zero() {
+    if fault.must_refuse() && !samples.iter().any(|sample| sample.seen.is_stale()) {
         wrong.push("nobody refused: the fault was none".to_owned());
     }
     verdict.wrong.extend(wrong.into_iter().map(|wrong| format!("seed {seed}: {wrong}")));
