@@ -349,7 +349,7 @@ impl Crowd {
             let mut browser = who.browser.lock().await;
             let mut began = Instant::now();
             let mut seen = browser.go(&address).await;
-            while !seen.as_ref().is_ok_and(|seen| seen.response.status() != 503)
+            while seen.as_ref().map_or(true, |seen| seen.response.status() == 503)
                 && self.pauses.touch(began, Instant::now())
             {
                 tokio::time::sleep(Duration::from_millis(50)).await;
