@@ -16,12 +16,12 @@ use crate::report::Report;
 use crate::rows::{Reach, Row};
 
 /// The lease of every node here, longer than a machine stands still: whose lease is over refuses everybody.
-pub(crate) const LEASE_MILLIS: u64 = 10_000;
+pub(crate) const LEASE_MILLIS: u64 = 3000;
 /// The guarantee: no node admits anybody later than its lease after the acknowledgment (T + N).
 const LEASE: Duration = Duration::from_millis(LEASE_MILLIS);
 /// On top of that, until a machine that may stand still for a while has told the client. Less than the time after
 /// which what runs is looked at anyhow.
-const SLACK: Duration = Duration::from_secs(20);
+const SLACK: Duration = Duration::from_secs(5);
 /// How often whoever leaves asks while they leave.
 const ASK_EVERY: Duration = Duration::from_millis(4);
 
