@@ -4,6 +4,8 @@
 //! the same key twice is refused at every depth. Keys are compared after their escapes are
 //! resolved: `"is\u0073"` is `"iss"`. Depth is bounded by `serde_json` (128), numbers are finite.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -11,15 +13,40 @@ use serde_json::{Map, Number, Value};
 
 use crate::words::shown;
 
+/// What an object may have of each thing, and which keys are one.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// How many objects and lists may stand within each other. More than `serde_json`'s 128 are never read.
+    pub depth_max: usize,
+    /// How many values there may be in all: the object, lists and their elements count.
+    pub values_max: usize,
+    /// Keys that differ only in the case of ASCII letters are the same key.
+    pub any_case: bool,
+}
+
+impl Rules {
+    /// As many of each as the text has room for, keys as they are written.
+    const PLAIN: Self = Self { depth_max: usize::MAX, values_max: usize::MAX, any_case: false };
+}
+
 /// Reads one object and nothing after it.
 ///
 /// # Errors
 /// When it is not JSON, nests deeper than 128, holds a key twice at any depth, or is not an object.
 /// The error quotes no value.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
+    object_by(bytes, Rules::PLAIN)
+}
+
+/// As [`object`], by these rules.
+///
+/// # Errors
+/// As [`object`], and when there is more of anything than the rules allow.
+pub fn object_by(bytes: &[u8], rules: Rules) -> Result<Map<String, Value>, JsonError> {
+    let values = Cell::new(0);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    // Every kind of value is accepted here, so that no message of `serde` quotes the input.
-    let value = Strict.deserialize(&mut reader).map_err(JsonError::Unreadable)?;
+    let strict = Strict { rules, depth: 0, values: &values };
+    let value = strict.deserialize(&mut reader).map_err(JsonError::Unreadable)?;
     reader.end().map_err(JsonError::Unreadable)?;
     match value {
         Value::Object(map) => Ok(map),
@@ -32,7 +59,7 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
 /// Why a text is not one unambiguous JSON object.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// It breaks the grammar, nests too deep, or has a key twice.
+    /// It breaks the grammar, nests too deep, has too many values, or has a key twice.
     #[error("it is not unambiguous JSON: {0}")]
     Unreadable(serde_json::Error),
     /// It is JSON of another kind.
@@ -40,21 +67,46 @@ pub enum JsonError {
     NotAnObject,
 }
 
-/// Reads any value and refuses a key that comes twice.
+/// Reads any value; refuses a key that comes twice, and too much of anything.
 #[derive(Clone, Copy)]
-struct Strict;
+struct Strict<'a> {
+    rules: Rules,
+    depth: usize,
+    values: &'a Cell<usize>,
+}
 
 // === impl Strict ===
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl Strict<'_> {
+    fn deeper<E: de::Error>(self) -> Result<Self, E> {
+        let max = self.rules.depth_max;
+        if self.depth >= max {
+            return Err(E::custom(format!("it nests deeper than {max}")));
+        }
+        Ok(Self { depth: self.depth + 1, ..self })
+    }
+
+    fn count<E: de::Error>(self) -> Result<(), E> {
+        let max = self.rules.values_max;
+        self.values.set(self.values.get() + 1);
+        if self.values.get() > max {
+            return Err(E::custom(format!("it has more than {max} values")));
+        }
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        self.count()?;
+        // Every kind of value is accepted here, so that no message of `serde` quotes the input.
         reader.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,20 +142,25 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
         let mut list = Vec::new();
-        while let Some(element) = elements.next_element_seed(self)? {
+        while let Some(element) = elements.next_element_seed(inner)? {
             list.push(element);
         }
         Ok(Value::Array(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
+        let inner = self.deeper()?;
+        let (mut map, mut folded) = (Map::new(), BTreeSet::new());
         while let Some(key) = entries.next_key::<String>()? {
-            if map.contains_key(&key) {
+            let any_case = self.rules.any_case;
+            let twice =
+                if any_case { !folded.insert(key.to_ascii_lowercase()) } else { map.contains_key(&key) };
+            if twice {
                 return Err(de::Error::custom(format!("the key `{}` comes twice", shown(&key, 40))));
             }
-            let value = entries.next_value_seed(self)?;
+            let value = entries.next_value_seed(inner)?;
             map.insert(key, value);
         }
         Ok(Value::Object(map))

@@ -3,15 +3,11 @@
 //! Attribute names are case-insensitive (RFC 7643 §2.1), so `active` and `Active` in one object
 //! are the same key twice, and refused like it.
 
-use std::cell::Cell;
-use std::collections::BTreeSet;
-use std::fmt;
-
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use doorward_identity::json::{self, JsonError, Rules};
+use serde_json::{Map, Value};
 
 use super::bounds::{BODY_BYTES_MAX, BODY_DEPTH_MAX, BODY_VALUES_MAX};
-use super::error::{ErrorKind, ScimError, shown};
+use super::error::{ErrorKind, ScimError};
 
 /// The media type of every answer (RFC 7644 §3.8).
 pub const MEDIA_TYPE: &str = "application/scim+json";
@@ -42,15 +38,14 @@ pub(crate) fn object_within(bytes: &[u8], bytes_max: usize) -> Result<Map<String
             format!("the body is larger than {bytes_max} bytes; send it in parts"),
         ));
     }
-    let unreadable = |e: serde_json::Error| {
-        ScimError::new(ErrorKind::InvalidSyntax, format!("the body is not good JSON: {e}"))
-    };
-    let values = Cell::new(0);
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: 0, values: &values }.deserialize(&mut reader).map_err(unreadable)?;
-    reader.end().map_err(unreadable)?;
-    into_object(value)
-        .ok_or_else(|| ScimError::new(ErrorKind::InvalidSyntax, "the body is not a JSON object"))
+    let rules = Rules { depth_max: BODY_DEPTH_MAX, values_max: BODY_VALUES_MAX, any_case: true };
+    json::object_by(bytes, rules).map_err(|error| {
+        let why = match error {
+            JsonError::Unreadable(e) => format!("the body is not good JSON: {e}"),
+            JsonError::NotAnObject => "the body is not a JSON object".to_owned(),
+        };
+        ScimError::new(ErrorKind::InvalidSyntax, why)
+    })
 }
 
 /// The object that a value is, if it is one.
@@ -75,102 +70,9 @@ pub(crate) fn take(map: &mut Map<String, Value>, name: &str) -> Option<Value> {
     map.remove(&key)
 }
 
-/// Reads any value; refuses what has two readings and what has too much of anything.
-#[derive(Clone, Copy)]
-struct Strict<'a> {
-    depth: usize,
-    values: &'a Cell<usize>,
-}
-
-// === impl Strict ===
-
-impl Strict<'_> {
-    fn deeper<E: de::Error>(self) -> Result<Self, E> {
-        if self.depth >= BODY_DEPTH_MAX {
-            return Err(E::custom(format!("it nests deeper than {BODY_DEPTH_MAX}")));
-        }
-        Ok(Self { depth: self.depth + 1, values: self.values })
-    }
-
-    fn count<E: de::Error>(self) -> Result<(), E> {
-        self.values.set(self.values.get() + 1);
-        if self.values.get() > BODY_VALUES_MAX {
-            return Err(E::custom(format!("it has more than {BODY_VALUES_MAX} values")));
-        }
-        Ok(())
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
-        self.count()?;
-        // Every kind of value is accepted here, so that no message of `serde` quotes the input.
-        reader.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number is not finite"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut list = Vec::new();
-        while let Some(element) = elements.next_element_seed(inner)? {
-            list.push(element);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let (mut map, mut seen) = (Map::new(), BTreeSet::new());
-        while let Some(key) = entries.next_key::<String>()? {
-            if !seen.insert(key.to_ascii_lowercase()) {
-                return Err(de::Error::custom(format!("the key {} comes twice", shown(&key))));
-            }
-            let value = entries.next_value_seed(inner)?;
-            map.insert(key, value);
-        }
-        Ok(Value::Object(map))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::error::shown;
     use super::*;
 
     #[test]
