@@ -433,7 +433,8 @@ async fn s14_a_withdrawn_key_ends_with_a_signal() {
     let begin = std::time::Instant::now();
     let refused = loop {
         let said = status(&forged).await;
-        if said.status != 200 {
+        // One that is under way when the key goes may be cut off.
+        if ![0, 200].contains(&said.status) {
             break said;
         }
         assert!(begin.elapsed().as_secs() < 60, "a withdrawn key lives on");
