@@ -39,6 +39,17 @@ fn alice() -> UserId {
     "corp:alice".parse().unwrap()
 }
 
+/// Waits until something is so.
+async fn becomes(what: &str, so: impl AsyncFn() -> bool) {
+    for _ in 0..3000 {
+        if so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{what}");
+}
+
 #[tokio::test]
 async fn somebody_signs_in_once_and_is_in_at_every_app() {
     let doors = Doors::open().await;

@@ -7,7 +7,7 @@ use doorward_state::Action;
 
 use super::house::{Browser, Doors, LOGIN, PAYROLL, WIKI};
 use super::provider::{self, Proof};
-use super::{alice, payroll, wiki};
+use super::{alice, becomes, payroll, wiki};
 
 const HOME: &str = "https://login.corp.example/.doorward/";
 const END: &str = "https://login.corp.example/.doorward/end";
@@ -103,12 +103,7 @@ async fn who_signs_out_at_one_app_is_out_at_every_host_and_at_the_provider() {
     let (_, page) = doors.page(&mut browser, &back).await;
     assert!(page.contains("You are signed out"), "{page}");
     assert!(browser.cookie(LOGIN, SESSION_COOKIE).is_none());
-    for _ in 0..3000 {
-        if doors.provider.given_back().len() == 1 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    becomes("the token is not given back", async || doors.provider.given_back().len() == 1).await;
     let given_back = doors.provider.given_back();
     assert!(given_back.len() == 1 && given_back[0].starts_with("refresh-"), "{given_back:?}");
     // Whoever has a session is not told that they have none.
@@ -410,11 +405,5 @@ async fn of_whom_everything_is_ended_nothing_is_left() {
     doors.revoke(Target::Token(later.id.token(&later.user)), Action::Revoke).await;
     doors.sign_in.clear_up_after(&doors.house, &person).await.unwrap();
     assert_eq!(doors.records().await, 0);
-    for _ in 0..3000 {
-        if doors.provider.given_back().len() == 2 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("{:?}", doors.provider.given_back());
+    becomes("not both tokens are given back", async || doors.provider.given_back().len() == 2).await;
 }

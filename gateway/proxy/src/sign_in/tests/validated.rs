@@ -14,7 +14,7 @@ use super::super::SignIn;
 use super::super::validate::{AT_ONCE, WAIT_MAX};
 use super::house::{Browser, Doors, PAYROLL, WIKI};
 use super::provider::Proof;
-use super::{MFA, alice, payroll, wiki};
+use super::{MFA, alice, becomes, payroll, wiki};
 use crate::pipeline::renew::renew;
 
 /// As long as a word of the provider is good.
@@ -335,13 +335,7 @@ async fn a_token_that_came_while_the_record_changed_is_kept() {
     assert!(doors.sign_in.sessions.replace(record, version).await.unwrap());
     assert!(!doors.can_be_asked_about(&session).await, "it is spent");
     doors.provider.releases();
-    for n in 0..3000 {
-        if doors.can_be_asked_about(&session).await {
-            break;
-        }
-        assert!(n < 2999, "the new token is lost");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    becomes("the new token is lost", async || doors.can_be_asked_about(&session).await).await;
     doors.passes(Duration::from_secs(120));
     let at = doors.now().seconds();
     let news = json!({"iat": at, "exp": at + 300, "aud": "doorward", "groups": ["finance"]});
@@ -401,13 +395,7 @@ async fn who_waits_for_the_store_takes_no_place_of_those_who_ask_a_provider() {
     assert_eq!(free(), AT_ONCE - 1);
     doors.records_go_away();
     doors.provider.releases();
-    for n in 0..3000 {
-        if free() == AT_ONCE {
-            break;
-        }
-        assert!(n < 2999, "the place is held for the store");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    becomes("the place is held for the store", async || free() == AT_ONCE).await;
     assert!(doors.sign_in.sessions.of(&alice()).await.is_err(), "it is away still");
     doors.records_come_back();
     assert_eq!(groups(&doors.told_of(&doors.sign_in, &session).await.unwrap()), ["finance"]);
