@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::company::{Company, sample};
 use crate::gateway::{Config, Down, Gateway, Operator, Signal};
-use crate::h1::{self, H1, Response};
+use crate::h1::{self, Response};
 use crate::issuer::Issuer;
 use crate::live::{Kind, Live, NotOpen};
 use crate::wire;
@@ -236,12 +236,8 @@ impl Node {
     /// When nobody listens, or nothing comes.
     pub async fn try_ask(&self, host: &str, token: &str) -> Option<Response> {
         let bearer = format!("Bearer {token}");
-        let request = h1::request("GET", host, "/", &[("authorization", &bearer)], b"");
-        let mut client = H1::connect(self.address).await;
-        if !client.try_send(request).await {
-            return None;
-        }
-        client.try_response("GET").await.filter(|response| response.whole)
+        let answer = h1::try_ask(self.address, "GET", host, "/", &[("authorization", &bearer)]).await;
+        answer.filter(|response| response.whole)
     }
 
     /// Opens a stream at [`HOST`].

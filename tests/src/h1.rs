@@ -181,6 +181,19 @@ impl H1 {
         self.response(method).await
     }
 
+    /// The same; none when the connection ends before the head of a response came: whoever is cut off in the middle
+    /// of a request gets no answer.
+    pub async fn try_ask(
+        &mut self,
+        method: &str,
+        host: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+    ) -> Option<Response> {
+        let sent = self.try_send(request(method, host, target, fields, b"")).await;
+        if sent { self.try_response(method).await } else { None }
+    }
+
     /// The connection itself, for what comes after an upgrade, with what was read already.
     #[must_use]
     pub fn into_wire(self) -> (Wire, Vec<u8>) {
@@ -200,6 +213,20 @@ pub async fn ask(
     fields: &[(&str, &str)],
 ) -> Response {
     H1::connect(address).await.ask(method, host, target, fields).await
+}
+
+/// The same; none when the connection ends before the head of a response came.
+///
+/// # Panics
+/// When nobody listens there.
+pub async fn try_ask(
+    address: SocketAddr,
+    method: &str,
+    host: &str,
+    target: &str,
+    fields: &[(&str, &str)],
+) -> Option<Response> {
+    H1::connect(address).await.try_ask(method, host, target, fields).await
 }
 
 /// A request as bytes. A body gets its `content-length`; nothing else is added.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use doorward_tests::company::bearer;
 use doorward_tests::devices::{DeviceAuthority, DeviceCertificate, H1 as OVER_H1, Speaks, shake, without};
 use doorward_tests::gateway::{Config, Gateway, Signal};
-use doorward_tests::h1::{self, H1};
+use doorward_tests::h1::H1;
 use doorward_tests::raw::{Answer, RawUpstream, Step};
 use doorward_tests::tls::Authority;
 use doorward_tests::wire::within;
@@ -189,8 +189,7 @@ impl Visit {
     pub(crate) async fn told_with(&mut self, token: &str, path: &str, more: &[(&str, &str)]) -> String {
         let mut fields = vec![("authorization", token)];
         fields.extend(more);
-        let sent = self.client.try_send(h1::request("GET", &self.host, path, &fields, b"")).await;
-        let response = if sent { self.client.try_response("GET").await } else { None };
+        let response = self.client.try_ask("GET", &self.host, path, &fields).await;
         let Some(response) = response else { return "no handshake".to_owned() };
         response.head.value("x-doorward-refusal").unwrap_or_else(|| response.status().to_string())
     }

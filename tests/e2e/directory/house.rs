@@ -17,7 +17,7 @@ use doorward_state::{
 };
 use doorward_tests::company::bearer;
 use doorward_tests::gateway::{Config, Gateway};
-use doorward_tests::h1::{self, H1};
+use doorward_tests::h1::H1;
 use doorward_tests::issuer::Issuer;
 use doorward_tests::raw::RawUpstream;
 use doorward_tests::wire::{clock, now};
@@ -149,9 +149,8 @@ pub(crate) struct Visit {
 impl Visit {
     /// What one request is told: `200`, the code of the refusal, or that it was cut off.
     pub(crate) async fn told(&mut self, path: &str) -> String {
-        let request = h1::request("GET", "wiki.test", path, &[("authorization", &self.token)], b"");
-        let sent = self.client.try_send(request).await;
-        let response = if sent { self.client.try_response("GET").await } else { None };
+        let fields = [("authorization", &*self.token)];
+        let response = self.client.try_ask("GET", "wiki.test", path, &fields).await;
         let told = match &response {
             None => "cut off".to_owned(),
             Some(response) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use doorward_tests::company::Company;
 use doorward_tests::gateway::{Gateway, Signal};
-use doorward_tests::h1::{self, H1};
+use doorward_tests::h1;
 use doorward_tests::issuer::Issuer;
 use doorward_tests::raw::RawUpstream;
 use doorward_tests::wire::within;
@@ -87,9 +87,7 @@ impl Place {
     /// turns out to be elsewhere.
     async fn answer_from(&self, address: &str) -> u16 {
         let fields = [("authorization", self.auth.as_str()), ("x-forwarded-for", address)];
-        let mut client = H1::connect(self.gateway.address()).await;
-        let sent = client.try_send(h1::request("GET", "build.test", "/", &fields, b"")).await;
-        let answer = if sent { client.try_response("GET").await } else { None };
+        let answer = h1::try_ask(self.gateway.address(), "GET", "build.test", "/", &fields).await;
         answer.map_or(0, |answer| answer.status())
     }
 }

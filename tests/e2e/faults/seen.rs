@@ -6,7 +6,7 @@ use std::time::Duration;
 use doorward_tests::audit_log::events_in;
 use doorward_tests::company::bearer;
 use doorward_tests::gateway::Gateway;
-use doorward_tests::h1::{self, H1, Response};
+use doorward_tests::h1::{self, Response};
 use doorward_tests::wire::within;
 use serde_json::Value;
 
@@ -18,9 +18,8 @@ pub(crate) async fn get(gateway: &Gateway, host: &str, token: &str) -> Response 
 /// The status, and the code of a refusal; 0 when the request was cut off, as one is that is under way when
 /// what let it in is taken away.
 pub(crate) async fn told(gateway: &Gateway, host: &str, token: &str) -> (u16, String) {
-    let (bearer, mut client) = (bearer(token), H1::connect(gateway.address()).await);
-    let sent = client.try_send(h1::request("GET", host, "/", &[("authorization", &bearer)], b"")).await;
-    let Some(answer) = (if sent { client.try_response("GET").await } else { None }) else {
+    let fields = [("authorization", &*bearer(token))];
+    let Some(answer) = h1::try_ask(gateway.address(), "GET", host, "/", &fields).await else {
         return (0, "cut off".to_owned());
     };
     let code = answer.head.value("x-doorward-refusal").unwrap_or_default();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use doorward_tests::fleet::{HOST, Node};
-use doorward_tests::h1::{H1, Response, request};
+use doorward_tests::h1::{H1, Response};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -211,9 +211,6 @@ impl Worker {
 
 async fn exchange(client: &mut H1, token: &str) -> Option<Response> {
     let bearer = format!("Bearer {token}");
-    let sent = client.try_send(request("GET", HOST, "/", &[("authorization", &bearer)], b"")).await;
-    if !sent {
-        return None;
-    }
-    client.try_response("GET").await.filter(|response| response.whole)
+    let answer = client.try_ask("GET", HOST, "/", &[("authorization", &bearer)]).await;
+    answer.filter(|response| response.whole)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use doorward_servers::{Port, Redis, Setup};
 use doorward_tests::company::bearer;
 use doorward_tests::gateway::{Config, Gateway};
-use doorward_tests::h1::{self, H1, Response};
+use doorward_tests::h1::{self, Response};
 use doorward_tests::issuer::Issuer;
 use doorward_tests::raw::RawUpstream;
 use serde_json::json;
@@ -127,11 +127,8 @@ impl Town {
 }
 
 pub(crate) async fn told(address: std::net::SocketAddr, token: &str) -> String {
-    let (bearer, mut client) = (bearer(token), H1::connect(address).await);
-    let request = h1::request("GET", "wiki.test", "/", &[("authorization", &bearer)], b"");
-    let sent = client.try_send(request).await;
-    // Whoever is cut off in the middle of a request gets no answer.
-    let Some(response) = (if sent { client.try_response("GET").await } else { None }) else {
+    let fields = [("authorization", &*bearer(token))];
+    let Some(response) = h1::try_ask(address, "GET", "wiki.test", "/", &fields).await else {
         return "cut off".to_owned();
     };
     let code = response.head.value("x-doorward-refusal");

@@ -214,11 +214,9 @@ impl Prober {
         let ((stop, stopped), (permitted, mut last)) = (watch::channel(false), watch::channel(None));
         let task = tokio::spawn(async move {
             while !*stopped.borrow() {
-                let request = h1::request("GET", HOST, "/", &[("authorization", &bearer)], b"");
                 let (mut client, sent) = (H1::connect(address).await, Instant::now());
                 // It may also be cut off in the middle.
-                let answer =
-                    if client.try_send(request).await { client.try_response("GET").await } else { None };
+                let answer = client.try_ask("GET", HOST, "/", &[("authorization", &bearer)]).await;
                 if answer.is_none_or(|answer| answer.status() != 200) {
                     break;
                 }

@@ -97,9 +97,8 @@ async fn certificates_go_by_name_and_protocols_by_alpn() {
     let silent = ours.try_connect(only_h2, &Hello::new("build.test", &[])).await;
     if let Ok(stream) = silent {
         let mut client = H1::over(Box::new(stream));
-        let request = doorward_tests::h1::request("GET", "build.test", "/", &fields, b"");
-        let answered = client.try_send(request).await
-            && client.try_response("GET").await.is_some_and(|r| r.status() == 200);
+        let answer = client.try_ask("GET", "build.test", "/", &fields).await;
+        let answered = answer.is_some_and(|answer| answer.status() == 200);
         assert!(!answered, "HTTP/1.1 was spoken on a listener for HTTP/2 only");
     }
 }

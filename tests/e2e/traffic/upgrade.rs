@@ -21,9 +21,8 @@ async fn operator_of_the_new(gateway: &Gateway, after: i64) -> H1 {
             let mut client = H1::connect(gateway.operator()).await;
             let auth = bearer(gateway.token());
             let host = gateway.operator().to_string();
-            let request = h1::request("GET", &host, "/api/v1/status", &[("authorization", &auth)], b"");
-            if client.try_send(request).await
-                && let Some(answer) = client.try_response("GET").await
+            let asked = client.try_ask("GET", &host, "/api/v1/status", &[("authorization", &auth)]).await;
+            if let Some(answer) = asked
                 && answer.json()["started_at"].as_i64().unwrap_or_default() > after
             {
                 return client;
