@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{none, shown, top};
 
 /// Each crate of ours, and which of ours it may import.
-const EDGES: [(&str, &str, &[&str]); 14] = [
+const EDGES: [(&str, &str, &[&str]); 15] = [
     ("gateway/model", "doorward-model", &[]),
     ("geoip", "doorward-geoip", &[]),
     ("gateway/identity", "doorward-identity", &["doorward-model"]),
@@ -30,10 +30,18 @@ const EDGES: [(&str, &str, &[&str]); 14] = [
         "doorward-lifecycle",
         &["doorward-model", "doorward-identity", "doorward-state", "doorward-audit"],
     ),
+    ("gateway/workbench", "doorward-workbench", &["doorward-model", "doorward-policy", "doorward-audit"]),
     (
         "gateway/console",
         "doorward-console",
-        &["doorward-model", "doorward-state", "doorward-policy", "doorward-audit", "doorward-lifecycle"],
+        &[
+            "doorward-model",
+            "doorward-state",
+            "doorward-policy",
+            "doorward-audit",
+            "doorward-lifecycle",
+            "doorward-workbench",
+        ],
     ),
     ("gateway/demo", "doorward-demo", &["doorward-model"]),
     (
@@ -50,6 +58,7 @@ const EDGES: [(&str, &str, &[&str]); 14] = [
             "doorward-proxy",
             "doorward-lifecycle",
             "doorward-console",
+            "doorward-workbench",
             "doorward-demo",
         ],
     ),
@@ -67,7 +76,7 @@ const TESTS_ONLY: [&str; 1] = ["doorward-servers"];
 /// Heavy dependencies, and the only crates that may import them.
 const OWNERS: [(&str, &[&str]); 10] = [
     ("pingora", &["doorward-proxy"]),
-    ("cedar-policy", &["doorward-policy"]),
+    ("cedar-policy", &["doorward-policy", "doorward-workbench"]),
     ("rusqlite", &["doorward-state"]),
     ("redis", &["doorward-state"]),
     ("tokio-postgres", &["doorward-state"]),

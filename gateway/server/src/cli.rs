@@ -4,6 +4,7 @@ mod devices;
 mod leaving;
 mod machines;
 mod people;
+mod policy;
 mod streams;
 
 use std::net::IpAddr;
@@ -34,6 +35,7 @@ pub use people::{
     MachineListArgs, PageArgs, RegisterArgs, ReleaseArgs, RevokeTokenArgs, ShowArgs, UnholdArgs, UserCommand,
     UserDeleteArgs, UserListArgs, WhoArgs,
 };
+pub use policy::{PolicyCheckArgs, PolicyCommand};
 pub use streams::{StreamArgs, StreamCommand, StreamListArgs};
 
 const EXAMPLES: &str = "\
@@ -452,31 +454,6 @@ pub struct SessionEndArgs {
     /// How to look.
     #[command(flatten)]
     pub look: LookArgs,
-}
-
-/// `doorward policy`.
-#[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
-    /// Check policies as loading them would: every mistake, and the policies' own test cases.
-    #[command(after_help = "\
-Examples:
-  doorward policy check --dir policies
-  doorward policy check --config doorward.toml     also refuses apps and routes that do not exist")]
-    Check(PolicyCheckArgs),
-}
-
-/// `doorward policy check`.
-#[derive(Debug, Args)]
-pub struct PolicyCheckArgs {
-    /// The folder with the policies; without it the one in the configuration file.
-    #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
-    /// The configuration file: policies may name its apps and routes only.
-    #[command(flatten)]
-    pub config: ConfigArg,
-    /// How to print.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
 }
 
 /// `doorward audit`.

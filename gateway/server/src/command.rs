@@ -29,8 +29,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::cli::{
-    AuditCommand, Cli, Command, ConfigArg, DebtsCommand, GeoipCommand, PolicyCommand, ReceiptCommand,
-    ServiceAccountCommand,
+    AuditCommand, Cli, Command, ConfigArg, DebtsCommand, GeoipCommand, ReceiptCommand, ServiceAccountCommand,
 };
 use crate::color::{ColorChoice, Style};
 use crate::config::{self, Config, ConfigError, Show};
@@ -172,7 +171,7 @@ pub fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Fleet(args) => fleet::fleet(&args, &mut out),
         Command::Debts(DebtsCommand::List(args)) => debts::list(&args, &mut out),
         Command::Debts(DebtsCommand::Settle(args)) => debts::settle(&args, &mut out),
-        Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, cli.color, &mut out),
+        Command::Policy(command) => policy::policy(command, cli.color, &mut out),
         Command::Audit(AuditCommand::Tail(args)) => audit::tail(&args, cli.color, &mut out),
         Command::Receipt(ReceiptCommand::Verify(args)) => receipt::verify(&args, &mut out),
         Command::Receipt(ReceiptCommand::List(args)) => receipts::list(&args, &mut out),
