@@ -56,7 +56,7 @@ pub(super) fn check(
 }
 
 /// What a check came to, for programs.
-pub(super) fn report(dir: &Path, checked: &Result<CheckReport, LoadFailure>) -> Value {
+pub(in crate::command) fn report(dir: &Path, checked: &Result<CheckReport, LoadFailure>) -> Value {
     match checked {
         Ok(report) => json!({
             "dir": dir, "valid": true, "policies": report.policies, "cases": report.cases,
@@ -71,7 +71,7 @@ pub(super) fn report(dir: &Path, checked: &Result<CheckReport, LoadFailure>) -> 
 }
 
 /// Everything that is wrong with a folder of policies, ready to print.
-pub(super) fn mistakes(failure: &LoadFailure, show: Show) -> String {
+pub(in crate::command) fn mistakes(failure: &LoadFailure, show: Show) -> String {
     let mut text: String = failure.findings.iter().map(|f| draw(f, show)).collect();
     text.push_str(&failure.to_string());
     text.push('\n');
