@@ -44,7 +44,7 @@ pub use lifecycle::{Employment, LifecycleStage};
 pub use mail::MailDomain;
 pub use place::{CountryCode, Location, Place, Presence};
 pub use principal::{Agent, IssuerId, Principal, ServiceAccount, SubjectId, User, UserId, Visitor};
-pub use refusal::{Refusal, RefusalCode};
+pub use refusal::{Explained, FailedClause, Refusal, RefusalCode};
 pub use resource::{AppId, RouteFacts, RouteId, Tier};
 pub use revocation::{Entry, EntryKind, Presented, Standing, Target};
 pub use risk::{Risk, RiskLevel, RiskReason, RiskReasons};

@@ -196,6 +196,69 @@ pub const POLICY_FOLDERS_DEEP_MAX: usize = 8;
 pub const POLICY_DEPTH_MAX: usize = 160;
 /// The longest name of a policy, in bytes.
 pub const POLICY_ID_BYTES_MAX: usize = 128;
+/// The most conditions of one policy that are told apart.
+pub const POLICY_CONDITIONS_MAX: usize = 4096;
+/// The most cells of the matrix of a folder of policies: kinds of people by situations, routes and actions.
+pub const POLICY_MATRIX_CELLS_MAX: usize = 20_000;
+/// The longest path of a file of policies in a bundle, in bytes.
+pub const POLICY_PATH_BYTES_MAX: usize = 200;
+/// The largest bundle of policies: the largest folder, and what is written about each file.
+pub const POLICY_BUNDLE_BYTES_MAX: u64 = 80 * 1024 * 1024;
+/// The largest manifest of a bundle of policies, and the largest list of signatures.
+pub const POLICY_MANIFEST_BYTES_MAX: u64 = 6 * 1024 * 1024;
+/// The longest text in a manifest, in bytes.
+pub const POLICY_MANIFEST_TEXT_BYTES_MAX: usize = 1024;
+/// The most checks, tests and proofs of which a manifest tells.
+pub const POLICY_RESULTS_MAX: usize = 32;
+/// How often bundles of policies are pulled.
+pub const POLICY_PULL_SECONDS: u64 = 30;
+/// The longest time between two pulls of bundles of policies.
+pub const POLICY_PULL_SECONDS_MAX: u64 = 86_400;
+/// How many bundles of policies that were in force are kept, to go back to one.
+pub const POLICY_KEPT_MAX: usize = 10;
+/// How many bundles of policies are held in all.
+pub const POLICY_HELD_MAX: usize = 32;
+/// How long a bundle of policies may take to arrive at the operator API.
+pub const OPERATOR_BUNDLE_SECONDS_MAX: u64 = 60;
+/// The largest bundle of policies that is carried by Redis, in bytes.
+pub const POLICY_BOARD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The most nodes that say in Redis which policies they have.
+pub const POLICY_BOARD_NODES_MAX: usize = 1024;
+/// How long Redis may take to give or take a bundle of policies.
+pub const POLICY_BOARD_SECONDS_MAX: u64 = 10;
+/// The most signatures on a bundle of policies.
+pub const POLICY_SIGNATURES_MAX: usize = 8;
+/// The most policies that an explanation shows.
+pub const EXPLAIN_POLICIES_MAX: usize = 256;
+/// The most conditions of one policy that an explanation shows.
+pub const EXPLAIN_CONDITIONS_MAX: usize = 512;
+/// The most facts of one condition that an explanation shows.
+pub const EXPLAIN_FACTS_MAX: usize = 8;
+/// How much of one text an explanation shows, in characters.
+pub const EXPLAIN_TEXT_CHARS_MAX: usize = 300;
+/// The most conditions that one way to pass may turn over.
+pub const EXPLAIN_ATOMS_MAX: usize = 24;
+/// How many ways are kept in mind at a time.
+pub const EXPLAIN_TURNS_MAX: usize = 6;
+/// How often it is decided again to prove a way to pass.
+pub const EXPLAIN_DECISIONS_MAX: usize = 600;
+/// The same for a person at the door, who waits.
+pub const EXPLAIN_DOOR_DECISIONS_MAX: usize = 3;
+/// The most policies that are looked at for that.
+pub const EXPLAIN_DOOR_POLICIES_MAX: usize = 64;
+/// The most clauses of a denial that are written down.
+pub const EXPLAIN_DOOR_CLAUSES_MAX: usize = 8;
+/// The most answered requests that wait to be asked of policies that are tried beside those in force; about a
+/// KiB each.
+pub const SHADOW_QUEUE_MAX: usize = 4096;
+/// The stack on which policies that are tried beside those in force are asked: as much as a worker has.
+pub const POLICY_SHADOW_STACK_BYTES: usize = 2 * POLICY_PROBE_STACK_BYTES;
+/// The apps, and the policies, by which differences are counted apart.
+pub const SHADOW_NAMES_MAX: usize = 512;
+/// The policies that an example of a difference names, of each sort.
+pub const SHADOW_EXAMPLE_NAMES_MAX: usize = 32;
+/// The examples that are kept of each sort of difference.
+pub const SHADOW_EXAMPLES_MAX: usize = 50;
 /// The stack on which policies are read. A nested file may use much of it.
 pub const POLICY_LOAD_STACK_BYTES: usize = 64 * 1024 * 1024;
 /// The stack on which every policy is tried before it is put in force: half of what a worker has.
@@ -209,6 +272,14 @@ pub const POLICY_SLICES_WEIGHT_MAX: u64 = 32_768;
 pub const POLICY_CIRCUMSTANCES_MAX: usize = 8192;
 /// The most mistakes that are shown at once; a folder with more has them counted.
 pub const POLICY_FINDINGS_MAX: usize = 200;
+/// The most hints about policies that are sought.
+pub const POLICY_HINTS_MAX: usize = 1000;
+/// How long another process may try policies before it is ended.
+pub const POLICY_VET_SECONDS_MAX: u64 = 120;
+/// How much memory another process that tries policies may reserve.
+pub const POLICY_VET_SPACE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
+/// The most that another process may say about policies.
+pub const POLICY_VET_SAID_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Decisions that wait for the log; more are dropped and counted.
 pub const AUDIT_QUEUE_EVENTS_MAX: usize = 65_536;
 /// How long a decision may stay out of the durable log.
@@ -220,12 +291,14 @@ pub const AUDIT_CRITICAL_EVENTS_MAX: usize = 8192;
 /// Space that the audit log sets aside for revocations on a full disk, in bytes.
 pub const AUDIT_RESERVE_BYTES: u64 = 4 * 1024 * 1024;
 /// The largest audit event, in bytes. Every text in one is cut so that this holds.
-pub const AUDIT_LINE_BYTES_MAX: usize = 256 * 1024;
+pub const AUDIT_LINE_BYTES_MAX: usize = 384 * 1024;
 /// How many bytes of audit events are written at once, at most, before they are made durable. A
 /// revocation waits for at most one such write of decisions.
 pub const AUDIT_COMMIT_BYTES_MAX: usize = 1024 * 1024;
 /// How much of a `User-Agent` is recorded, in bytes.
 pub const AUDIT_USER_AGENT_BYTES_MAX: usize = 256;
+/// The longest record of what policies saw of a request, in bytes. A longer one is left out.
+pub const AUDIT_SITUATION_BYTES_MAX: usize = 64 * 1024;
 /// How long an assertion for an upstream lives.
 pub const ASSERTION_SECONDS_MAX: i64 = 60;
 /// How far an issuer's clock may be off.

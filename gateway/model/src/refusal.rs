@@ -6,6 +6,7 @@
 //! answer, in one file.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::demand::Demand;
 
@@ -370,15 +371,50 @@ pub struct Refusal {
     pub advice: Vec<String>,
     /// The sign-in that would help, where nothing else stands in the way.
     pub demand: Option<Demand>,
+    /// What failed, and what would help: of a refusal at the door. Boxed, because few have one.
+    pub explained: Option<Box<Explained>>,
     /// For the operator's log only. Never holds a secret: no token, cookie or key.
     pub detail: String,
+}
+
+/// What in the policies failed, and what would help.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Explained {
+    /// What the person can do about it there and then, in fixed sentences: with all of it they would pass.
+    pub next: Vec<&'static str>,
+    /// For the operator's log only: what in the policies failed.
+    pub clauses: Vec<FailedClause>,
+}
+
+/// A part of a policy that failed. It names facts, and has the value of none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedClause {
+    /// The policy.
+    pub policy: Arc<str>,
+    /// The bytes of the part in the policy's own text: its beginning and its end.
+    pub span: Option<(usize, usize)>,
+    /// The facts that it reads, as policies call them.
+    pub facts: Vec<String>,
 }
 
 impl Refusal {
     /// A refusal with a note for the operator.
     #[must_use]
     pub fn new(code: RefusalCode, detail: impl Into<String>) -> Self {
-        Self { code, reason: None, advice: Vec::new(), demand: None, detail: detail.into() }
+        let detail = detail.into();
+        Self { code, reason: None, advice: Vec::new(), demand: None, explained: None, detail }
+    }
+
+    /// What the person can do about it; nothing where nobody looked.
+    #[must_use]
+    pub fn next(&self) -> &[&'static str] {
+        self.explained.as_ref().map_or(&[], |e| &e.next)
+    }
+
+    /// What in the policies failed; nothing where nobody looked.
+    #[must_use]
+    pub fn clauses(&self) -> &[FailedClause] {
+        self.explained.as_ref().map_or(&[], |e| &e.clauses)
     }
 }
 

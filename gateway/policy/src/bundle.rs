@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cedar_policy::{Authorizer, Effect, Policy, PolicyId, PolicySet};
 use doorward_model::limits::{POLICY_SCENES_WEIGHT_MAX, POLICY_SLICES_WEIGHT_MAX};
@@ -14,8 +14,10 @@ use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 use crate::advice;
 use crate::circumstances::Circumstances;
 use crate::compile;
+use crate::conditions::Conditions;
 use crate::entities::Scene;
 use crate::index::{Index, SliceKey};
+use crate::mode;
 use crate::question::{Action, Question};
 use crate::revision::Revision;
 use crate::vocabulary::Vocabulary;
@@ -34,6 +36,9 @@ pub struct PolicyBundle {
     slices: Cache<SliceKey, Arc<PolicySet>, ByWeight>,
     revision: Revision,
     loaded_at: UnixMillis,
+    only_report: Arc<[Arc<str>]>,
+    /// The same with those that only report in force as well.
+    reporting: Option<Arc<PolicyBundle>>,
 }
 
 /// What a policy says about itself.
@@ -49,6 +54,9 @@ pub(crate) struct Note {
     pub(crate) advice: Option<String>,
     /// The sign-in that would help.
     pub(crate) demand: Option<Demand>,
+    policy: Policy,
+    /// Its conditions, once somebody has asked for them.
+    conditions: OnceLock<Arc<Conditions>>,
 }
 
 impl Note {
@@ -62,6 +70,8 @@ impl Note {
             reason: text("reason"),
             advice: text("advice"),
             demand: advice::demand(policy),
+            policy: policy.clone(),
+            conditions: OnceLock::new(),
         }
     }
 }
@@ -75,6 +85,7 @@ pub(crate) struct Placed {
 }
 
 impl PolicyBundle {
+    /// Those of the policies that decide, and beside them all of them, where some only report.
     pub(crate) fn new(
         words: impl Into<Arc<Vocabulary>>,
         policies: Vec<Policy>,
@@ -82,6 +93,31 @@ impl PolicyBundle {
         loaded_at: UnixMillis,
     ) -> Self {
         let words = words.into();
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for policy in policies.iter().filter(|policy| mode::only_reports(policy)) {
+            let id: &str = policy.id().as_ref();
+            names.push(id.into());
+        }
+        names.sort();
+        if names.is_empty() {
+            return Self::enforcing(words, policies, revision, loaded_at);
+        }
+        let deciding = policies.iter().filter(|policy| !mode::only_reports(policy)).cloned().collect();
+        let all = Self::enforcing(Arc::clone(&words), policies, revision, loaded_at);
+        Self {
+            only_report: names.into(),
+            reporting: Some(Arc::new(all)),
+            ..Self::enforcing(words, deciding, revision, loaded_at)
+        }
+    }
+
+    /// Every one of these policies decides.
+    fn enforcing(
+        words: Arc<Vocabulary>,
+        policies: Vec<Policy>,
+        revision: Revision,
+        loaded_at: UnixMillis,
+    ) -> Self {
         let notes = policies.iter().map(|p| (p.id().clone(), Note::new(p))).collect();
         Self {
             index: Index::new(&words, policies),
@@ -93,6 +129,8 @@ impl PolicyBundle {
             slices: cache(1024, POLICY_SLICES_WEIGHT_MAX, 2),
             revision,
             loaded_at,
+            only_report: Arc::default(),
+            reporting: None,
         }
     }
 
@@ -108,10 +146,47 @@ impl PolicyBundle {
         self.loaded_at
     }
 
-    /// How many policies there are.
+    /// How many policies decide.
     #[must_use]
     pub fn policies(&self) -> usize {
         self.notes.len()
+    }
+
+    /// The names of the policies that only report (`@mode("report")`), in order. They decide nothing.
+    #[must_use]
+    pub const fn only_report(&self) -> &Arc<[Arc<str>]> {
+        &self.only_report
+    }
+
+    /// The bundle in which those that only report decide as well: the one behind [`Self::reporting`], or this.
+    #[must_use]
+    pub fn enforcing_all(&self) -> &Self {
+        self.reporting.as_deref().unwrap_or(self)
+    }
+
+    /// The same bundle with those that only report in force as well. None where every policy decides.
+    #[must_use]
+    pub const fn reporting(&self) -> Option<&Arc<Self>> {
+        self.reporting.as_ref()
+    }
+
+    /// All of them, in no order.
+    pub(crate) fn every_policy(&self) -> impl Iterator<Item = &Policy> {
+        self.notes.values().map(|note| &note.policy)
+    }
+
+    /// In which order policies are told that decided: the gravest first.
+    pub(crate) fn rank(&self, policy: &Policy) -> (u8, Arc<str>) {
+        let id: &str = policy.id().as_ref();
+        self.notes.get(policy.id()).map_or((u8::MAX, id.into()), |note| (note.severity, Arc::clone(&note.id)))
+    }
+
+    /// The conditions of one of its policies.
+    pub(crate) fn conditions_of(&self, policy: &Policy) -> Arc<Conditions> {
+        match self.notes.get(policy.id()) {
+            Some(note) => Arc::clone(note.conditions.get_or_init(|| Arc::new(Conditions::new(&note.policy)))),
+            None => Arc::new(Conditions::new(policy)),
+        }
     }
 
     /// The names of the policies that are not in `next`: those that forbade, and those that permitted.

@@ -4,6 +4,7 @@
 //! would be put in force. One case that does not hold, and it is not.
 
 mod resolve;
+mod roster;
 mod write;
 mod written;
 
@@ -13,11 +14,13 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use self::resolve::{Wrong, facts, route_id};
+pub use self::roster::Named;
 pub use self::write::NewCase;
 use crate::bundle::PolicyBundle;
 use crate::failure::{Finding, SourceFile, Span};
 use crate::known::Known;
 use crate::question::{Decision, Verdict};
+use crate::rule::Rule;
 use crate::situation::Situation;
 
 /// The file that says what holds in all files.
@@ -51,6 +54,8 @@ pub struct Case<'a> {
     pub expect: Decision,
     /// The policies that must decide, all of them. None where an allow does not say.
     pub by: Option<&'a BTreeSet<String>>,
+    /// It is asked of the policies that only report as well ([`PolicyBundle::enforcing_all`]).
+    pub report: bool,
     /// What happens; or why nobody knows.
     pub situation: Result<Situation, String>,
 }
@@ -78,13 +83,25 @@ pub(crate) fn read(files: &[Arc<SourceFile>], known: Option<&Known>, findings: &
         match toml::from_str::<written::File>(&source.text) {
             Ok(file) => all.add(source, file, known, findings),
             Err(e) => {
-                let span = e.span().map(|s| Span { start: s.start, len: s.len() });
+                let span = e.span().map(|s| something(&source.text, s.start, s.len()));
                 let help = "the words of a case are in the README of the policies";
-                findings.push(Finding::new(e.message().trim_end()).at(source, span).help(help));
+                let finding = Finding::new(e.message().trim_end()).rule_is(Rule::CaseSyntax);
+                findings.push(finding.at(source, span).help(help));
             }
         }
     }
     all
+}
+
+/// A place with something in it: the line, where TOML points between two letters.
+fn something(text: &str, start: usize, len: usize) -> Span {
+    if len > 0 {
+        return Span { start, len };
+    }
+    let before = text.get(..start).unwrap_or_default();
+    let from = before.rfind('\n').map_or(0, |at| at + 1);
+    let line = text.get(from..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    Span { start: from, len: line.len() }
 }
 
 /// Takes the definitions of one file into those of all; a name stands for one thing.
@@ -101,6 +118,7 @@ fn define<T>(
         into.insert(name.clone(), value.into_inner());
         if taken {
             let finding = Finding::new(format!("`{name}` is defined twice")).at(source, Some(span));
+            let finding = finding.rule_is(Rule::CaseNameTwice);
             findings.push(finding.help("a name means the same in all files of cases; choose another"));
         }
     }
@@ -140,6 +158,11 @@ impl Cases {
         self.files.iter().map(|f| f.cases.len()).sum()
     }
 
+    /// The routes that they define.
+    pub(crate) fn route_names(&self) -> impl Iterator<Item = String> + '_ {
+        self.routes.keys().cloned()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -158,10 +181,27 @@ impl Cases {
                     name: &case.name,
                     expect: case.expect,
                     by: case.by.as_ref(),
+                    report: case.report,
                     situation: self.situation(file, case).map_err(|(message, _)| message),
                 }
             })
         })
+    }
+
+    /// The situation that the words of a case say over these people, routes and this base: `who`, `does` and
+    /// what differs, as TOML.
+    ///
+    /// # Errors
+    /// What is wrong with the words, in one line.
+    pub fn situated(&self, words: &str) -> Result<Situation, String> {
+        let text = format!("name = \"\"\nexpect = \"deny\"\n{words}");
+        let case = toml::from_str::<written::Case>(&text).map_err(|e| e.message().trim_end().to_owned())?;
+        let nothing = CaseFile {
+            source: SourceFile::new(String::new(), String::new()),
+            base: written::Situation::default(),
+            cases: Vec::new(),
+        };
+        self.situation(&nothing, &case).map_err(|(message, help)| format!("{message}: {help}"))
     }
 
     /// Asks the bundle about every case; adds a finding for each that does not hold.
@@ -172,15 +212,18 @@ impl Cases {
                 let outcome = self.ask(bundle, file, case).and_then(|v| compare(case, &v));
                 if let Err((message, help)) = outcome {
                     let whole = span(spanned);
-                    let mark = Span { start: whole.start, len: 0 };
+                    let from = file.source.text.get(whole.start..).unwrap_or_default();
+                    let mark = Span { start: whole.start, len: from.lines().next().map_or(0, str::len) };
                     let message = format!("case `{}`: {message}", case.name);
-                    findings.push(Finding::new(message).at(&file.source, Some(mark)).help(help));
+                    let finding = Finding::new(message).rule_is(Rule::CaseFails);
+                    findings.push(finding.at(&file.source, Some(mark)).help(help));
                 }
             }
         }
     }
 
     fn ask(&self, bundle: &PolicyBundle, file: &CaseFile, case: &written::Case) -> Result<Verdict, Wrong> {
+        let bundle = if case.report { bundle.enforcing_all() } else { bundle };
         Ok(bundle.decide(&self.situation(file, case)?.question()))
     }
 }
@@ -195,7 +238,7 @@ fn unreal(
 ) -> Option<Finding> {
     let real = known.differs(&facts(route_id(name)?, route.get_ref()))?;
     let message = format!("the route `{name}` is not as in the configuration, which says {real}");
-    let finding = Finding::new(message).at(source, Some(span(route)));
+    let finding = Finding::new(message).rule_is(Rule::CaseRoute).at(source, Some(span(route)));
     Some(finding.help("write the same in both; cases about another route prove nothing"))
 }
 
@@ -209,7 +252,8 @@ fn compare(case: &written::Case, verdict: &Verdict) -> Result<(), Wrong> {
     let outcome = format!("got {} {}", verdict.decision, by(&got));
     let detail = verdict.refusal.as_ref().map(|r| r.to_string()).unwrap_or_default();
     if verdict.decision != case.expect || !verdict.errors.is_empty() {
-        let help = if detail.is_empty() { "mend the policy, or the case".to_owned() } else { detail };
+        let mend = "mend the policy, or the case";
+        let help = if detail.is_empty() { mend.to_owned() } else { format!("{detail}; {mend}") };
         return Err((format!("expected {}, {outcome}", case.expect), help));
     }
     let Some(expected) = &case.by else {

@@ -86,8 +86,7 @@ impl Circumstances {
         device: &DevicePosture,
         now: UnixMillis,
     ) -> Result<RestrictedExpression, String> {
-        let age = device.asserted_at.map_or(NEVER, |at| now.since(at)).min(NEVER);
-        let minutes = age.as_millis().div_ceil(60_000) as u64;
+        let minutes = posture_age_minutes(device, now);
         if let Some(found) = self.devices.get(&DeviceRef(device, minutes)) {
             return Ok(found);
         }
@@ -118,6 +117,29 @@ impl Circumstances {
         self.times.insert(key, made.clone());
         Ok(made)
     }
+}
+
+fn age(at: Option<UnixMillis>, now: UnixMillis) -> Duration {
+    at.map_or(NEVER, |at| now.since(at)).min(NEVER)
+}
+
+fn whole_seconds(age: Duration) -> u64 {
+    age.as_secs() + u64::from(age.subsec_nanos() > 0)
+}
+
+/// `context.session.age` of a person.
+pub(crate) fn session_age_seconds(session: &Assurance, now: UnixMillis) -> u64 {
+    whole_seconds(age(session.authenticated_at, now))
+}
+
+/// `context.session.mfaAge` of a person.
+pub(crate) fn mfa_age_seconds(session: &Assurance, now: UnixMillis) -> u64 {
+    whole_seconds(age(session.mfa_at.filter(|_| session.mfa), now))
+}
+
+/// `context.device.postureAge`.
+pub(crate) fn posture_age_minutes(device: &DevicePosture, now: UnixMillis) -> u64 {
+    age(device.asserted_at, now).as_millis().div_ceil(60_000) as u64
 }
 
 /// A point in time to the second, if it lies in a year from 0 to 9999.
@@ -232,13 +254,11 @@ impl SessionKey {
             Kind::User => *session,
             Kind::ServiceAccount | Kind::Agent | Kind::Visitor => Assurance::default(),
         };
-        let age = |at: Option<UnixMillis>| at.map_or(NEVER, |at| now.since(at)).min(NEVER);
-        let seconds = |d: Duration| d.as_secs() + u64::from(d.subsec_nanos() > 0);
         Self {
             mfa: session.mfa,
             phishing_resistant: session.phishing_resistant,
-            age: seconds(age(session.authenticated_at)),
-            mfa_age: seconds(age(session.mfa_at.filter(|_| session.mfa))),
+            age: session_age_seconds(&session, now),
+            mfa_age: mfa_age_seconds(&session, now),
             known: session.authenticated_at.is_some(),
         }
     }

@@ -9,6 +9,8 @@ use miette::Diagnostic;
 
 use crate::advice;
 use crate::failure::{Finding, SourceFile, Span};
+use crate::mode;
+use crate::rule::Rule;
 use crate::shape::{self, Language, Statement};
 
 /// How many steps a policy may look from one entity to the next: `principal.onBehalfOf.lifecycle`
@@ -41,7 +43,13 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// A finding about the policy, with a mark under its first line.
     pub(crate) fn finding(&self, message: impl Into<String>) -> Finding {
-        Finding::new(message).at(&self.file, Some(first_line(&self.file, self.span)))
+        self.finding_at(first_line(&self.file, self.span), message)
+    }
+
+    /// A finding about the policy, with a mark under this.
+    pub(crate) fn finding_at(&self, span: Span, message: impl Into<String>) -> Finding {
+        let id: &str = self.policy.id().as_ref();
+        Finding::new(message).at(&self.file, Some(span)).of_policy(id)
     }
 
     /// The policy as it is written.
@@ -67,21 +75,24 @@ fn first_line(file: &SourceFile, span: Span) -> Span {
 pub(crate) fn schema(file: &Arc<SourceFile>, findings: &mut Vec<Finding>) -> Option<Schema> {
     let shape = shape::statements(&file.text, Language::Schema);
     if let Err(large) = shape.and_then(|_| shape::schema(&file.text)) {
-        findings.push(Finding::new(large.message).at(file, Some(large.span)).help(large.help));
+        let finding = Finding::new(large.message).rule_is(Rule::TooDeep);
+        findings.push(finding.at(file, Some(large.span)).help(large.help));
         return None;
     }
     match Schema::from_cedarschema_str(&file.text) {
         Ok((schema, warnings)) => {
-            findings.extend(warnings.map(|w| from_cedar(&w, file, 0)));
+            findings.extend(warnings.map(|w| from_cedar(&w, file, 0).rule_is(Rule::Schema)));
             if schema.is_complete() {
                 return Some(schema);
             }
-            let open = Finding::new("the schema leaves types or actions to another one").at(file, None);
+            let open = Finding::new("the schema leaves types or actions to another one")
+                .rule_is(Rule::Schema)
+                .at(file, None);
             findings.push(open.help("there is one schema: write them out instead of `external`"));
             None
         }
         Err(e) => {
-            findings.push(from_cedar(&e, file, 0));
+            findings.push(from_cedar(&e, file, 0).rule_is(Rule::Schema));
             None
         }
     }
@@ -97,13 +108,14 @@ pub(crate) fn policies(
     let statements = match shape::statements(&file.text, Language::Policies) {
         Ok(statements) => statements,
         Err(deep) => {
-            findings.push(Finding::new(deep.message).at(file, Some(deep.span)).help(deep.help));
+            let finding = Finding::new(deep.message).rule_is(Rule::TooDeep);
+            findings.push(finding.at(file, Some(deep.span)).help(deep.help));
             return Vec::new();
         }
     };
     if statements.is_empty() {
         // What is left of a file that is being written, or was cut short.
-        let none = Finding::new("there is no policy in this file").at(file, None);
+        let none = Finding::new("there is no policy in this file").rule_is(Rule::Empty).at(file, None);
         findings.push(none.help("remove the file if that is meant"));
     }
     let mut found = Vec::new();
@@ -127,9 +139,15 @@ fn policy(file: &Arc<SourceFile>, statement: &Statement, findings: &mut Vec<Find
         Ok(policy) => policy,
         Err(errors) => {
             findings.extend(errors.iter().map(|e| {
-                let finding = from_cedar(e, file, span.start);
+                let finding = from_cedar(e, file, span.start).rule_is(Rule::Syntax);
+                let finding = match finding.help_text() {
+                    Some(_) => finding,
+                    None => finding.help(
+                        "look at what stands before it: a comma, a bracket or a semicolon may be missing",
+                    ),
+                };
                 if finding.message().contains("template") {
-                    return finding.help(
+                    return finding.rule_is(Rule::Template).help(
                         "write the user, role or app itself where the `?` stands; templates are not used",
                     );
                 }
@@ -145,12 +163,13 @@ fn policy(file: &Arc<SourceFile>, statement: &Statement, findings: &mut Vec<Find
         Some(id) => {
             let shown: String = id.chars().take(80).collect();
             let help = format!("use 1 to {POLICY_ID_BYTES_MAX} of a-z, A-Z, 0-9, `.`, `-` and `_`");
-            let finding = compiled.finding(format!("`{shown}` is not a name for a policy"));
+            let finding =
+                compiled.finding(format!("`{shown}` is not a name for a policy")).rule_is(Rule::BadId);
             findings.push(finding.help(help));
             return None;
         }
         None => {
-            let finding = compiled.finding("this policy has no name");
+            let finding = compiled.finding("this policy has no name").rule_is(Rule::NoId);
             findings.push(
                 finding.help("write `@id(\"app.what-it-says\")` before it; the log names policies by it"),
             );
@@ -158,11 +177,14 @@ fn policy(file: &Arc<SourceFile>, statement: &Statement, findings: &mut Vec<Find
         }
     };
     if file.path.starts_with(GUARDRAILS) && compiled.policy.effect() == Effect::Permit {
-        let finding = compiled.finding("a guardrail can only forbid");
+        let finding = compiled.finding("a guardrail can only forbid").rule_is(Rule::PermitInGuardrails);
         findings.push(finding.help("move this permit to a file in `apps/`"));
     }
     if let Some((message, help)) = advice::fault(&compiled.policy) {
-        findings.push(compiled.finding(message).help(help));
+        findings.push(compiled.finding(message).rule_is(Rule::Advice).help(help));
+    }
+    if let Some((message, help)) = mode::fault(&compiled.policy) {
+        findings.push(compiled.finding(message).rule_is(Rule::Mode).help(help));
     }
     Some(Compiled { policy: compiled.policy.new_id(id), ..compiled })
 }
@@ -176,23 +198,24 @@ fn fits(id: &str) -> bool {
 fn annotations(compiled: &Compiled, statement: &Statement, hints: &mut Vec<Finding>) {
     let policy = &compiled.policy;
     let id = policy.id();
-    let mut lacks = |key: &str, why: &str| {
+    let mut lacks = |rule: Rule, key: &str, why: &str| {
         if policy.annotation(key).is_none_or(str::is_empty) {
-            let hint = compiled.finding(format!("`{id}` has no `@{key}`")).hint();
+            let hint = compiled.finding(format!("`{id}` has no `@{key}`")).rule_is(rule);
             hints.push(hint.help(why.to_owned()));
         }
     };
-    lacks("title", "one line for people: what does it say?");
-    lacks("owner", "which team is asked when it is in the way?");
+    lacks(Rule::NoTitle, "title", "one line for people: what does it say?");
+    lacks(Rule::NoOwner, "owner", "which team is asked when it is in the way?");
     if policy.effect() == Effect::Forbid {
-        lacks("reason", "what should the person at the door read?");
+        lacks(Rule::NoReason, "reason", "what should the person at the door read?");
     }
     if policy.annotation("severity").is_some_and(|s| severity(Some(s)).is_none()) {
-        let hint = compiled.finding(format!("`{id}` has a `@severity` that nobody knows")).hint();
+        let hint = compiled.finding(format!("`{id}` has a `@severity` that nobody knows"));
+        let hint = hint.rule_is(Rule::UnknownSeverity);
         hints.push(hint.help("use critical, high, medium or low"));
     }
     if let Some(at) = statement.arithmetic {
-        let hint = Finding::new(format!("`{id}` computes")).at(&compiled.file, Some(at)).hint();
+        let hint = compiled.finding_at(at, format!("`{id}` computes")).rule_is(Rule::Arithmetic);
         hints.push(hint.help(
             "a number that grows too large refuses every request that the policy is asked about; compare what the gateway has computed",
         ));
@@ -221,7 +244,10 @@ pub(crate) fn unique(all: Vec<Compiled>, findings: &mut Vec<Finding>) -> Vec<Com
                 let line = other.finding("").line_and_column().map_or(0, |(line, _)| line);
                 let message = format!("the name `{id}` is taken by the policy at {}:{line}", other.file.path);
                 findings.push(
-                    compiled.finding(message).help("every policy has its own `@id`, in all files together"),
+                    compiled
+                        .finding(message)
+                        .rule_is(Rule::DuplicateId)
+                        .help("every policy has its own `@id`, in all files together"),
                 );
             }
             None => {
@@ -255,32 +281,46 @@ fn validate_portion(validator: &Validator, portion: &[Compiled], findings: &mut 
         Err(e) => return findings.push(Finding::new(e.to_string())),
     };
     let by_id: HashMap<&PolicyId, &Compiled> = portion.iter().map(|c| (c.policy.id(), c)).collect();
-    let mut push = |id: &PolicyId, e: &dyn Diagnostic| {
+    let mut push = |rule: Rule, id: &PolicyId, e: &dyn Diagnostic| {
         findings.push(match by_id.get(id) {
-            Some(compiled) => {
-                let finding = from_cedar(e, &compiled.file, compiled.span.start);
-                if finding.line_and_column().is_some() {
-                    finding
-                } else {
-                    finding.at(&compiled.file, Some(first_line(&compiled.file, compiled.span)))
-                }
-            }
-            None => Finding::new(e.to_string()),
+            Some(compiled) => said(compiled, rule, e),
+            None => Finding::new(e.to_string()).rule_is(rule),
         });
     };
     let result = validator.validate_with_level(&set, ValidationMode::Strict, LOOKS_MAX);
     let mut wrong: HashSet<&PolicyId> = HashSet::new();
     for e in result.validation_errors() {
         wrong.insert(e.policy_id());
-        push(e.policy_id(), e);
+        push(Rule::Invalid, e.policy_id(), e);
     }
     // A policy with a typo in its scope can never apply either: the typo is what is to be mended.
     let only_warned = result.validation_warnings().filter(|w| !wrong.contains(w.policy_id()));
-    only_warned.for_each(|w| push(w.policy_id(), w));
+    only_warned.for_each(|w| push(Rule::Impossible, w.policy_id(), w));
+}
+
+/// What Cedar says about a policy, at its place in the file, or else at the policy.
+pub(crate) fn said(compiled: &Compiled, rule: Rule, e: &dyn Diagnostic) -> Finding {
+    let finding = from_cedar(e, &compiled.file, compiled.span.start);
+    let placed = finding.line_and_column().is_some();
+    let finding = if placed {
+        finding
+    } else {
+        finding.at(&compiled.file, Some(first_line(&compiled.file, compiled.span)))
+    };
+    let name: &str = compiled.policy.id().as_ref();
+    let finding = finding.of_policy(name).rule_is(rule);
+    if finding.help_text().is_some() {
+        return finding;
+    }
+    finding.help(if rule == Rule::Impossible {
+        "mend what it says, or remove it: a policy that never applies is a mistake"
+    } else {
+        "the words that a policy may use are in the schema; policies/README.md explains them"
+    })
 }
 
 /// What Cedar says, at its place in the file. `base` is where the text that Cedar saw begins.
-fn from_cedar(e: &dyn Diagnostic, file: &Arc<SourceFile>, base: usize) -> Finding {
+pub(crate) fn from_cedar(e: &dyn Diagnostic, file: &Arc<SourceFile>, base: usize) -> Finding {
     let span = e.labels().and_then(|mut labels| labels.next()).map(|label| {
         let start = (base + label.offset()).min(file.text.len());
         Span { start, len: label.len().min(file.text.len() - start) }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use doorward_model::limits::POLICY_FINDINGS_MAX;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
+use crate::rule::{Level, Rule};
+
 /// One file of the folder, as it was read.
 #[derive(Debug)]
 pub(crate) struct SourceFile {
@@ -41,7 +43,25 @@ pub struct Finding {
     help: Option<String>,
     place: Option<(Arc<SourceFile>, Option<Span>)>,
     path: Option<String>,
-    severity: miette::Severity,
+    /// Where another process saw it, which has the file.
+    told: Option<Extent>,
+    policy: Option<Arc<str>>,
+    rule: Rule,
+    level: Level,
+}
+
+/// Where in a file, for people and editors: lines and columns from 1, columns in characters. The end is
+/// behind the last character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Extent {
+    /// The first line.
+    pub line: usize,
+    /// Where it begins in the first line.
+    pub column: usize,
+    /// The last line.
+    pub end_line: usize,
+    /// Behind its last character in the last line.
+    pub end_column: usize,
 }
 
 impl Finding {
@@ -52,8 +72,37 @@ impl Finding {
             help: None,
             place: None,
             path: None,
-            severity: miette::Severity::Error,
+            told: None,
+            policy: None,
+            rule: Rule::Broken,
+            level: Level::Mistake,
         }
+    }
+
+    /// By which rule it was found, and with the level of that.
+    pub(crate) fn rule_is(mut self, rule: Rule) -> Self {
+        (self.rule, self.level) = (rule, rule.level());
+        self
+    }
+
+    /// About which policy it is.
+    pub(crate) fn of_policy(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.policy = Some(id.into());
+        self
+    }
+
+    /// As another process saw it: of the file there is no text here.
+    #[must_use]
+    pub fn told(
+        rule: Rule,
+        message: impl Into<String>,
+        help: Option<String>,
+        path: Option<String>,
+        place: Option<Extent>,
+    ) -> Self {
+        let mut finding = Self::new(message).rule_is(rule);
+        (finding.help, finding.path, finding.told) = (help, path, place);
+        finding
     }
 
     /// How to mend it.
@@ -74,9 +123,10 @@ impl Finding {
         self
     }
 
-    /// Not a mistake, only something that could be better.
-    pub(crate) fn hint(mut self) -> Self {
-        self.severity = miette::Severity::Advice;
+    /// The same as a hint: where a rule of Doorward is not a rule of whoever wrote the policy.
+    #[must_use]
+    pub fn as_hint(mut self) -> Self {
+        self.level = Level::Hint;
         self
     }
 
@@ -92,6 +142,37 @@ impl Finding {
         self.help.as_deref()
     }
 
+    /// By which rule it was found.
+    #[must_use]
+    pub const fn rule(&self) -> Rule {
+        self.rule
+    }
+
+    /// Whether it keeps a folder from being put in force.
+    #[must_use]
+    pub const fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The policy that it is about, if it is about one.
+    #[must_use]
+    pub fn policy(&self) -> Option<&str> {
+        self.policy.as_deref()
+    }
+
+    /// Where in the file it begins and ends.
+    #[must_use]
+    pub fn extent(&self) -> Option<Extent> {
+        if let Some(told) = self.told {
+            return Some(told);
+        }
+        let (file, span) = self.place.as_ref()?;
+        let span = (*span)?;
+        let (line, column) = line_and_column(&file.text, span.start)?;
+        let (end_line, end_column) = line_and_column(&file.text, span.start + span.len)?;
+        Some(Extent { line, column, end_line, end_column })
+    }
+
     /// The file, by its path within the folder.
     #[must_use]
     pub fn file(&self) -> Option<&str> {
@@ -101,11 +182,11 @@ impl Finding {
     /// Line and column, both from 1; the column counts characters.
     #[must_use]
     pub fn line_and_column(&self) -> Option<(usize, usize)> {
+        if let Some(told) = self.told {
+            return Some((told.line, told.column));
+        }
         let (file, span) = self.place.as_ref()?;
-        let before = file.text.get(..(*span)?.start)?;
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
-        Some((line, column))
+        line_and_column(&file.text, (*span)?.start)
     }
 
     /// What findings are sorted and merged by.
@@ -113,6 +194,14 @@ impl Finding {
         let start = self.place.as_ref().and_then(|(_, s)| *s).map_or(0, |s| s.start);
         (self.file(), start, &self.message)
     }
+}
+
+/// Line and column of a byte, both from 1; the column counts characters.
+fn line_and_column(text: &str, at: usize) -> Option<(usize, usize)> {
+    let before = text.get(..at)?;
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+    Some((line, column))
 }
 
 /// `file:line:column: message`, as compilers write and editors read it.
@@ -133,7 +222,14 @@ impl std::error::Error for Finding {}
 
 impl Diagnostic for Finding {
     fn severity(&self) -> Option<miette::Severity> {
-        Some(self.severity)
+        Some(match self.level {
+            Level::Mistake => miette::Severity::Error,
+            Level::Hint => miette::Severity::Advice,
+        })
+    }
+
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.rule))
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
@@ -161,6 +257,12 @@ pub struct LoadFailure {
 }
 
 impl LoadFailure {
+    /// With mistakes that another process found, in whatever order.
+    #[must_use]
+    pub fn told(dir: impl Into<PathBuf>, findings: Vec<Finding>) -> Self {
+        Self::new(dir, findings)
+    }
+
     pub(crate) fn new(dir: impl Into<PathBuf>, mut findings: Vec<Finding>) -> Self {
         tidy(&mut findings);
         let more = findings.len().saturating_sub(POLICY_FINDINGS_MAX);

@@ -68,6 +68,11 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// Every policy.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &Policy> {
+        self.entries.iter().map(|entry| &entry.policy)
+    }
+
     pub(crate) fn new(words: &Vocabulary, policies: impl IntoIterator<Item = Policy>) -> Self {
         let mut index = Self {
             entries: Vec::new(),
@@ -131,12 +136,6 @@ impl Index {
         let matching = candidates.filter(|e| e.matches(key)).map(|e| e.policy.clone());
         PolicySet::from_policies(matching).map_err(|e| e.to_string())
     }
-
-    /// Every policy, for the comparison with plain Cedar.
-    #[cfg(test)]
-    pub(crate) fn policies(&self) -> impl Iterator<Item = &Policy> {
-        self.entries.iter().map(|e| &e.policy)
-    }
 }
 
 impl Entry {
@@ -166,4 +165,4 @@ pub(crate) fn admits(words: &Vocabulary, policy: &Policy, action: Action) -> boo
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,7 @@
 //! The names that the configuration knows, and policies that name others.
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::Policy;
@@ -8,6 +10,7 @@ use serde_json::Value;
 
 use crate::compile::Compiled;
 use crate::failure::Finding;
+use crate::rule::Rule;
 use crate::vocabulary::{Kind, VISITOR, Vocabulary};
 
 /// How many different names are compared with each other; with more the comparison is left out.
@@ -51,6 +54,16 @@ impl Known {
         known
     }
 
+    /// The routes.
+    pub(crate) fn route_names(&self) -> BTreeSet<String> {
+        self.routes.keys().cloned().collect()
+    }
+
+    /// The networks.
+    pub(crate) fn network_names(&self) -> BTreeSet<String> {
+        self.networks.clone()
+    }
+
     /// Finds the policies that name what the configuration does not have.
     pub(crate) fn check(&self, words: &Vocabulary, policies: &[Compiled], findings: &mut Vec<Finding>) {
         for compiled in policies {
@@ -80,7 +93,11 @@ impl Known {
         }
         let zones = match zones(&compiled.policy) {
             Ok(zones) => zones,
-            Err(e) => return findings.push(compiled.finding(format!("its networks cannot be told: {e}"))),
+            Err(e) => {
+                return findings.push(
+                    compiled.finding(format!("its networks cannot be told: {e}")).rule_is(Rule::NotEvaluated),
+                );
+            }
         };
         for name in zones {
             if let Some(near) = lacks(&name, &self.networks) {
@@ -124,7 +141,7 @@ fn unknown(compiled: &Compiled, what: &str, name: &str, near: Option<String>, ne
         },
         |near| format!("did you mean `{near}`?"),
     );
-    Finding::new(message).at(&compiled.file, Some(compiled.find(needle))).help(help)
+    compiled.finding_at(compiled.find(needle), message).rule_is(Rule::UnknownName).help(help)
 }
 
 /// None if the name is among them; otherwise the one that is most like it, if one is.
@@ -216,7 +233,7 @@ pub(crate) fn people(
                 }
             };
             let span = compiled.find(&literal.to_string());
-            findings.push(Finding::new(message).at(&compiled.file, Some(span)).help(help));
+            findings.push(compiled.finding_at(span, message).rule_is(Rule::Nobody).help(help));
         }
     }
 }
@@ -245,7 +262,7 @@ pub(crate) fn near_misses(words: &Vocabulary, policies: &[Compiled], hints: &mut
                 if alike && numbered(a) != numbered(b) {
                     let span = compiled.find(&format!("{kind}::\"{b}\""));
                     let message = format!("`{kind}::\"{b}\"` differs from `{kind}::\"{a}\"` by one letter");
-                    let hint = Finding::new(message).at(&compiled.file, Some(span)).hint();
+                    let hint = compiled.finding_at(span, message).rule_is(Rule::NearName);
                     hints.push(hint.help("if one of them is a typo, that policy never applies"));
                 }
             }

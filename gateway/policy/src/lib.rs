@@ -30,6 +30,7 @@
 
 // What is asked and what is answered.
 mod question;
+pub mod record;
 mod revision;
 mod situation;
 
@@ -39,8 +40,11 @@ mod cases;
 mod compile;
 mod failure;
 mod known;
+mod lines;
 mod load;
+mod mode;
 mod probe;
+mod rule;
 mod shape;
 mod source;
 mod vocabulary;
@@ -54,20 +58,37 @@ mod index;
 
 // Which policies are in force.
 mod live;
+mod share;
+
+// Which policies are tried beside them.
+pub mod shadow;
 
 // For tools.
+mod difference;
+mod files;
+mod foreign;
 mod workshop;
 
+pub mod conditions;
 pub mod config;
+pub mod explain;
 
 pub use bundle::PolicyBundle;
-pub use cases::{Case, Cases, NewCase};
-pub use config::{PolicySection, PolicySettings};
-pub use failure::{Finding, LoadFailure};
+pub use cases::{Case, Cases, Named, NewCase};
+pub use conditions::{Condition, Conditions, Truth};
+pub use config::{BundleSource, PolicySection, PolicySettings};
+pub use difference::Difference;
+pub use explain::{AtTheDoor, Explanation, Hand, explain};
+pub use failure::{Extent, Finding, LoadFailure};
+pub use files::PolicyFiles;
+pub use foreign::ForeignSet;
 pub use known::Known;
-pub use live::{Outcome, Policies};
-pub use load::{CheckReport, check};
+pub use lines::{Changed, Claim, RedLine};
+pub use live::{Candidate, Loader, Outcome, Policies, Staged, Vet};
+pub use load::{CheckReport, check, rehearse};
 pub use question::{Action, Decision, Question, Verdict};
 pub use revision::Revision;
-pub use situation::Situation;
-pub use workshop::{PolicySource, Workshop};
+pub use rule::{Level, Rule, allowances, except};
+pub use share::{Share, WHOLE};
+pub use situation::{Rounding, Situation};
+pub use workshop::{Inspection, PolicySource, Workshop, on_policy_stack, statements};

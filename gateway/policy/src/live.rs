@@ -1,18 +1,28 @@
 //! The policies in force, and how others take their place.
+//!
+//! What is in force comes from the folder, or from a bundle that somebody put in force ([`Policies::install`]).
+//! The last change wins: what was installed stays until the content of the folder changes after that.
+//!
+//! Beside it another bundle may be *staged*: a share of the people, or some apps, are asked of that one.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use doorward_model::UnixMillis;
+use doorward_model::{AppId, Principal, UnixMillis};
 
 use crate::bundle::PolicyBundle;
+use crate::difference::Difference;
 use crate::failure::{Finding, LoadFailure};
 use crate::known::Known;
-use crate::load;
+use crate::load::{self, Wanted};
 use crate::revision::Revision;
+use crate::share::Share;
+use crate::source;
 
 /// The policies in force.
 ///
@@ -21,10 +31,131 @@ use crate::revision::Revision;
 #[derive(Debug)]
 pub struct Policies {
     dir: PathBuf,
+    loader: Loader,
+    stand: ArcSwap<Stand>,
+    /// What the folder held when it was last decided which bundle is in force; none where it could not be
+    /// read then. Held while something is loaded, so that a slow old load cannot overtake a new one.
+    folder: Mutex<Option<Revision>>,
+}
+
+/// Who is asked of which bundle.
+#[derive(Debug)]
+struct Stand {
+    bundle: Arc<PolicyBundle>,
+    staged: Option<Staged>,
+}
+
+/// A bundle that a share is asked of, beside the one in force.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    /// The bundle.
+    pub bundle: Arc<PolicyBundle>,
+    /// Who.
+    pub share: Share,
+    asked: Arc<Asked>,
+}
+
+/// How often was asked while something is staged: of that, and of what is in force.
+#[derive(Debug, Default)]
+struct Asked {
+    staged: AtomicU64,
+    in_force: AtomicU64,
+}
+
+impl Staged {
+    /// Asks `share` of `bundle`.
+    #[must_use]
+    pub fn new(bundle: Arc<PolicyBundle>, share: Share) -> Self {
+        Self { bundle, share, asked: Arc::default() }
+    }
+
+    /// How often it was asked since it is staged so, and how often the one in force was.
+    #[must_use]
+    pub fn asked(&self) -> (u64, u64) {
+        (self.asked.staged.load(Ordering::Relaxed), self.asked.in_force.load(Ordering::Relaxed))
+    }
+}
+
+/// A bundle that passed every check, and is not in force by that.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The bundle.
+    pub bundle: Arc<PolicyBundle>,
+    /// How many of its own cases held.
+    pub cases: usize,
+    /// What could be better in it.
+    pub hints: Vec<Finding>,
+}
+
+/// Tries a folder elsewhere, where it can harm nobody, and tells of which revision the folder was. It fails
+/// when the trial came to no end; that the folder is not fit is found again, and told, by loading it.
+pub type Vet = dyn Fn(&Path, Option<&Known>) -> Result<Revision, LoadFailure> + Send + Sync;
+
+/// How folders are loaded: against which names, and whether each is tried elsewhere before.
+#[derive(Default)]
+pub struct Loader {
     known: Option<Known>,
-    bundle: ArcSwap<PolicyBundle>,
-    /// One load at a time, so that a slow old one cannot overtake a new one.
-    loading: Mutex<()>,
+    vet: Option<Box<Vet>>,
+}
+
+impl fmt::Debug for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loader").field("vetted", &self.vet.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Loader {
+    /// Loads folders here.
+    #[must_use]
+    pub const fn new(known: Option<Known>) -> Self {
+        Self { known, vet: None }
+    }
+
+    /// Loads folders only after `vet` has tried the same bytes.
+    #[must_use]
+    pub fn vetted(known: Option<Known>, vet: Box<Vet>) -> Self {
+        Self { known, vet: Some(vet) }
+    }
+
+    /// Loads a folder. What comes of it is in force nowhere.
+    ///
+    /// # Errors
+    /// Every mistake in it, at once; or why it could not be tried.
+    pub fn load(&self, dir: &Path, now: UnixMillis) -> Result<Candidate, LoadFailure> {
+        let known = self.known.as_ref();
+        let loaded = match &self.vet {
+            None => load::load(dir, known, now, Wanted::default())?,
+            Some(vet) => {
+                let load = |only| load::load(dir, known, now, Wanted { have: None, only: Some(only) });
+                load::load_vetted(dir, || vet(dir, known), load)?
+            }
+        };
+        Ok(loaded.into())
+    }
+
+    /// Loads a folder unless it holds `have`, once it has stopped changing.
+    fn load_unless(
+        &self,
+        dir: &Path,
+        now: UnixMillis,
+        have: Option<Revision>,
+    ) -> Result<Option<Candidate>, LoadFailure> {
+        let known = self.known.as_ref();
+        let settled = |only| load::load_settled(dir, known, now, Wanted { have, only });
+        let loaded = match &self.vet {
+            None => settled(None),
+            // To compare bytes is safe, and most often there is nothing new.
+            Some(_) if have.is_some() && source::revision(dir) == have => Ok(None),
+            Some(vet) => load::load_vetted(dir, || vet(dir, known), |only| settled(Some(only))),
+        };
+        Ok(loaded?.map(Candidate::from))
+    }
+}
+
+impl From<load::Loaded> for Candidate {
+    fn from(loaded: load::Loaded) -> Self {
+        Self { bundle: Arc::new(loaded.bundle), cases: loaded.cases, hints: loaded.hints }
+    }
 }
 
 /// What a reload came to.
@@ -43,6 +174,8 @@ pub enum Outcome {
         lost_forbids: Vec<Arc<str>>,
         /// The policies that are not in it any more and permitted something.
         lost_permits: Vec<Arc<str>>,
+        /// Which policies came, went, and say something else.
+        difference: Difference,
         /// What could be better in it.
         hints: Vec<Finding>,
     },
@@ -75,45 +208,119 @@ impl Policies {
     /// # Errors
     /// Every mistake in it, at once.
     pub fn open(dir: &Path, known: Option<Known>, now: UnixMillis) -> Result<Self, LoadFailure> {
-        let loaded = load::load(dir, known.as_ref(), now)?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            known,
-            bundle: ArcSwap::from_pointee(loaded.bundle),
-            loading: Mutex::new(()),
-        })
+        Self::load(dir, Loader::new(known), now)
+    }
+
+    /// Loads the folder, and from now on by `loader`. This once it is tried nowhere before: nobody is served
+    /// yet, and there is nothing else to begin with.
+    ///
+    /// # Errors
+    /// Every mistake in it, at once.
+    pub fn load(dir: &Path, loader: Loader, now: UnixMillis) -> Result<Self, LoadFailure> {
+        let candidate = Candidate::from(load::load(dir, loader.known.as_ref(), now, Wanted::default())?);
+        let folder = Some(candidate.bundle.revision());
+        Ok(Self::with(dir, loader, candidate, folder))
+    }
+
+    /// Begins with a bundle that was installed before, while the folder holds `folder`.
+    #[must_use]
+    pub fn with(dir: &Path, loader: Loader, candidate: Candidate, folder: Option<Revision>) -> Self {
+        let stand = Stand { bundle: candidate.bundle, staged: None };
+        Self { dir: dir.to_owned(), loader, stand: ArcSwap::from_pointee(stand), folder: Mutex::new(folder) }
     }
 
     /// Loads the folder again. The bundle before stays in force unless the new one passed
     /// everything, and the folder has stopped changing. Takes as long as validation takes: not for a thread that serves requests.
     pub fn reload(&self, now: UnixMillis) -> Outcome {
-        let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = self.bundle.load().revision();
-        match load::load_settled(&self.dir, self.known.as_ref(), now, from) {
+        let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.loader.load_unless(&self.dir, now, *folder) {
             Ok(None) => Outcome::Unchanged,
-            Ok(Some(loaded)) => {
-                let to = loaded.bundle.revision();
-                let next = Arc::new(loaded.bundle);
-                let before = self.bundle.swap(Arc::clone(&next));
-                let (lost_forbids, lost_permits) = before.lost_to(&next);
-                retire(before);
-                Outcome::Swapped {
-                    from,
-                    to,
-                    cases: loaded.cases,
-                    lost_forbids,
-                    lost_permits,
-                    hints: loaded.hints,
-                }
+            Ok(Some(candidate)) => {
+                *folder = Some(candidate.bundle.revision());
+                self.swap(candidate)
             }
             Err(failure) => Outcome::Rejected(failure),
         }
     }
 
-    /// The bundle in force. One request uses one bundle from beginning to end.
+    /// Loads another folder as this one is. It is in force nowhere.
+    ///
+    /// # Errors
+    /// Every mistake in it, at once; or why it could not be tried.
+    pub fn candidate(&self, dir: &Path, now: UnixMillis) -> Result<Candidate, LoadFailure> {
+        self.loader.load(dir, now)
+    }
+
+    /// Puts a bundle in force that does not come from the folder. It stays until the folder holds something
+    /// else than `folder`, which is what it held when this was asked for ([`Policies::in_folder`]).
+    /// [`Outcome::Unchanged`] when it is in force already.
+    pub fn install(&self, candidate: Candidate, folder: Option<Revision>) -> Outcome {
+        let mut held = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = folder;
+        self.swap(candidate)
+    }
+
+    fn swap(&self, candidate: Candidate) -> Outcome {
+        let Candidate { bundle: next, cases, hints } = candidate;
+        let before = self.stand.load().bundle.clone();
+        let (from, to) = (before.revision(), next.revision());
+        if from == to {
+            return Outcome::Unchanged;
+        }
+        self.stand.rcu(|stand| Stand { bundle: Arc::clone(&next), staged: stand.staged.clone() });
+        let (lost_forbids, lost_permits) = before.lost_to(&next);
+        let difference = before.difference(&next);
+        retire(before);
+        Outcome::Swapped { from, to, cases, lost_forbids, lost_permits, difference, hints }
+    }
+
+    /// Asks a share of another bundle than the one in force, or nobody any more.
+    pub fn stage(&self, staged: Option<Staged>) {
+        let _one_at_a_time = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.staged();
+        self.stand.rcu(|stand| Stand { bundle: Arc::clone(&stand.bundle), staged: staged.clone() });
+        if let Some(before) = before {
+            drop(staged);
+            retire(before.bundle);
+        }
+    }
+
+    /// The bundle in force: what is displayed. One request uses one bundle from beginning to end.
     #[must_use]
     pub fn bundle(&self) -> Arc<PolicyBundle> {
-        self.bundle.load_full()
+        Arc::clone(&self.stand.load().bundle)
+    }
+
+    /// The bundle that somebody is asked of at an app: the one in force, or the staged one for its share.
+    #[must_use]
+    pub fn bundle_for(&self, principal: &Principal, app: &AppId) -> Arc<PolicyBundle> {
+        let stand = self.stand.load();
+        let Some(staged) = &stand.staged else { return Arc::clone(&stand.bundle) };
+        if staged.share.takes(principal, app) {
+            staged.asked.staged.fetch_add(1, Ordering::Relaxed);
+            return Arc::clone(&staged.bundle);
+        }
+        staged.asked.in_force.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(&stand.bundle)
+    }
+
+    /// What is staged.
+    #[must_use]
+    pub fn staged(&self) -> Option<Staged> {
+        self.stand.load().staged.clone()
+    }
+
+    /// Whether what is in force is what the folder held when it was last looked at.
+    #[must_use]
+    pub fn is_of_folder(&self) -> bool {
+        let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        *folder == Some(self.stand.load().bundle.revision())
+    }
+
+    /// The revision of what the folder holds now; none if some of it cannot be read. Reads all of it.
+    #[must_use]
+    pub fn in_folder(&self) -> Option<Revision> {
+        source::revision(&self.dir)
     }
 
     /// The folder.

@@ -29,6 +29,7 @@ use crate::compile::Compiled;
 use crate::entities::Scene;
 use crate::failure::Finding;
 use crate::question::{Action, Question};
+use crate::rule::Rule;
 use crate::vocabulary::{Kind, Vocabulary, whole};
 
 /// A time that every calendar has: 2026-01-01.
@@ -81,12 +82,16 @@ fn everything(words: &Vocabulary) -> Result<unsaid::Said, String> {
 pub(crate) fn policies(words: &Vocabulary, policies: &[Compiled], findings: &mut Vec<Finding>) {
     let stands = match Stands::new(words) {
         Ok(stands) => stands,
-        Err(e) => return findings.push(Finding::new(format!("no policy could be tried: {e}"))),
+        Err(e) => {
+            return findings
+                .push(Finding::new(format!("no policy could be tried: {e}")).rule_is(Rule::NotEvaluated));
+        }
     };
     for compiled in policies {
         if let Err(e) = stands.attempt(words, &compiled.policy) {
             let id = compiled.policy.id();
             let finding = compiled.finding(format!("`{id}` cannot be evaluated: {e}"));
+            let finding = finding.rule_is(Rule::NotEvaluated);
             findings
                 .push(finding.help("in a request it would count as an error, and errors refuse the request"));
         }

@@ -10,9 +10,9 @@ use aws_lc_rs::digest::{Context, SHA256};
 pub struct Revision([u8; 32]);
 
 impl Revision {
-    /// The revision of these files. Every path and every content goes in with its length in
+    /// The revision of these files, which are in the order of their paths. Every path and every content goes in with its length in
     /// front, so that no two folders read alike.
-    pub(crate) fn of<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+    pub fn of<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut hash = Context::new(&SHA256);
         for (path, bytes) in files {
             for part in [path.as_bytes(), bytes] {
@@ -31,6 +31,18 @@ impl Revision {
     #[must_use]
     pub fn short(&self) -> String {
         self.to_string().chars().take(12).collect()
+    }
+
+    /// The revision of these 64 hexadecimal digits, if that is what they are.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut out = [0; 32];
+        let mut digits = text.bytes().map(|b| char::from(b).to_digit(16).filter(|_| !b.is_ascii_uppercase()));
+        for to in &mut out {
+            let (high, low) = (digits.next()??, digits.next()??);
+            *to = u8::try_from(high * 16 + low).ok()?;
+        }
+        digits.next().is_none().then_some(Self(out))
     }
 
     /// The bytes of the hash.
@@ -68,5 +80,12 @@ mod tests {
         assert!(others.iter().all(|o| *o != a));
         assert_eq!(a.to_string().len(), 64);
         assert!(a.to_string().starts_with(&a.short()));
+        assert_eq!(Revision::from_hex(&a.to_string()), Some(a));
+        let hex = a.to_string();
+        for bad in
+            ["", &hex[1..], &format!("{hex}0"), &hex.replace(&hex[..1], "x"), &format!("{}A", &hex[1..])]
+        {
+            assert_eq!(Revision::from_hex(bad), None, "{bad}");
+        }
     }
 }

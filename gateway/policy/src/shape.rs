@@ -12,12 +12,14 @@
 //! should ever disagree, then Cedar is given a text that is not one policy, and refuses it.
 
 mod schema;
+mod scope;
 
 use doorward_model::limits::{POLICY_DEPTH_MAX, POLICY_NESTING_MAX};
 
 use crate::failure::Span;
 
 pub(crate) use schema::schema;
+pub(crate) use scope::scope;
 
 /// Which language the file is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

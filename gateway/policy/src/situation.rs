@@ -9,6 +9,10 @@ use doorward_model::{
 
 use crate::question::{Action, Question};
 
+mod read;
+
+pub use read::Rounding;
+
 /// Everything that a policy may look at in one request, owned: what a [`Question`] borrows. Cases,
 /// explanations, records and counterexamples are made of it.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,9 +1,10 @@
 //! Reads a folder of policies.
 //!
 //! Every `*.cedar` below the folder is a policy file, in whatever subfolder, so that none is
-//! overlooked; `cases/*.toml` are cases; `schema.cedarschema` is the schema. Names that begin
-//! with a dot belong to editors and to the mounts of orchestrators and are passed over. A link
-//! may point to another place within the folder, never out of it.
+//! overlooked, but for those in `invariants/`, which are red lines; `cases/*.toml` are cases;
+//! `schema.cedarschema` is the schema. Names that begin with a dot belong to editors and to the
+//! mounts of orchestrators and are passed over. A link may point to another place within the
+//! folder, never out of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,11 +19,14 @@ use doorward_model::limits::{
 
 use crate::failure::{Finding, SourceFile, Span};
 use crate::revision::Revision;
+use crate::rule::Rule;
 
 /// The name of the schema.
 pub(crate) const SCHEMA: &str = "schema.cedarschema";
 /// The folder of the cases.
 const CASES: &str = "cases/";
+/// The folder of the red lines.
+const INVARIANTS: &str = "invariants/";
 
 /// The files of a folder, as they were at one time.
 #[derive(Debug)]
@@ -30,8 +34,12 @@ pub(crate) struct Folder {
     pub(crate) schema: Option<Arc<SourceFile>>,
     /// In the order of their paths.
     pub(crate) policies: Vec<Arc<SourceFile>>,
+    /// What must hold of the policies, in the order of the paths; never in force.
+    pub(crate) invariants: Vec<Arc<SourceFile>>,
     /// In the order of their paths.
     pub(crate) cases: Vec<Arc<SourceFile>>,
+    /// Every one of these, in the order of their paths.
+    pub(crate) all: Vec<Arc<SourceFile>>,
     pub(crate) revision: Revision,
 }
 
@@ -40,6 +48,7 @@ pub(crate) struct Folder {
 enum Role {
     Schema,
     Policies,
+    Invariants,
     Cases,
 }
 
@@ -47,6 +56,8 @@ enum Role {
 fn role(path: &str) -> Option<Role> {
     if path == SCHEMA {
         Some(Role::Schema)
+    } else if path.starts_with(INVARIANTS) && path.ends_with(".cedar") {
+        Some(Role::Invariants)
     } else if path.ends_with(".cedar") {
         Some(Role::Policies)
     } else if path.starts_with(CASES) && path.ends_with(".toml") {
@@ -67,17 +78,27 @@ pub(crate) fn read(dir: &Path, findings: &mut Vec<Finding>) -> Folder {
         }
         Err(e) => walk.findings.push(
             Finding::new(format!("`{}` cannot be read: {e}", dir.display()))
+                .rule_is(Rule::Unreadable)
                 .help("`policy.dir` names the folder that holds `schema.cedarschema`"),
         ),
     }
     let files = walk.files;
     let revision = Revision::of(files.iter().map(|(path, (_, bytes))| (path.as_str(), bytes.as_slice())));
-    let mut folder = Folder { schema: None, policies: Vec::new(), cases: Vec::new(), revision };
+    let mut folder = Folder {
+        schema: None,
+        policies: Vec::new(),
+        invariants: Vec::new(),
+        cases: Vec::new(),
+        all: Vec::new(),
+        revision,
+    };
     for (path, (role, bytes)) in files {
         let Some(file) = text(path, bytes, findings) else { continue };
+        folder.all.push(Arc::clone(&file));
         match role {
             Role::Schema => folder.schema = Some(file),
             Role::Policies => folder.policies.push(file),
+            Role::Invariants => folder.invariants.push(file),
             Role::Cases => folder.cases.push(file),
         }
     }
@@ -99,6 +120,7 @@ fn text(path: String, bytes: Vec<u8>, findings: &mut Vec<Finding>) -> Option<Arc
             let file = SourceFile::new(path, text);
             findings.push(
                 Finding::new("a zero byte does not belong in a text file")
+                    .rule_is(Rule::NotText)
                     .help("save the file as UTF-8 text")
                     .at(&file, Some(Span { start, len: 1 })),
             );
@@ -106,11 +128,15 @@ fn text(path: String, bytes: Vec<u8>, findings: &mut Vec<Finding>) -> Option<Arc
         }
         Err(e) => {
             let good = e.utf8_error().valid_up_to();
-            let line = e.as_bytes().iter().take(good).filter(|b| **b == b'\n').count() + 1;
+            // What cannot be read is shown as such; before it, every byte is where it was.
+            let shown = String::from_utf8_lossy(e.as_bytes()).into_owned();
+            let file = SourceFile::new(path, shown);
+            let span = Span { start: good, len: char::REPLACEMENT_CHARACTER.len_utf8() };
             findings.push(
-                Finding::new(format!("line {line} is not UTF-8"))
+                Finding::new("this is not UTF-8")
+                    .rule_is(Rule::NotText)
                     .help("save the file as UTF-8 text")
-                    .in_path(path),
+                    .at(&file, Some(span)),
             );
             None
         }
@@ -127,22 +153,28 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn complain(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.findings.push(Finding::new(message).help(help).in_path(path));
+    fn complain(&mut self, rule: Rule, path: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.findings.push(Finding::new(message).rule_is(rule).help(help).in_path(path));
     }
 
     fn folder(&mut self, dir: &Path, path: &str, deep: usize) {
         if deep > POLICY_FOLDERS_DEEP_MAX {
             let help = format!("use at most {POLICY_FOLDERS_DEEP_MAX} levels");
-            return self.complain(path, "folders nest too deep", help);
+            return self.complain(Rule::TooLarge, path, "folders nest too deep", help);
         }
         if !self.folders.insert(dir.to_owned()) {
-            return self.complain(path, "this folder is here already under another name", "remove the link");
+            return self.complain(
+                Rule::Unreadable,
+                path,
+                "this folder is here already under another name",
+                "remove the link",
+            );
         }
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(e) => {
                 return self.complain(
+                    Rule::Unreadable,
                     path,
                     format!("this folder cannot be read: {e}"),
                     "mend its permissions",
@@ -153,12 +185,17 @@ impl Walk<'_> {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(e) => {
-                    return self.complain(path, format!("this folder cannot be read: {e}"), "try again");
+                    return self.complain(
+                        Rule::Unreadable,
+                        path,
+                        format!("this folder cannot be read: {e}"),
+                        "try again",
+                    );
                 }
             };
             let name = entry.file_name();
             let Some(name) = name.to_str() else {
-                self.complain(path, format!("the name {name:?} is not UTF-8"), "rename it");
+                self.complain(Rule::FileName, path, format!("the name {name:?} is not UTF-8"), "rename it");
                 continue;
             };
             if !name.starts_with('.') {
@@ -172,11 +209,16 @@ impl Walk<'_> {
             Ok(real) => real,
             // Whatever the name: it may be a folder, and what is in it would be missing.
             Err(e) => {
-                return self.complain(path, format!("this cannot be read: {e}"), "remove it or mend it");
+                return self.complain(
+                    Rule::Unreadable,
+                    path,
+                    format!("this cannot be read: {e}"),
+                    "remove it or mend it",
+                );
             }
         };
         let Ok(facts) = fs::metadata(&real) else {
-            return self.complain(path, "this cannot be read", "remove it or mend it");
+            return self.complain(Rule::Unreadable, path, "this cannot be read", "remove it or mend it");
         };
         let inside = real.starts_with(&self.root);
         if facts.is_dir() {
@@ -184,15 +226,15 @@ impl Walk<'_> {
                 return self.folder(&real, &format!("{path}/"), deep + 1);
             }
             let help = "copy the files into the folder of the policies";
-            return self.complain(path, "this link leads out of the folder", help);
+            return self.complain(Rule::Unreadable, path, "this link leads out of the folder", help);
         }
         let Some(role) = self.wanted(path) else { return };
         if !inside {
             let help = "copy the file into the folder of the policies";
-            return self.complain(path, "this link leads out of the folder", help);
+            return self.complain(Rule::Unreadable, path, "this link leads out of the folder", help);
         }
         if !facts.is_file() {
-            return self.complain(path, "this is not a regular file", "remove it");
+            return self.complain(Rule::Unreadable, path, "this is not a regular file", "remove it");
         }
         self.file(&real, path, role);
     }
@@ -203,6 +245,7 @@ impl Walk<'_> {
         let lower = path.to_ascii_lowercase();
         if found.is_none() && role(&lower).is_some() {
             self.complain(
+                Rule::FileName,
                 path,
                 "the name of a policy file ends in lower case",
                 "rename it to end in `.cedar`",
@@ -211,6 +254,7 @@ impl Walk<'_> {
         }
         if found.is_none() && lower.ends_with(".cedarschema") {
             self.complain(
+                Rule::FileName,
                 path,
                 "there is one schema",
                 format!("it is called `{SCHEMA}` and lies at the top"),
@@ -220,7 +264,12 @@ impl Walk<'_> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
         if found.is_some() && !path.chars().all(plain) {
             let help = "use letters, digits, `-`, `_` and `.` only, so that the name reads alike everywhere";
-            self.complain(path, "this file name has characters that do not belong there", help);
+            self.complain(
+                Rule::FileName,
+                path,
+                "this file name has characters that do not belong there",
+                help,
+            );
             return None;
         }
         found
@@ -229,27 +278,42 @@ impl Walk<'_> {
     fn file(&mut self, real: &Path, path: &str, role: Role) {
         if self.files.len() >= POLICY_FILES_MAX {
             if self.files.len() == POLICY_FILES_MAX {
-                self.complain("", format!("there are more than {POLICY_FILES_MAX} files"), "join some");
+                self.complain(
+                    Rule::TooLarge,
+                    "",
+                    format!("there are more than {POLICY_FILES_MAX} files"),
+                    "join some",
+                );
             }
             return;
         }
         let most = match role {
             Role::Schema => POLICY_SCHEMA_BYTES_MAX,
-            Role::Policies | Role::Cases => POLICY_FILE_BYTES_MAX,
+            Role::Policies | Role::Invariants | Role::Cases => POLICY_FILE_BYTES_MAX,
         };
         let mut bytes = Vec::new();
         let read = fs::File::open(real).and_then(|f| f.take(most + 1).read_to_end(&mut bytes));
         if let Err(e) = read {
-            return self.complain(path, format!("this file cannot be read: {e}"), "mend its permissions");
+            return self.complain(
+                Rule::Unreadable,
+                path,
+                format!("this file cannot be read: {e}"),
+                "mend its permissions",
+            );
         }
         let len = bytes.len() as u64;
         if len > most {
-            return self.complain(path, format!("this file is larger than {most} bytes"), "split it");
+            return self.complain(
+                Rule::TooLarge,
+                path,
+                format!("this file is larger than {most} bytes"),
+                "split it",
+            );
         }
         self.bytes += len;
         if self.bytes > POLICY_FOLDER_BYTES_MAX {
             let message = format!("the files are larger than {POLICY_FOLDER_BYTES_MAX} bytes together");
-            return self.complain(path, message, "remove what is not needed");
+            return self.complain(Rule::TooLarge, path, message, "remove what is not needed");
         }
         self.files.insert(path.to_owned(), (role, bytes));
     }
@@ -356,7 +420,7 @@ mod tests {
         assert_eq!(files, Vec::<String>::new());
         assert_eq!(findings.len(), 7, "{findings:?}");
         let expect = [
-            "a.cedar: line 2 is not UTF-8",
+            "a.cedar:2:4: this is not UTF-8",
             "b.cedar:1:7: a zero byte",
             "c.CEDAR: the name of a policy file",
             "d e.cedar: this file name",

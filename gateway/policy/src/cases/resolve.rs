@@ -36,7 +36,7 @@ pub(super) fn id(name: &str) -> Result<UserId, Wrong> {
 impl Cases {
     /// The situation that a case is about.
     pub(super) fn situation(&self, file: &CaseFile, case: &written::Case) -> Result<Situation, Wrong> {
-        let (principal, owner_stage) = self.who(case)?;
+        let (principal, owner_stage) = self.who(&case.who, case.person.as_ref())?;
         let (action, route) = self.does(&case.does)?;
         let place = case.place.over(&file.base.place.over(&self.base.place));
         let session = case.session.over(&file.base.session.over(&self.base.session));
@@ -89,12 +89,15 @@ impl Cases {
         })
     }
 
-    fn who(&self, case: &written::Case) -> Result<(Arc<Principal>, LifecycleStage), Wrong> {
-        let name = case.who.as_str();
+    /// Who stands behind a name; `other` is what differs in a person, or in the person behind an agent.
+    pub(super) fn who(
+        &self,
+        name: &str,
+        other: Option<&written::Person>,
+    ) -> Result<(Arc<Principal>, LifecycleStage), Wrong> {
         let mut owner_stage = LifecycleStage::Unknown;
-        let differs =
-            |person| case.person.as_ref().map_or_else(|| written::Person::clone(person), |d| d.over(person));
-        if case.person.is_some() && !self.people.contains_key(name) && !self.agents.contains_key(name) {
+        let differs = |person| other.map_or_else(|| written::Person::clone(person), |d| d.over(person));
+        if other.is_some() && !self.people.contains_key(name) && !self.agents.contains_key(name) {
             let help = "remove `person`, or define another program in `cases/base.toml`";
             return Err((format!("`{name}` is no person, so that nothing differs in one"), help.to_owned()));
         }

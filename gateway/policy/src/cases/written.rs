@@ -49,6 +49,9 @@ pub(super) struct Case {
     pub(super) expect: Decision,
     /// The policies that must decide, all of them. `[]` is: nothing permits it.
     pub(super) by: Option<BTreeSet<String>>,
+    /// Policies that only report (`@mode("report")`) decide in this case.
+    #[serde(default)]
+    pub(super) report: bool,
     /// What differs in the person, or in the person behind an agent.
     pub(super) person: Option<Person>,
     #[serde(default)]

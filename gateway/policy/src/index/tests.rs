@@ -21,7 +21,7 @@ const SCHEMA: &str = include_str!("../../../../policies/schema.cedarschema");
 
 /// One question, owned.
 #[derive(Debug, Clone)]
-struct Ask {
+pub(crate) struct Ask {
     principal: Arc<Principal>,
     action: Action,
     route: RouteFacts,
@@ -31,7 +31,15 @@ struct Ask {
 }
 
 impl Ask {
-    fn with<T>(&self, answer: impl FnOnce(&Question<'_>) -> T) -> T {
+    pub(crate) const fn principal(&self) -> &Arc<Principal> {
+        &self.principal
+    }
+
+    pub(crate) const fn route(&self) -> &RouteFacts {
+        &self.route
+    }
+
+    pub(crate) fn with<T>(&self, answer: impl FnOnce(&Question<'_>) -> T) -> T {
         let now = UnixMillis(1_767_225_600_000);
         let place = Place {
             ip: [10, 0, 0, 1].into(),
@@ -137,7 +145,7 @@ fn condition() -> impl Strategy<Value = String> {
     })
 }
 
-fn policy() -> impl Strategy<Value = String> {
+pub(crate) fn policy() -> impl Strategy<Value = String> {
     let effect = select(&["permit", "forbid"][..]);
     let clause = prop_oneof![
         Just(String::new()),
@@ -202,7 +210,7 @@ fn route() -> impl Strategy<Value = RouteFacts> {
     })
 }
 
-fn ask() -> impl Strategy<Value = Ask> {
+pub(crate) fn ask() -> impl Strategy<Value = Ask> {
     let score = prop_oneof![Just(None), Just(Some(10)), Just(Some(90))];
     (principal(), select(&Action::ALL[..]), route(), any::<bool>(), score, names(&["corp", "vpn"])).prop_map(
         |(principal, action, route, mfa, score, zones)| Ask { principal, action, route, mfa, score, zones },
@@ -211,7 +219,7 @@ fn ask() -> impl Strategy<Value = Ask> {
 
 // === the comparison ===
 
-fn bundle(policies: &[String]) -> PolicyBundle {
+pub(crate) fn bundle(policies: &[String]) -> PolicyBundle {
     let (schema, _) = Schema::from_cedarschema_str(SCHEMA).unwrap();
     let words = Vocabulary::new(schema, SCHEMA).unwrap();
     let parse =

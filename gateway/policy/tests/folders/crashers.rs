@@ -81,8 +81,8 @@ fn huge_files() {
 #[test]
 fn what_is_not_text() {
     refused("x.cedar", b"permit\0(principal, action, resource);", "x.cedar:1:7: a zero byte");
-    refused("x.cedar", b"\xff\xfe\x00p", "x.cedar: line 1 is not UTF-8");
-    refused("x.cedar", b"// a\n// b \xc3\x28\n", "x.cedar: line 2 is not UTF-8");
+    refused("x.cedar", b"\xff\xfe\x00p", "x.cedar:1:1: this is not UTF-8");
+    refused("x.cedar", b"// a\n// b \xc3\x28\n", "x.cedar:2:6: this is not UTF-8");
     refused("x.cedar", "\u{feff}@id(\"x\") permit (principal, action, resource);", "x.cedar:1:1: ");
     refused("x.cedar", "@id(\"never closed) permit (principal, action, resource);", "x.cedar:1:");
     refused("cases/x.toml", b"\0", "cases/x.toml:1:1: a zero byte");

@@ -5,7 +5,10 @@ mod support;
 
 mod crashers;
 mod decisions;
+mod explained;
 mod findings;
 mod hazards;
+mod install;
 mod reload;
+mod report_only;
 mod shipped;
