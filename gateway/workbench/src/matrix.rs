@@ -1,0 +1,193 @@
+//! The matrix: who may what, from where, with the policies that decide, as a page that an auditor reads.
+//!
+//! `matrix.toml` beside the schema names kinds of people, situations, routes and actions, in the words of cases; every
+//! combination is decided as a request is. The page `MATRIX.md` is kept beside it, so that a change of policies shows
+//! there what it changes, line by line, before it is merged.
+
+use std::fmt::Write as _;
+
+use doorward_model::limits::POLICY_MATRIX_CELLS_MAX;
+use doorward_policy::{Decision, Workshop};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+/// The file that says what is in the matrix, by its path within the folder.
+pub const PLAN: &str = "matrix.toml";
+/// The page, by its path within the folder.
+pub const PAGE: &str = "MATRIX.md";
+
+/// What is in a matrix.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    kind: Vec<Named>,
+    situation: Vec<Named>,
+    routes: Vec<String>,
+    actions: Vec<String>,
+}
+
+/// A kind of people, or a situation: a name, a sentence about it, and words of a case.
+#[derive(Debug, Clone, Deserialize)]
+struct Named {
+    name: String,
+    #[serde(default)]
+    about: String,
+    #[serde(flatten)]
+    words: Table,
+}
+
+impl Plan {
+    /// Reads what is in a matrix.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one line.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let plan: Self = toml::from_str(text).map_err(|e| format!("`{PLAN}`: {}", e.message().trim_end()))?;
+        let sizes = [plan.kind.len(), plan.situation.len(), plan.routes.len(), plan.actions.len()];
+        let cells = sizes.into_iter().try_fold(1_usize, |all, one| all.checked_mul(one));
+        if cells.is_none_or(|cells| cells > POLICY_MATRIX_CELLS_MAX) {
+            return Err(format!(
+                "`{PLAN}` makes more than {POLICY_MATRIX_CELLS_MAX} cells; leave out some of it"
+            ));
+        }
+        Ok(plan)
+    }
+
+    /// The page.
+    ///
+    /// # Errors
+    /// Something in the plan is not in the cases: which, and what.
+    pub fn page(&self, shop: &Workshop) -> Result<String, String> {
+        let mut text = String::from(
+            "# Who may what\n\n\
+             <!-- Made by `doorward policy test --matrix --write` from `matrix.toml`; do not edit. -->\n\n\
+             Every kind of people in every situation does every action on every route, and each of these is decided as a \
+             request is. Named are the policies that permit, and those that forbid. People, routes and the situation \
+             that all others start from are those of `cases/base.toml`.\n\n\
+             | situation | |\n|---|---|\n",
+        );
+        for situation in &self.situation {
+            let _ = writeln!(text, "| **{}** | {} |", cell(&situation.name), cell(&situation.about));
+        }
+        for kind in &self.kind {
+            let _ = write!(text, "\n## {}\n\n", cell(&kind.name));
+            if !kind.about.is_empty() {
+                let _ = write!(text, "{}\n\n", cell(&kind.about));
+            }
+            self.table(kind, shop, &mut text)?;
+        }
+        Ok(text)
+    }
+
+    /// The table of one kind of people: a row for each route, with the actions of which the same is to be said.
+    fn table(&self, kind: &Named, shop: &Workshop, text: &mut String) -> Result<(), String> {
+        let mut rows: Vec<(&str, Vec<&str>, Vec<Cell>)> = Vec::new();
+        for route in &self.routes {
+            for action in &self.actions {
+                let cells = self
+                    .situation
+                    .iter()
+                    .map(|situation| decided(shop, kind, situation, &format!("{action} {route}")))
+                    .collect::<Result<Vec<Cell>, String>>()?;
+                match rows.iter_mut().find(|row| row.0 == route && row.2 == cells) {
+                    Some(row) => row.1.push(action),
+                    None => rows.push((route, vec![action], cells)),
+                }
+            }
+        }
+        text.push_str("| | allowed | refused |\n|---|---|---|\n");
+        let alike = rows.first().is_some_and(|first| rows.iter().all(|row| row.2 == first.2));
+        for (route, actions, cells) in rows.iter().take(if alike { 1 } else { usize::MAX }) {
+            let what =
+                if alike { "everything".to_owned() } else { format!("`{route}` {}", actions.join(" ")) };
+            let [allowed, refused] =
+                [Decision::Allow, Decision::Deny].map(|decision| self.where_so(decision, cells));
+            let _ = writeln!(text, "| {what} | {allowed} | {refused} |");
+        }
+        Ok(())
+    }
+
+    /// The situations of which something is decided, those together in which the same policies do.
+    fn where_so(&self, decision: Decision, cells: &[Cell]) -> String {
+        let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (situation, one) in self.situation.iter().zip(cells).filter(|(_, one)| one.decision == decision) {
+            match groups.iter_mut().find(|(by, _)| *by == one.by) {
+                Some((_, names)) => names.push(&situation.name),
+                None => groups.push((&one.by, vec![&situation.name])),
+            }
+        }
+        let all = |names: &[&str]| {
+            if names.len() == self.situation.len() {
+                "everywhere".to_owned()
+            } else {
+                cell(&names.join(", "))
+            }
+        };
+        let told: Vec<String> = groups.iter().map(|(by, names)| format!("{}: {by}", all(names))).collect();
+        if told.is_empty() { "–".to_owned() } else { told.join("<br>") }
+    }
+}
+
+/// What is decided of one kind of people who do one thing in one situation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Cell {
+    decision: Decision,
+    /// The policies that decide.
+    by: String,
+}
+
+fn decided(shop: &Workshop, kind: &Named, situation: &Named, does: &str) -> Result<Cell, String> {
+    let mut words = kind.words.clone();
+    for (key, value) in &situation.words {
+        match (words.get_mut(key), value) {
+            (Some(Value::Table(mine)), Value::Table(more)) => mine.extend(more.clone()),
+            (Some(_) | None, _) => drop(words.insert(key.clone(), value.clone())),
+        }
+    }
+    words.insert("does".to_owned(), Value::from(does));
+    let wrong = |e: String| format!("`{PLAN}`: {} in the situation {}: {e}", kind.name, situation.name);
+    let asked = shop.cases().situated(&words.to_string()).map_err(wrong)?;
+    let verdict = shop.bundle().decide(&asked.question());
+    let mut by: Vec<&str> = verdict.determining.iter().map(AsRef::as_ref).collect();
+    by.sort_unstable();
+    let by = match verdict.decision {
+        Decision::Deny if by.is_empty() => "nothing permits it".to_owned(),
+        Decision::Allow | Decision::Deny => {
+            by.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(" ")
+        }
+    };
+    Ok(Cell { decision: verdict.decision, by })
+}
+
+/// A text that does not end a cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The first lines in which the page differs from what it should be; none if it is right. Each is said as it
+/// stands there, with `-`, and as it should be, with `+`.
+#[must_use]
+pub fn differs(page: &str, should: &str) -> Option<String> {
+    if page == should {
+        return None;
+    }
+    let (mut old, mut new) = (page.lines(), should.lines());
+    let (mut text, mut shown) = (String::new(), 0);
+    loop {
+        let (was, is) = (old.next(), new.next());
+        if was.is_none() && is.is_none() {
+            return Some(text);
+        }
+        if was == is {
+            continue;
+        }
+        if shown == 20 {
+            text.push_str("…\n");
+            return Some(text);
+        }
+        shown += 1;
+        for (sign, line) in was.map(|line| ('-', line)).into_iter().chain(is.map(|line| ('+', line))) {
+            let _ = writeln!(text, "{sign}{line}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Counting, by each thread for itself; in the end the counts are put together. What comes of it does not
+//! depend on which thread read what.
+
+use std::collections::HashMap;
+
+use doorward_model::UnixMillis;
+use doorward_policy::Decision;
+use doorward_policy::record::Recorded;
+
+use super::line::{Answer, LISTED_MAX};
+use super::memo::Outcome;
+use super::report::{ByRevision, Change, Damaged, Difference, Example, PersonKind, Report, Said};
+
+/// The most kinds of differences that are told apart.
+const DIFFERENCES_MAX: usize = 2000;
+/// How many requests of each are named.
+const EXAMPLES_MAX: usize = 3;
+/// How many damaged lines are named.
+const DAMAGED_NAMED_MAX: usize = 20;
+/// How many revisions are told apart.
+const REVISIONS_MAX: usize = 256;
+/// Under which name the others are counted.
+const OTHERS: &str = "others";
+
+/// What tells differences apart.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    change: Change,
+    kind: PersonKind,
+    app: String,
+    before: Said,
+    after: Said,
+}
+
+/// The counts of one thread.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) report: Report,
+    differences: HashMap<Key, Seen>,
+    revisions: HashMap<String, ByRevision>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    requests: u64,
+    /// The oldest ones, in order.
+    examples: Vec<Example>,
+}
+
+/// One decision that was made again.
+pub(super) struct Again<'a> {
+    pub(super) time: UnixMillis,
+    pub(super) request_id: &'a str,
+    pub(super) record: &'a Recorded<'a>,
+    /// What was recorded, to be kept with the examples.
+    pub(super) situation: Option<&'a str>,
+    pub(super) revision: &'a str,
+}
+
+impl Seen {
+    fn keep(&mut self, time: UnixMillis, request_id: &str, example: impl FnOnce() -> Example) {
+        let is_older = |known: &Example| (time, request_id) < (known.time, known.request_id.as_str());
+        if self.examples.len() < EXAMPLES_MAX || self.examples.last().is_some_and(is_older) {
+            self.put(example());
+        }
+    }
+
+    fn put(&mut self, example: Example) {
+        let at = self.examples.partition_point(|known| *known < example);
+        self.examples.insert(at, example);
+        self.examples.truncate(EXAMPLES_MAX);
+    }
+}
+
+/// Whether what was recorded is what is said now. A list that was cut when it was written is compared as far
+/// as it goes.
+pub(super) fn is_same(answer: &Answer<'_>, outcome: &Outcome) -> bool {
+    if answer.decision != outcome.decision || answer.broken != outcome.broken {
+        return false;
+    }
+    if answer.policies.len() >= LISTED_MAX && outcome.policies.len() >= LISTED_MAX {
+        return answer.policies.iter().all(|id| outcome.policies.iter().any(|known| **known == **id));
+    }
+    answer.policies.iter().copied().eq(outcome.policies.iter().map(|id| &**id))
+}
+
+impl Said {
+    pub(super) fn recorded(answer: &Answer<'_>) -> Self {
+        let policies = answer.policies.iter().map(|id| (*id).to_owned()).collect();
+        Self { decision: answer.decision, policies, broken: answer.broken }
+    }
+
+    pub(super) fn now(outcome: &Outcome) -> Self {
+        let policies = outcome.policies.iter().map(|id| id.to_string()).collect();
+        Self { decision: outcome.decision, policies, broken: outcome.broken }
+    }
+}
+
+impl Tally {
+    pub(super) fn damaged(&mut self, file: &str, line: u64, why: impl FnOnce() -> String) {
+        self.report.damaged += 1;
+        let named = &mut self.report.damaged_lines;
+        let is_earlier = |known: &Damaged| (file, line) < (known.file.as_str(), known.line);
+        if named.len() < DAMAGED_NAMED_MAX || named.last().is_some_and(is_earlier) {
+            named.push(Damaged { file: file.to_owned(), line, why: why() });
+            named.sort();
+            named.truncate(DAMAGED_NAMED_MAX);
+        }
+    }
+
+    /// A decision was made again. `before` is what was said, where it is not the same as `after`.
+    pub(super) fn decided(&mut self, again: &Again<'_>, before: Option<Said>, after: &Outcome) {
+        self.report.decided += 1;
+        let revision = self.revision(again.revision);
+        revision.decided += 1;
+        let Some(before) = before else {
+            self.report.same += 1;
+            return;
+        };
+        revision.differ += 1;
+        let change = match (before.decision, after.decision) {
+            (Decision::Allow, Decision::Deny) => Change::NewlyDenied,
+            (Decision::Deny, Decision::Allow) => Change::NewlyAllowed,
+            (Decision::Allow, Decision::Allow) | (Decision::Deny, Decision::Deny) => Change::OtherReasons,
+        };
+        *self.report.changes.entry(change).or_default() += 1;
+        let record = again.record;
+        let kind = PersonKind::of(&record.who.value.0);
+        let app = record.route.value.id.app().as_str().to_owned();
+        let key = Key { change, kind, app, before, after: Said::now(after) };
+        if self.differences.len() >= DIFFERENCES_MAX && !self.differences.contains_key(&key) {
+            self.report.beyond += 1;
+            return;
+        }
+        let seen = self.differences.entry(key).or_default();
+        seen.requests += 1;
+        seen.keep(again.time, again.request_id, || Example {
+            time: again.time,
+            request_id: again.request_id.to_owned(),
+            who: record.who.value.0.id().map(ToString::to_string),
+            action: record.action,
+            route: record.route.value.id.as_str().to_owned(),
+            situation: again.situation.map(Into::into),
+        });
+    }
+
+    fn revision(&mut self, name: &str) -> &mut ByRevision {
+        let name = if self.revisions.len() < REVISIONS_MAX || self.revisions.contains_key(name) {
+            name
+        } else {
+            OTHERS
+        };
+        self.revisions.entry(name.to_owned()).or_default()
+    }
+
+    /// Puts the counts of another thread to these.
+    pub(super) fn join(&mut self, other: Self) {
+        let (mine, theirs) = (&mut self.report, other.report);
+        mine.lines += theirs.lines;
+        mine.damaged += theirs.damaged;
+        mine.damaged_lines.extend(theirs.damaged_lines);
+        mine.damaged_lines.sort();
+        mine.damaged_lines.truncate(DAMAGED_NAMED_MAX);
+        mine.requests += theirs.requests;
+        mine.decided += theirs.decided;
+        mine.asked += theirs.asked;
+        mine.same += theirs.same;
+        mine.beyond += theirs.beyond;
+        let (undecided, more) = (&mut mine.undecided, theirs.undecided);
+        undecided.not_asked += more.not_asked;
+        undecided.not_recorded += more.not_recorded;
+        undecided.too_large += more.too_large;
+        undecided.other_version += more.other_version;
+        undecided.unreadable += more.unreadable;
+        for (change, count) in theirs.changes {
+            *mine.changes.entry(change).or_default() += count;
+        }
+        for (key, seen) in other.differences {
+            if self.differences.len() >= DIFFERENCES_MAX && !self.differences.contains_key(&key) {
+                self.report.beyond += seen.requests;
+                continue;
+            }
+            let mine = self.differences.entry(key).or_default();
+            mine.requests += seen.requests;
+            seen.examples.into_iter().for_each(|example| mine.put(example));
+        }
+        for (name, count) in other.revisions {
+            let mine = self.revision(&name);
+            mine.decided += count.decided;
+            mine.differ += count.differ;
+        }
+    }
+
+    /// All of it, in an order that is always the same.
+    pub(super) fn finish(self) -> Report {
+        let mut differences: Vec<Difference> = self
+            .differences
+            .into_iter()
+            .map(|(key, seen)| Difference {
+                change: key.change,
+                kind: key.kind,
+                app: key.app,
+                before: key.before,
+                after: key.after,
+                requests: seen.requests,
+                examples: seen.examples,
+            })
+            .collect();
+        differences.sort_by(|a, b| {
+            let rank = |d: &Difference| (d.change, std::cmp::Reverse(d.requests), d.kind);
+            rank(a)
+                .cmp(&rank(b))
+                .then_with(|| a.app.cmp(&b.app))
+                .then_with(|| (&a.before, &a.after).cmp(&(&b.before, &b.after)))
+        });
+        Report { differences, revisions: self.revisions.into_iter().collect(), ..self.report }
+    }
+}

@@ -1,0 +1,99 @@
+//! What proofs take for granted is so: of everything that the gateway can say, and nothing is granted twice.
+
+use std::cell::Cell;
+
+use cedar_policy::{Authorizer, PolicySet, Request};
+use doorward_policy::{Rounding, Situation, Workshop};
+use doorward_workbench::solver::{Answer, World, guarantees};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::situations::situation;
+use super::{policy, solver, workshop};
+
+fn runner(cases: u32) -> TestRunner {
+    TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
+}
+
+/// Everything that the gateway says of a situation; none for what it refuses before it says anything.
+fn said(workshop: &Workshop, s: &Situation) -> Option<(Request, cedar_policy::Entities)> {
+    workshop.bundle().in_cedar(&s.question()).ok()
+}
+
+#[test]
+fn no_situation_breaks_a_guarantee() {
+    let workshop = workshop();
+    let granted = PolicySet::from_policies(guarantees().unwrap()).unwrap();
+    let cedar = Authorizer::new();
+    let tried = Cell::new(0);
+    runner(4000)
+        .run(&situation(), |s| {
+            let Some((request, entities)) = said(workshop, &s) else { return Ok(()) };
+            tried.set(tried.get() + 1);
+            let response = cedar.is_authorized(&request, &granted, &entities);
+            let broken: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
+            prop_assert!(broken.is_empty(), "{broken:?}");
+            let errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
+            prop_assert!(errors.is_empty(), "{errors:?}");
+            Ok(())
+        })
+        .unwrap_or_else(|e| panic!("{e}"));
+    assert!(tried.get() > 2000, "only {} situations can be said", tried.get());
+}
+
+/// One that forbids nothing says nothing, and would hide that what it was written for is not granted.
+#[test]
+fn each_guarantee_rules_something_out() {
+    let workshop = workshop();
+    let plain = World::plain(workshop.schema().clone()).unwrap();
+    let everything =
+        PolicySet::from_policies([policy("all", "permit (principal, action, resource);")]).unwrap();
+    let mut solver = solver();
+    for guarantee in guarantees().unwrap() {
+        let answer = solver.never_allows(&plain, &everything, &guarantee);
+        assert!(matches!(answer, Answer::Found(_)), "{}: {answer:?}", guarantee.id());
+    }
+}
+
+/// Together they leave somebody of each kind who can ask: from what contradicts itself everything follows.
+#[test]
+fn the_guarantees_do_not_contradict_each_other() {
+    let workshop = workshop();
+    let world = World::of(workshop).unwrap();
+    let everything =
+        PolicySet::from_policies([policy("all", "permit (principal, action, resource);")]).unwrap();
+    let mut solver = solver();
+    for kind in ["User", "ServiceAccount", "Agent", "Visitor"] {
+        for action in ["GET", "POST", "UPGRADE"] {
+            let somebody = policy(
+                "p",
+                &format!("permit (principal is {kind}, action == Action::\"{action}\", resource);"),
+            );
+            let answer = solver.never_allows(&world, &everything, &somebody);
+            assert!(matches!(answer, Answer::Found(_)), "{kind} {action}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_situation_that_is_said_and_read_says_the_same() {
+    let workshop = workshop();
+    let tried = Cell::new(0);
+    runner(600)
+        .run(&situation(), |s| {
+            let Some((request, entities)) = said(workshop, &s) else { return Ok(()) };
+            tried.set(tried.get() + 1);
+            for rounding in Rounding::all() {
+                let read = Situation::read(&request, &entities, rounding);
+                let read = read.map_err(TestCaseError::fail)?;
+                let (again, same) = said(workshop, &read).ok_or_else(|| TestCaseError::fail("not said"))?;
+                prop_assert_eq!(request.to_string(), again.to_string());
+                prop_assert!(entities == same, "{entities:?} {same:?}");
+                prop_assert_eq!(&read.action, &s.action);
+                prop_assert_eq!(&read.route.id, &s.route.id);
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|e| panic!("{e}"));
+    assert!(tried.get() > 300, "only {} situations can be said", tried.get());
+}
