@@ -22,12 +22,16 @@ const THREADS: u64 = 2;
 type Failed = Box<dyn std::error::Error>;
 
 /// What the requests share, as they do in the gateway.
+/// What the policies saw, as it is recorded with a decision.
+const SITUATION: &str = r#"{"v":1,"who":"visitor","does":"GET","route":{"id":"payroll/all","groups":["finance"],"tier":"restricted"},"place":{"ip":"203.0.113.7","zones":["corp"],"country":"DE","continent":"EU","asn":64500,"anonymizer":false},"now":1795212000123,"local":79200,"weekday":"fri","host":"payroll.corp.example","path":"/api/v1/runs"}"#;
+
 struct Shared {
     principal: Arc<Principal>,
     place: Arc<Place>,
     route: RouteId,
     policy: Arc<str>,
     revision: Arc<str>,
+    situation: Arc<str>,
 }
 
 fn main() -> Result<(), Failed> {
@@ -46,6 +50,7 @@ fn main() -> Result<(), Failed> {
         route: RouteId::new(AppId::new("payroll")?, "all")?,
         policy: "payroll-viewers-read".into(),
         revision: "b7e23ec29af22b0b".into(),
+        situation: SITUATION.into(),
     };
     let identity = Identity { node: "gw-1".to_owned(), version: "0.1.0".to_owned() };
     let (audit, _) = Audit::open(AuditConfig::in_dir(&dir), identity, Arc::new(|| UnixMillis(0)))?;
@@ -137,6 +142,7 @@ fn trail(shared: &Shared, request_id: &Arc<str>) -> Trail {
         errors: Vec::new(),
         latency_micros: 143,
         revision: Arc::clone(&shared.revision),
+        situation: Some(Arc::clone(&shared.situation)),
     });
     trail.answered(200);
     trail.finished(Ending::Completed, 512, 18_230, Duration::from_millis(12));

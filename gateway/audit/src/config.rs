@@ -44,6 +44,8 @@ pub struct AuditSection {
     pub reserve_bytes: Option<u64>,
     /// How large all files together may become before the oldest are removed. Without it none is.
     pub total_bytes_max: Option<u64>,
+    /// Whether what the policies saw is recorded with each decision. It is, unless this says otherwise.
+    pub situations: Option<bool>,
 }
 
 /// A valid `[audit]`.
@@ -55,6 +57,7 @@ pub struct AuditConfig {
     queue_events_max: usize,
     reserve_bytes: u64,
     total_bytes_max: Option<u64>,
+    situations: bool,
 }
 
 impl AuditConfig {
@@ -68,6 +71,7 @@ impl AuditConfig {
             queue_events_max: AUDIT_QUEUE_EVENTS_MAX,
             reserve_bytes: AUDIT_RESERVE_BYTES,
             total_bytes_max: None,
+            situations: true,
         }
     }
 
@@ -135,6 +139,7 @@ impl AuditConfig {
             queue_events_max: usize::try_from(queue).unwrap_or(AUDIT_QUEUE_EVENTS_MAX),
             reserve_bytes: reserve,
             total_bytes_max: section.total_bytes_max,
+            situations: section.situations.unwrap_or(true),
         })
     }
 
@@ -173,6 +178,12 @@ impl AuditConfig {
     pub const fn total_bytes_max(&self) -> Option<u64> {
         self.total_bytes_max
     }
+
+    /// Whether what the policies saw is recorded with each decision.
+    #[must_use]
+    pub const fn situations(&self) -> bool {
+        self.situations
+    }
 }
 
 #[cfg(test)]
@@ -200,6 +211,14 @@ mod tests {
     }
 
     #[test]
+    fn what_policies_saw_is_recorded_unless_it_is_switched_off() {
+        let off = |situations| AuditSection { situations, ..AuditSection::default() };
+        for (written, kept) in [(None, true), (Some(true), true), (Some(false), false)] {
+            assert_eq!(check(&off(written)).0.unwrap().situations(), kept);
+        }
+    }
+
+    #[test]
     fn every_mistake_is_told_at_once() {
         let (config, complaints) = check(&AuditSection {
             dir: Some("".into()),
@@ -208,6 +227,7 @@ mod tests {
             queue_events_max: Some(u64::MAX),
             reserve_bytes: Some(1),
             total_bytes_max: Some(1),
+            situations: None,
         });
         assert_eq!(config, None);
         assert_eq!(

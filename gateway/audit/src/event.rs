@@ -9,6 +9,8 @@ mod exchange;
 mod house;
 mod lifecycle;
 mod nature;
+mod policies;
+mod shadow;
 mod sign_in;
 mod standing;
 mod wire;
@@ -29,6 +31,8 @@ pub use lifecycle::{
 };
 pub(crate) use nature::{Kind, TakesAway, Weight};
 use nature::{is_terminated, withdrawal};
+pub use policies::{PolicyStage, PolicySwap, StageStep};
+pub use shadow::{PolicyShadow, ShadowStep};
 pub use sign_in::{BrowserSignIn, SignInStep};
 pub(crate) use wire::Head;
 
@@ -59,6 +63,10 @@ pub enum Event {
     PolicyRejected(Box<PolicyRejection>),
     /// The files hold the policies in force again, after a bundle was refused.
     PolicyMended(Box<PolicyMend>),
+    /// A share is asked of another policy bundle than the one in force, or not any more.
+    PolicyStaged(Box<PolicyStage>),
+    /// Policies are asked beside those in force, or are not any more, or would change something.
+    PolicyShadow(Box<PolicyShadow>),
     /// The GeoIP databases were read anew, or could not be.
     GeoReloaded(Box<GeoReload>),
     /// The certificates were read anew, or could not be.
@@ -137,23 +145,6 @@ pub struct Revocation {
     pub ended: Vec<(Protocol, u64)>,
     /// How many still ran when this was written.
     pub remaining: u64,
-}
-
-/// Another policy bundle is in force.
-#[derive(Clone, Debug)]
-pub struct PolicySwap {
-    /// Who caused it.
-    pub actor: Actor,
-    /// Its revision.
-    pub revision: Arc<str>,
-    /// The revision before, unless it is the first.
-    pub previous: Option<Arc<str>>,
-    /// Where it was read from.
-    pub source: String,
-    /// How many policies it has.
-    pub policies: u64,
-    /// How many of its own cases held.
-    pub cases: u64,
 }
 
 /// A policy bundle was refused.
@@ -360,7 +351,7 @@ pub struct RetiredSegment {
 
 impl Event {
     /// Every `metadata.event_code`, but for those of [`LifecycleCode`].
-    pub const CODES: [&'static str; 30] = [
+    pub const CODES: [&'static str; 35] = [
         "access.request.allowed",
         "access.request.denied",
         "access.exchange.ended",
@@ -377,8 +368,13 @@ impl Event {
         "control_debt.opened",
         "control_debt.settled",
         "policy.swapped",
+        "policy.staged",
         "policy.rejected",
         "policy.mended",
+        "policy.shadow.started",
+        "policy.shadow.found",
+        "policy.shadow.stopped",
+        "policy.shadow.promoted",
         "geoip.reloaded",
         "geoip.kept",
         "certificates.reloaded",
@@ -428,6 +424,8 @@ impl Event {
             Self::GeoReloaded(reload) if reload.kept.is_none() => "geoip.reloaded",
             Self::GeoReloaded(_) => "geoip.kept",
             Self::PolicyMended(_) => "policy.mended",
+            Self::PolicyStaged(_) => "policy.staged",
+            Self::PolicyShadow(shadow) => shadow.step.code(),
             Self::CertificatesReloaded(reload) if reload.kept.is_none() => "certificates.reloaded",
             Self::CertificatesReloaded(_) => "certificates.kept",
             Self::OperatorCall(_) => "operator.call",
@@ -450,9 +448,11 @@ impl Event {
             Self::Revocation(revocation) => standing::revocation(head, revocation, out),
             Self::ControlDebt(owed) => debt::control_debt(head, owed, out),
             Self::Lifecycle(change) => lifecycle::change(head, change, out),
-            Self::PolicySwapped(swap) => house::policy_swapped(head, swap, out),
+            Self::PolicySwapped(swap) => policies::swapped(head, swap, out),
+            Self::PolicyStaged(stage) => policies::staged(head, stage, out),
             Self::PolicyRejected(rejection) => house::policy_rejected(head, rejection, out),
             Self::PolicyMended(mend) => house::policy_mended(head, mend, out),
+            Self::PolicyShadow(shadow) => shadow::policy_shadow(head, shadow, out),
             Self::GeoReloaded(reload) => house::geo_reloaded(head, reload, out),
             Self::CertificatesReloaded(reload) => house::certificates_reloaded(head, reload, out),
             Self::OperatorCall(call) => house::operator_call(head, call, out),

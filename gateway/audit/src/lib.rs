@@ -12,7 +12,7 @@
 //!
 //! The cast: a [`Trail`] is the story of one exchange, written by the stages that it passes.
 //! An [`Event`] is anything that the log tells of. [`Audit`] takes events and hands them to the
-//! writer. [`tail`] reads the files again, for people.
+//! writer. [`tail`] reads the files again, for people; [`files`] lists them for whoever reads all of them.
 //!
 //! What holds:
 //! * an event that [`Audit::record_durable`] acknowledged is in a file that still has its name,
@@ -34,6 +34,7 @@
 
 pub mod config;
 pub mod event;
+pub mod files;
 mod lanes;
 pub mod log;
 mod nameless;

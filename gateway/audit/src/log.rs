@@ -252,6 +252,7 @@ struct Inner {
     clock: Clock,
     identity: Arc<Identity>,
     run: Arc<Run>,
+    situations: bool,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -311,6 +312,7 @@ impl Audit {
         clock: Clock,
     ) -> Result<(Self, StartReport), AuditError> {
         let lanes = Arc::new(Lanes::new(config.queue_events_max()));
+        let situations = config.situations();
         let gauges = Arc::new(Gauges::new());
         let identity = Arc::new(identity);
         let (writer, report) = Writer::open(
@@ -334,7 +336,7 @@ impl Audit {
         let writer = spawn("audit").spawn(move || writer.work()).map_err(failed)?;
         gauges.grants.store(true, Ordering::Release);
         let threads = Mutex::new(Some(Threads { writer, pulse, stop_pulse }));
-        let inner = Inner { lanes, gauges, clock, identity, run, threads };
+        let inner = Inner { lanes, gauges, clock, identity, run, situations, threads };
         Ok((Self { inner: Arc::new(inner) }, report))
     }
 
@@ -388,6 +390,12 @@ impl Audit {
     pub fn accepts_grants(&self) -> bool {
         let gauges = &self.inner.gauges;
         gauges.grants.load(Ordering::Acquire) && !gauges.pulse.is_stalled() && self.inner.lanes.owed() == 0
+    }
+
+    /// Whether what the policies saw is to be recorded with each decision, in [`Ruling::situation`](crate::Ruling).
+    #[must_use]
+    pub fn keeps_situations(&self) -> bool {
+        self.inner.situations
     }
 
     /// How the log fares.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use doorward_model::limits::{AUDIT_USER_AGENT_BYTES_MAX, TARGET_BYTES_MAX};
 use doorward_model::{
-    Assurance, AuthSession, Compliance, DeviceId, DevicePosture, Place, Principal, Refusal, RefusalCode,
-    Risk, RouteId, UnixMillis,
+    Assurance, AuthSession, Compliance, DeviceId, DevicePosture, FailedClause, Place, Principal, Refusal,
+    RefusalCode, Risk, RouteId, UnixMillis,
 };
 
 /// The longest host name that is recorded, in bytes (RFC 1035 §2.3.4, and a port).
@@ -191,6 +191,10 @@ pub struct Ruling {
     pub latency_micros: u64,
     /// The revision of the bundle that was asked.
     pub revision: Arc<str>,
+    /// What the policies saw, as one line of JSON, so that it can be decided again. None where that is not
+    /// kept. What is no JSON, or longer than
+    /// [`AUDIT_SITUATION_BYTES_MAX`](doorward_model::limits::AUDIT_SITUATION_BYTES_MAX), is not recorded.
+    pub situation: Option<Arc<str>>,
 }
 
 /// How an exchange came to its end.
@@ -298,6 +302,7 @@ pub(crate) struct SignIn {
 pub(crate) struct Refused {
     pub(crate) code: RefusalCode,
     pub(crate) detail: Box<str>,
+    pub(crate) clauses: Vec<FailedClause>,
 }
 
 /// The end of an exchange, in numbers.
@@ -432,6 +437,7 @@ impl Trail {
         self.refused.get_or_insert_with(|| Refused {
             code: refusal.code,
             detail: cut(&refusal.detail, DETAIL_BYTES_MAX).into(),
+            clauses: refusal.clauses().to_vec(),
         });
     }
 

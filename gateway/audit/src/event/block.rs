@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use doorward_model::Risk;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::wire::{Iso, Shown};
 
@@ -23,6 +24,8 @@ pub(crate) struct Block<'a> {
     pub(crate) route: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) decision: Option<DecisionOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) situation: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) on_behalf_of: Option<Shown<&'a doorward_model::UserId>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,6 +55,8 @@ pub(crate) struct Block<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bundle: Option<BundleOut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shadow: Option<ShadowOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) geoip: Option<GeoOut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) certificates: Option<CertificatesOut<'a>>,
@@ -73,7 +78,11 @@ pub(crate) struct Block<'a> {
 pub(crate) struct DecisionOut<'a> {
     pub(crate) outcome: &'static str,
     pub(crate) reason_code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policies_said: Option<&'static str>,
     pub(crate) determining: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) clauses: Vec<ClauseOut<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +93,16 @@ pub(crate) struct DecisionOut<'a> {
     pub(crate) stale_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) policy_set: Option<PolicySet<'a>>,
+}
+
+/// A part of a policy that failed.
+#[derive(Serialize)]
+pub(crate) struct ClauseOut<'a> {
+    pub(crate) policy: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) span: Option<(usize, usize)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) facts: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -236,7 +255,7 @@ pub(crate) struct ChangeOut<'a> {
     pub(crate) set_by: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(crate) struct BundleOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) in_force: Option<&'a str>,
@@ -251,6 +270,55 @@ pub(crate) struct BundleOut<'a> {
     pub(crate) mistakes: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mistakes_total: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) author: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) found: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) results: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) difference: Option<DifferenceOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) share: Option<ShareOut<'a>>,
+}
+
+/// What an edit changes, by the names of policies: the first of each, and how many there are.
+#[derive(Serialize)]
+pub(crate) struct DifferenceOut<'a> {
+    pub(crate) added: Vec<&'a str>,
+    pub(crate) removed: Vec<&'a str>,
+    pub(crate) changed: Vec<&'a str>,
+    pub(crate) total: usize,
+}
+
+/// Who is asked of a bundle.
+#[derive(Serialize)]
+pub(crate) struct ShareOut<'a> {
+    pub(crate) revision: &'a str,
+    pub(crate) step: &'static str,
+    pub(crate) hundredths: u16,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) apps: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ShadowOut<'a> {
+    pub(crate) lane: &'a str,
+    pub(crate) in_force: &'a str,
+    pub(crate) since: Iso,
+    pub(crate) sample: &'a str,
+    pub(crate) decided: u64,
+    pub(crate) missed: u64,
+    pub(crate) newly_denied: u64,
+    pub(crate) newly_allowed: u64,
+    pub(crate) other_policies: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) policies: Vec<&'a str>,
+    pub(crate) policies_total: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<&'a str>,
 }
 
 #[derive(Serialize)]

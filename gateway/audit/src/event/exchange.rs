@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
-use doorward_model::{Compliance, LifecycleStage, Presence, Principal, User};
+use doorward_model::limits::AUDIT_SITUATION_BYTES_MAX;
+use doorward_model::{Compliance, FailedClause, LifecycleStage, Presence, Principal, User};
+use serde_json::value::RawValue;
 
-use super::block::{DecisionOut, DeviceOut, EndingOut, PolicySet, RiskOut};
+use super::block::{ClauseOut, DecisionOut, DeviceOut, EndingOut, PolicySet, RiskOut};
 use super::wire::{
     Action, ActorOut, Authorization, AutonomousSystem, Class, Endpoint, Head, Hex, HttpRequest, HttpResponse,
     Line, Location, Named, Policy, SessionOut, Severity, Shown, Span, Status, Trace, Traffic, Url, UserOut,
@@ -14,6 +16,8 @@ use crate::trail::{Ending, Method, Outcome, Ruling, Trail, Withdrawal, cut};
 
 /// How many groups, networks, policies or errors one event names.
 const LIST_MAX: usize = 32;
+/// How many clauses that failed one event names, and how many facts of each.
+const CLAUSES_MAX: usize = 8;
 /// How much of one name in such a list is recorded, in bytes.
 const NAME_BYTES_MAX: usize = 128;
 /// How much of a text that stands alone is recorded, in bytes.
@@ -40,6 +44,7 @@ fn allowed(head: &Head<'_>, trail: &Trail, out: &mut Vec<u8>) -> Result<(), serd
     let mut line = begin(head, trail, Severity::Informational, Status::Success, false);
     line.act(Action::Allowed, false);
     line.unmapped.doorward.decision = Some(decision(trail, "allow", "permitted"));
+    line.unmapped.doorward.situation = trail.ruling.as_ref().and_then(situation);
     finish(&mut line, trail, false);
     line.write(out)
 }
@@ -57,6 +62,7 @@ fn denied(head: &Head<'_>, trail: &Trail, reason: &str, out: &mut Vec<u8>) -> Re
         line.authorizations = authorizations(ruling);
     }
     line.unmapped.doorward.decision = Some(decision(trail, "deny", reason));
+    line.unmapped.doorward.situation = trail.ruling.as_ref().and_then(situation);
     finish(&mut line, trail, true);
     line.write(out)
 }
@@ -108,6 +114,7 @@ fn withdrawn(
         line.authorizations = authorizations(ruling);
     }
     line.unmapped.doorward.decision = Some(said(trail, ruling, "deny", reason));
+    line.unmapped.doorward.situation = ruling.and_then(situation);
     finish(&mut line, trail, true);
     line.write(out)
 }
@@ -241,16 +248,37 @@ fn said<'a>(
     let listed =
         |r: &'a Ruling| r.determining.iter().take(LIST_MAX).map(|p| cut(p, NAME_BYTES_MAX)).collect();
     let errors = |r: &'a Ruling| r.errors.iter().take(LIST_MAX).map(|e| cut(e, TEXT_BYTES_MAX)).collect();
+    let word = |r: &Ruling| match r.outcome {
+        Outcome::Allowed => "allow",
+        Outcome::Denied(_) => "deny",
+    };
     DecisionOut {
         outcome,
         reason_code,
+        policies_said: ruling.map(word).filter(|word| *word != outcome),
         determining: ruling.map(listed).unwrap_or_default(),
+        clauses: trail.refused.iter().flat_map(|r| &r.clauses).take(CLAUSES_MAX).map(clause).collect(),
         errors: ruling.map(errors).unwrap_or_default(),
         detail: trail.refused.as_ref().map(|r| &*r.detail).filter(|d| !d.is_empty()),
         latency_us: ruling.map(|r| r.latency_micros),
         stale_ms: trail.stale_for.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
         policy_set: ruling.map(|r| PolicySet { revision: cut(&r.revision, TEXT_BYTES_MAX) }),
     }
+}
+
+fn clause(clause: &FailedClause) -> ClauseOut<'_> {
+    ClauseOut {
+        policy: cut(&clause.policy, NAME_BYTES_MAX),
+        span: clause.span,
+        facts: clause.facts.iter().take(CLAUSES_MAX).map(|fact| cut(fact, NAME_BYTES_MAX)).collect(),
+    }
+}
+
+/// What the policies saw, if it can stand in a line as it is.
+fn situation(ruling: &Ruling) -> Option<&RawValue> {
+    let text = ruling.situation.as_deref()?;
+    let fits = text.len() <= AUDIT_SITUATION_BYTES_MAX && !text.contains(['\n', '\r']);
+    fits.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 fn authorizations(ruling: &Ruling) -> Vec<Authorization<'_>> {

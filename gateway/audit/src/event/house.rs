@@ -11,7 +11,7 @@ use super::wire::{
 };
 use super::{
     Actor, CertificateReload, Gap, GatewayDrain, GatewayStart, GatewayStop, GeoReload, OperatorCall,
-    PolicyMend, PolicyRejection, PolicySwap, RefusalSummary, RetiredSegment, TornTail,
+    PolicyMend, PolicyRejection, RefusalSummary, RetiredSegment, TornTail,
 };
 use crate::trail::cut;
 
@@ -22,7 +22,7 @@ const TEXT_BYTES_MAX: usize = 512;
 const PROFILES: &[&str] = &["datetime"];
 const PROFILES_HOST: &[&str] = &["host", "datetime"];
 
-const UPDATE_POLICY: Class =
+pub(super) const UPDATE_POLICY: Class =
     Class { category: 3, class: 3004, class_name: "Entity Management", activity: 3, activity_name: "Update" };
 
 const fn lifecycle(activity: u32, activity_name: &'static str) -> Class {
@@ -37,27 +37,7 @@ const ERROR: Class = Class {
     activity_name: "General Error",
 };
 
-type Written = Result<(), serde_json::Error>;
-
-pub(super) fn policy_swapped(head: &Head<'_>, swap: &PolicySwap, out: &mut Vec<u8>) -> Written {
-    let metadata = head.metadata("admin", PROFILES, None);
-    let mut line = Line::new(head, metadata, UPDATE_POLICY, Severity::Informational, Status::Success, true);
-    line.actor = Some(actor(&swap.actor));
-    line.src_endpoint = source(&swap.actor);
-    line.message = Some(format!("Policies {} are in force", text(&swap.revision)));
-    line.entity = Some(bundle_entity(swap.previous.as_deref()));
-    line.entity_result = Some(bundle_entity(Some(&swap.revision)));
-    line.unmapped.doorward.bundle = Some(BundleOut {
-        in_force: Some(text(&swap.revision)),
-        previous: swap.previous.as_deref().map(text),
-        source: text(&swap.source),
-        policies: Some(swap.policies),
-        cases: Some(swap.cases),
-        mistakes: Vec::new(),
-        mistakes_total: None,
-    });
-    line.write(out)
-}
+pub(super) type Written = Result<(), serde_json::Error>;
 
 pub(super) fn policy_rejected(head: &Head<'_>, rejection: &PolicyRejection, out: &mut Vec<u8>) -> Written {
     let metadata = head.metadata("admin", PROFILES, None);
@@ -69,12 +49,10 @@ pub(super) fn policy_rejected(head: &Head<'_>, rejection: &PolicyRejection, out:
     line.entity = Some(bundle_entity(rejection.in_force.as_deref()));
     line.unmapped.doorward.bundle = Some(BundleOut {
         in_force: rejection.in_force.as_deref().map(text),
-        previous: None,
         source: text(&rejection.source),
-        policies: None,
-        cases: None,
         mistakes: rejection.mistakes.iter().take(LIST_MAX).map(|m| text(m)).collect(),
         mistakes_total: Some(total),
+        ..BundleOut::default()
     });
     line.write(out)
 }
@@ -90,17 +68,13 @@ pub(super) fn policy_mended(head: &Head<'_>, mend: &PolicyMend, out: &mut Vec<u8
     line.entity_result = Some(bundle_entity(Some(&mend.revision)));
     line.unmapped.doorward.bundle = Some(BundleOut {
         in_force: Some(text(&mend.revision)),
-        previous: None,
         source: text(&mend.source),
-        policies: None,
-        cases: None,
-        mistakes: Vec::new(),
-        mistakes_total: None,
+        ..BundleOut::default()
     });
     line.write(out)
 }
 
-fn bundle_entity(revision: Option<&str>) -> Entity<'_> {
+pub(super) fn bundle_entity(revision: Option<&str>) -> Entity<'_> {
     Entity { uid: None, name: Some("policy bundle"), type_id: 5, kind: "Policy", version: revision.map(text) }
 }
 

@@ -94,7 +94,9 @@ pub(super) fn sign_in(
     block.decision = Some(DecisionOut {
         outcome: if refused.is_some() { "deny" } else { "allow" },
         reason_code: refused.unwrap_or("signed_in"),
+        policies_said: None,
         determining: Vec::new(),
+        clauses: Vec::new(),
         errors: Vec::new(),
         detail: trail.refused.as_ref().map(|r| &*r.detail).filter(|d| !d.is_empty()),
         latency_us: None,

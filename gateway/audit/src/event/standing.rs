@@ -91,7 +91,9 @@ fn decision(revocation: &Revocation) -> DecisionOut<'_> {
     DecisionOut {
         outcome: "revoke",
         reason_code: revocation.cause,
+        policies_said: None,
         determining: Vec::new(),
+        clauses: Vec::new(),
         errors: Vec::new(),
         detail: None,
         latency_us: Some(u64::try_from(enforced.as_micros()).unwrap_or(u64::MAX)),

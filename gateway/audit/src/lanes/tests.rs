@@ -31,6 +31,7 @@ fn allow() -> Event {
         errors: vec![],
         latency_micros: 1,
         revision: "r".into(),
+        situation: None,
     });
     Event::RequestDecided(Box::new(trail))
 }

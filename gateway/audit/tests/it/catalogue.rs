@@ -90,10 +90,15 @@ fn the_schema_refuses_what_is_wrong() {
 
 #[test]
 fn an_allowance_is_compact() {
-    let size = line(&samples::allowed("req-7f1c2a90-55c3-4d9f-9b1d-7e2f3a4b5c6d")).len();
+    let line = line(&samples::allowed("req-7f1c2a90-55c3-4d9f-9b1d-7e2f3a4b5c6d"));
+    let situation = format!("\"situation\":{},", samples::SITUATION);
+    assert!(line.contains(&situation), "{line}");
+    let size = line.len() - situation.len();
     // With a trace id of 60 bytes, which only sampled exchanges have.
     assert!(size <= 1130, "{size} bytes");
-    eprintln!("an allowance has {size} bytes");
+    // What the policies saw, where that is kept.
+    assert!(situation.len() <= 800, "{} bytes", situation.len());
+    eprintln!("an allowance has {size} bytes, and {} of what the policies saw", situation.len());
 }
 
 /// Decisions and revocations all say where the person stands, what decided, under which

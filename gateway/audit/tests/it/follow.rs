@@ -45,7 +45,12 @@ fn a_line_reads_well() {
 22:00:00.123 OK user.lifecycle.deactivate okta asked for scim_deactivate: person 01997f2c-8b1e-7c3a-9d55-0c2f6f0e7a11 req-scim-1
 22:00:00.123 FAIL user.lifecycle.denied okta asked for scim_deactivate in vain: person 01997f2c-8b1e-7c3a-9d55-0c2f6f0e7a11 req-scim-1
 22:00:00.123 OK group.user_membership.add okta asked for scim_deactivate: group 01997f2c-8b1e-7c3a-9d55-0c2f6f0e7a99 req-scim-1
+22:00:00.123 OK policy.shadow.started Policies c81e728d9d4c2f63 are asked beside those in force
+22:00:00.123 OK policy.shadow.found Policies c81e728d9d4c2f63 would newly deny 31 requests and newly allow 4
+22:00:00.123 OK policy.shadow.stopped Policies c81e728d9d4c2f63 are asked no more beside those in force
+22:00:00.123 OK policy.shadow.promoted Policies c81e728d9d4c2f63 were asked beside others and are in force now
 22:00:00.123 OK policy.swapped Policies c81e728d9d4c2f63 are in force
+22:00:00.123 OK policy.staged Policies c81e728d9d4c2f63 are asked for 500 of 10000 people
 22:00:00.123 FAIL policy.rejected Policies were refused for 1 mistakes; those before stay in force
 22:00:00.123 OK policy.mended The files hold policies b7e23ec29af22b0b again, which are in force
 22:00:00.123 OK geoip.reloaded GeoIP databases were read anew
@@ -173,6 +178,6 @@ fn half_a_line_is_not_shown_until_it_is_whole() {
     // A torn tail that was cut off, and a line that goes on for ever.
     file.set_len(0).unwrap();
     assert_eq!(follower.poll().unwrap(), Vec::<String>::new());
-    file.write_all(&vec![b'x'; 300_000]).unwrap();
+    file.write_all(&vec![b'x'; doorward_model::limits::AUDIT_LINE_BYTES_MAX + 40_000]).unwrap();
     assert_eq!(follower.poll().unwrap().len(), 1);
 }

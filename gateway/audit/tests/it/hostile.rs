@@ -1,16 +1,17 @@
 //! Text that others chose, and text that must never be there.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::event::{LifecycleChange, LifecycleCode, LifecycleDifference, SignInStep};
 use doorward_audit::tail::{Style, render};
 use doorward_audit::trail::HttpVersion;
 use doorward_audit::{Arrival, Ending, Event, Outcome, Ruling, Sequence, Trail};
-use doorward_model::limits::AUDIT_LINE_BYTES_MAX;
+use doorward_model::limits::{AUDIT_LINE_BYTES_MAX, AUDIT_SITUATION_BYTES_MAX};
 use doorward_model::{Assurance, DevicePosture, Principal, Refusal, RefusalCode};
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::samples::{self, NOW, identity};
 
@@ -18,7 +19,7 @@ fn line(event: &Event) -> String {
     event.to_line(&identity(), "gw-1-20261120T220000123Z", Sequence(1), NOW).unwrap()
 }
 
-fn arrival<'a>(id: &'a std::sync::Arc<str>, text: &'a str, bytes: &'a [u8]) -> Arrival<'a> {
+fn arrival<'a>(id: &'a Arc<str>, text: &'a str, bytes: &'a [u8]) -> Arrival<'a> {
     Arrival {
         request_id: id,
         received_at: NOW,
@@ -59,6 +60,7 @@ fn all_of(text: &str, bytes: &[u8]) -> Event {
         errors: vec![text.to_owned(); 1000],
         latency_micros: u64::MAX,
         revision: text.into(),
+        situation: Some(largest()),
     });
     trail.refused(&Refusal::new(RefusalCode::PolicyError, text));
     trail.finished(
@@ -68,6 +70,12 @@ fn all_of(text: &str, bytes: &[u8]) -> Event {
         Duration::MAX,
     );
     Event::RequestDecided(Box::new(trail))
+}
+
+/// As much as may be recorded of what the policies saw.
+fn largest() -> Arc<str> {
+    let filler = AUDIT_SITUATION_BYTES_MAX - r#"{"v":1,"path":""}"#.len();
+    format!(r#"{{"v":1,"path":"{}"}}"#, "a".repeat(filler)).into()
 }
 
 /// A change of which everything that can be text is this text.
@@ -106,6 +114,41 @@ fn no_event_is_longer_than_the_limit() {
         assert!(line.len() <= AUDIT_LINE_BYTES_MAX, "{code:?}: {} bytes", line.len());
         assert_eq!(line.matches('\n').count(), 1);
     }
+}
+
+/// What is put into a line as it is can neither break the line nor make it longer than it may be.
+#[test]
+fn what_the_policies_saw_is_whole_json_on_one_line_or_is_left_out() {
+    let written = |situation: &str| {
+        let mut trail = samples::identified("req-1", "DE");
+        let ruling = samples::ruling(Outcome::Allowed, "p");
+        trail.decided(Ruling { situation: Some(situation.into()), ..ruling });
+        let line = line(&Event::RequestDecided(Box::new(trail)));
+        assert_eq!(line.matches('\n').count(), 1);
+        serde_json::from_str::<Value>(&line).unwrap()["unmapped"]["doorward"]["situation"].take()
+    };
+    assert_eq!(written(r#"{"v":1,"a":"\n\u2028"}"#), json!({"v": 1, "a": "\n\u{2028}"}));
+    assert_eq!(written(&largest())["v"], 1);
+    let longer = largest().replace("\"path\"", "\"paths\"");
+    for bad in ["", "{", "{}}", "{}, \"time\": 0", "{\"v\":1}\n{}", "{\"v\":\n1}", "{\"v\":\r1}", &longer] {
+        assert_eq!(written(bad), Value::Null, "{}", &bad[..bad.len().min(80)]);
+    }
+}
+
+/// The policies let it in, and another stage did not: the record says both.
+#[test]
+fn what_the_policies_said_is_told_where_it_is_not_what_was_done() {
+    let mut trail = samples::identified("req-1", "DE");
+    trail.decided(samples::ruling(Outcome::Allowed, "p"));
+    let said = |trail: &Trail| {
+        let value: Value =
+            serde_json::from_str(&line(&Event::RequestDecided(Box::new(trail.clone())))).unwrap();
+        let decision = &value["unmapped"]["doorward"]["decision"];
+        (decision["outcome"].clone(), decision["policies_said"].clone())
+    };
+    assert_eq!(said(&trail), ("allow".into(), Value::Null));
+    trail.refused(&Refusal::new(RefusalCode::AuditUnavailable, ""));
+    assert_eq!(said(&trail), ("deny".into(), "allow".into()));
 }
 
 #[test]

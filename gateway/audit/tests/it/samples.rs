@@ -1,5 +1,7 @@
 //! One example of everything that the log can tell.
 
+mod policies;
+
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::Path;
@@ -9,8 +11,7 @@ use std::time::Duration;
 use doorward_audit::event::{
     About, BrowserSignIn, ByKind, CertificateReload, ControlDebt, DebtStep, Gap, GapCause, GatewayDrain,
     GatewayStart, GatewayStop, GeoReload, LifecycleChange, LifecycleCode, LifecycleDifference,
-    LifecycleOutcome, OperatorCall, PolicyMend, PolicyRejection, PolicySwap, RefusalSummary, RetiredSegment,
-    Revocation, SignInStep, TornTail,
+    LifecycleOutcome, OperatorCall, RefusalSummary, RetiredSegment, Revocation, SignInStep, TornTail,
 };
 use doorward_audit::trail::HttpVersion;
 use doorward_audit::{
@@ -20,8 +21,9 @@ use doorward_audit::{
 use doorward_model::time::Clock;
 use doorward_model::{
     AppId, Assurance, AuthSession, Compliance, CountryCode, Demand, DeviceId, DevicePosture, Employment,
-    Entry, IssuerId, KeyPath, LifecycleStage, Place, Presence, Principal, Refusal, RefusalCode, Risk,
-    RiskReason, RiskReasons, RouteId, SessionId, Strength, Target, TokenId, UnixMillis, User,
+    Entry, Explained, FailedClause, IssuerId, KeyPath, LifecycleStage, Place, Presence, Principal, Refusal,
+    RefusalCode, Risk, RiskReason, RiskReasons, RouteId, SessionId, Strength, Target, TokenId, UnixMillis,
+    User,
 };
 
 /// 2026-11-20T22:00:00.123Z
@@ -58,6 +60,7 @@ pub(crate) fn bounded(
         queue_events_max: Some(queue),
         reserve_bytes: Some(reserve),
         total_bytes_max,
+        situations: None,
     };
     AuditConfig::check(&section, &KeyPath::top(), dir, dir, &mut Vec::new()).unwrap()
 }
@@ -137,6 +140,9 @@ pub(crate) fn identified(request_id: &str, country: &str) -> Trail {
     trail
 }
 
+/// What the policies saw of alice, as the crate `policy` writes it.
+pub(crate) const SITUATION: &str = r#"{"v":1,"who":{"user":{"id":"corp:usr-01HZX3V9","groups":["finance","payroll-viewers"],"roles":["analyst"],"stage":"active","employment":"employee","home":"DE","department":"finance"}},"does":"GET","route":{"id":"payroll/all","groups":["finance"],"tier":"restricted"},"session":{"mfa":true,"at":1795208400000,"mfa_at":1795208400000},"device":{"id":"dev-77","managed":true,"compliant":true,"platform":"linux","assurance":"cookie"},"place":{"ip":"203.0.113.7","zones":["vpn"],"country":"DE","continent":"EU","asn":64500,"anonymizer":false},"risk":{"score":0},"now":1795212000123,"local":82800,"weekday":"fri","host":"payroll.corp.example","path":"/api/v1/runs","agent":"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}"#;
+
 pub(crate) fn ruling(outcome: Outcome, policy: &str) -> Ruling {
     Ruling {
         outcome,
@@ -144,6 +150,7 @@ pub(crate) fn ruling(outcome: Outcome, policy: &str) -> Ruling {
         errors: Vec::new(),
         latency_micros: 143,
         revision: "b7e23ec29af22b0b".into(),
+        situation: Some(SITUATION.into()),
     }
 }
 
@@ -185,7 +192,14 @@ pub(crate) fn denied(request_id: &str) -> Event {
     trail.risked(Risk::explained(35, reasons));
     let code = RefusalCode::PolicyForbids;
     trail.decided(ruling(Outcome::Denied(code), "geo-allow-list"));
-    trail.refused(&Refusal::new(code, "country BR is not in [DE, US]"));
+    let clause = FailedClause {
+        policy: "geo-allow-list".into(),
+        span: Some((112, 163)),
+        facts: vec!["context.geo.country".to_owned()],
+    };
+    let refusal = Refusal::new(code, "country BR is not in [DE, US]");
+    let explained = Explained { next: Vec::new(), clauses: vec![clause] };
+    trail.refused(&Refusal { explained: Some(Box::new(explained)), ..refusal });
     trail.answered(403);
     trail.finished(Ending::Completed, 512, 1_204, Duration::from_millis(1));
     Event::RequestDecided(Box::new(trail))
@@ -436,37 +450,8 @@ pub(crate) fn overflow() -> Event {
 }
 
 fn house() -> Vec<(&'static str, Event)> {
-    let dir = || "/etc/doorward/policies".to_owned();
     let cause = || "signal SIGTERM".to_owned();
     vec![
-        (
-            "Another policy bundle is in force.",
-            Event::PolicySwapped(Box::new(PolicySwap {
-                actor: Actor::Gateway,
-                revision: "c81e728d9d4c2f63".into(),
-                previous: Some("b7e23ec29af22b0b".into()),
-                source: dir(),
-                policies: 12,
-                cases: 31,
-            })),
-        ),
-        (
-            "A policy bundle was refused; the one before stays in force.",
-            Event::PolicyRejected(Box::new(PolicyRejection {
-                actor: operator(),
-                in_force: Some("b7e23ec29af22b0b".into()),
-                source: dir(),
-                mistakes: vec!["apps/payroll.cedar:4:9: unknown attribute `grups`".to_owned()],
-            })),
-        ),
-        (
-            "The files hold the policies in force again, after a bundle was refused.",
-            Event::PolicyMended(Box::new(PolicyMend {
-                actor: Actor::Gateway,
-                revision: "b7e23ec29af22b0b".into(),
-                source: dir(),
-            })),
-        ),
         (
             "The GeoIP databases were read anew.",
             Event::GeoReloaded(Box::new(GeoReload {
@@ -575,6 +560,8 @@ pub(crate) fn all() -> Vec<(&'static str, Event)> {
     all.extend(revocations());
     all.extend(debts());
     all.extend(some_lives());
+    all.extend(policies::shadows());
+    all.extend(policies::in_force());
     all.extend(house());
     all
 }
