@@ -32,6 +32,7 @@
 //!
 //! What it never does: decide a request, speak to a store or a file of its own, show a token.
 
+mod access;
 mod cases;
 mod connections;
 mod debts;
@@ -50,9 +51,11 @@ mod policies;
 mod ports;
 mod problem;
 mod receipts;
+mod releases;
 mod revocations;
 mod serve;
 mod sessions;
+mod shadow;
 mod status;
 mod streams;
 mod strict;
@@ -69,8 +72,9 @@ use machines::{Agents, ServiceAccounts, act, list, register, show};
 
 pub use hosts::Hosts;
 pub use ports::{
-    About, Aftermath, BrowserSession, BrowserSessions, Condition, ConditionState, Future, Inflight,
-    InflightFilter, Ports, ReloadPanicked, Running, Wait,
+    About, AccessAbout, AccessAsk, AccessFault, Aftermath, BrowserSession, BrowserSessions, Condition,
+    ConditionState, Future, Inflight, InflightFilter, Ports, ReleaseCall, ReleaseRefused, ReleaseWhy,
+    ReloadPanicked, Running, ShadowCall, Wait,
 };
 pub use serve::{Bounds, Guest, Service, serve};
 pub use token::Token;
@@ -131,8 +135,20 @@ pub fn router(ports: Ports) -> Router {
         .route("/api/v1/streams", get(streams::list))
         .route("/api/v1/streams/{name}/verify", post(streams::verify))
         .route("/api/v1/status", get(status::show))
+        .route("/api/v1/access/who-can", get(access::who_can))
+        .route("/api/v1/access/what-can", get(access::what_can))
         .route("/api/v1/policies", get(policies::show))
+        .route("/api/v1/policies/explain", post(policies::explain))
         .route("/api/v1/policies/reload", post(policies::reload))
+        .route("/api/v1/policies/bundles", get(releases::list).post(releases::hold))
+        .route("/api/v1/policies/bundles/{revision}", delete(releases::forget))
+        .route("/api/v1/policies/back", post(releases::back))
+        .route("/api/v1/policies/publish", post(releases::publish))
+        .route("/api/v1/policies/rollout", get(releases::rollout).post(releases::roll_out))
+        .route("/api/v1/policies/rollout/finish", post(releases::finish))
+        .route("/api/v1/policies/rollout/stop", post(releases::stop))
+        .route("/api/v1/policies/shadow", get(shadow::show).post(shadow::start).delete(shadow::stop))
+        .route("/api/v1/policies/shadow/promote", post(shadow::promote))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .fallback(problem::not_found)
         .layer(middleware::from_fn_with_state(Arc::clone(&console), guard::guard))

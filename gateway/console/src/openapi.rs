@@ -10,6 +10,7 @@
 //! Invariants, each with a test: the document and the router have the same calls; every reference in it
 //! leads somewhere; `docs/reference/openapi.json` is this document; every code of a problem is in it.
 
+mod access;
 mod cases;
 mod connections;
 mod devices;
@@ -20,8 +21,10 @@ mod node;
 mod people;
 mod receipts;
 mod refusals;
+mod releases;
 mod revocations;
 mod sessions;
+mod shadow;
 mod streams;
 mod tokens;
 
@@ -49,6 +52,7 @@ pub(crate) fn document() -> Value {
     let mut paths = form::Paths::default();
     for of_noun in [
         node::paths,
+        access::paths,
         revocations::paths,
         people::paths,
         groups::paths,
@@ -57,6 +61,8 @@ pub(crate) fn document() -> Value {
         devices::paths,
         cases::paths,
         receipts::paths,
+        releases::paths,
+        shadow::paths,
         sessions::paths,
         connections::paths,
         streams::paths,
@@ -87,6 +93,7 @@ pub(crate) fn document() -> Value {
 fn schemas() -> Value {
     let all = [
         node::schemas(),
+        access::schemas(),
         revocations::schemas(),
         people::schemas(),
         groups::schemas(),
@@ -95,6 +102,8 @@ fn schemas() -> Value {
         devices::schemas(),
         cases::schemas(),
         receipts::schemas(),
+        releases::schemas(),
+        shadow::schemas(),
         sessions::schemas(),
         connections::schemas(),
         streams::schemas(),

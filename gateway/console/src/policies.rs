@@ -1,29 +1,82 @@
-//! `GET /api/v1/policies` and `POST /api/v1/policies/reload`.
+//! `GET /api/v1/policies`, `POST /api/v1/policies/reload` and `POST /api/v1/policies/explain`.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use doorward_policy::{Finding, Outcome};
+use doorward_policy::{Finding, Outcome, record};
 use serde_json::{Value, json};
 
 use crate::Console;
 use crate::guard::{Call, OnRecord};
-use crate::ports::ReloadPanicked;
-use crate::problem::Problem;
+use crate::ports::{ReleaseCall, ReloadPanicked};
+use crate::problem::{Mistake, Problem};
 use crate::revocations::may_grant;
+use crate::strict;
 
-pub(crate) async fn show(State(console): State<Arc<Console>>) -> Json<Value> {
+pub(crate) async fn show(
+    State(console): State<Arc<Console>>,
+    Extension(call): Extension<Call>,
+) -> Json<Value> {
     let bundle = console.ports.policies.bundle();
+    // What the folder holds is read from the disk, and when it came to differ stands there too.
+    let told =
+        (console.ports.releases)((ReleaseCall::Standing, call.actor.clone())).await.unwrap_or_default();
+    let said = |key: &str| told.get(key).cloned().unwrap_or_default();
     Json(json!({
         "revision": bundle.revision().to_string(),
         "policies": bundle.policies(),
         "loaded_at": bundle.loaded_at().0,
         "dir": console.ports.policies.dir().display().to_string(),
+        "speaks": said("speaks"),
+        "in_folder": said("in_folder"),
+        "since": said("since"),
+        "by": said("by"),
     }))
+}
+
+/// What the policies in force say of a situation, and why. It changes nothing, and asks no more than the situation
+/// tells: the directory is not looked at.
+pub(crate) async fn explain(
+    State(console): State<Arc<Console>>,
+    Extension(call): Extension<Call>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let mut fields = match strict::read(&call, &headers, body).await {
+        Ok(fields) => fields,
+        Err(problem) => return problem.into_response(),
+    };
+    let mut mistakes = Vec::new();
+    let help = "it is what `unmapped.doorward.situation` of a decision in the audit log has, as a text";
+    let situation = fields.text("situation", help, &mut mistakes);
+    fields.end(&mut mistakes);
+    let situation = situation.and_then(|text| match record::read(&text) {
+        Ok(situation) => Some(situation),
+        Err(e) => {
+            mistakes.push(Mistake::new("situation", format!("cannot be read: {e}"), help));
+            None
+        }
+    });
+    let Some(situation) = situation.filter(|_| mistakes.is_empty()) else {
+        return Problem::mistaken(&call, mistakes).into_response();
+    };
+    let bundle = console.ports.policies.bundle();
+    // It may decide some hundred times, which is nothing for the threads that answer requests.
+    let work = tokio::task::spawn_blocking(move || {
+        let mut told = bundle.explain(&situation).to_json();
+        if let Some(map) = told.as_object_mut() {
+            map.insert("revision".to_owned(), bundle.revision().to_string().into());
+        }
+        told
+    });
+    match work.await {
+        Ok(told) => Json(told).into_response(),
+        Err(_) => failed(&call).into_response(),
+    }
 }
 
 /// Loads the policies anew. They may permit more than those in force, so the call is in the audit
@@ -82,7 +135,7 @@ fn told(console: &Console, call: &Call, outcome: Outcome) -> Response {
     }
 }
 
-fn finding(finding: &Finding) -> Value {
+pub(crate) fn finding(finding: &Finding) -> Value {
     let (line, column) = finding.line_and_column().unzip();
     json!({
         "file": finding.file(),

@@ -1,17 +1,22 @@
 //! What the console knows of the rest of the gateway. `server` fills this in.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use doorward_audit::{Actor, Audit, Protocol};
 use doorward_lifecycle::intake::connection::TOKEN_RANDOM_BYTES;
 use doorward_lifecycle::intake::signals::Signals;
 use doorward_lifecycle::service::{Ids, Lifecycle};
+use doorward_model::directory::{MachineId, PersonId};
 use doorward_model::time::Clock;
 use doorward_model::{AppId, DeviceId, RouteId, SessionId, Target, UnixMillis, UserId};
-use doorward_policy::{Outcome, Policies};
+use doorward_policy::shadow::Sample;
+use doorward_policy::{Action, LoadFailure, Outcome, Policies};
 use doorward_state::{DebtTerms, Revocations};
+use serde_json::Value;
 
 use crate::hosts::Hosts;
 use crate::token::Token;
@@ -52,6 +57,10 @@ pub struct Ports {
     /// Loads the policies anew, off the runtime, and records the swap or the rejection in the
     /// audit log under this actor, as for a file that changed.
     pub reload: Wait<Actor, Result<Outcome, ReloadPanicked>>,
+    /// Does what is asked of the bundles that this node holds, and puts it on record under this actor.
+    pub releases: Wait<(ReleaseCall, Actor), Result<serde_json::Value, ReleaseRefused>>,
+    /// Answers a review of access by the directory and the policies in force, off the runtime.
+    pub access: Wait<AccessAsk, Result<Value, AccessFault>>,
     /// What runs now.
     pub inflight: Arc<dyn Fn(&InflightFilter) -> Inflight + Send + Sync>,
     /// The records of browser sessions. None where nobody signs in with a browser.
@@ -67,10 +76,147 @@ pub struct Ports {
     pub jwks: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
+/// What a review of access asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessAsk {
+    /// Whom, and what for.
+    pub about: AccessAbout,
+    /// Those that come after this one: what `next` of the page before said.
+    pub after: Option<String>,
+    /// How many are looked at, at most.
+    pub limit: usize,
+}
+
+/// Whom a review of access is about, and what for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessAbout {
+    /// Everybody, at one route.
+    Who {
+        /// What is to be done.
+        action: Action,
+        /// The route by its name, by a path of its app, or by an address.
+        route: String,
+    },
+    /// One person, at every route.
+    Person(PersonId),
+    /// One machine, at every route.
+    Machine(MachineId),
+}
+
+/// Why a review of access has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessFault {
+    /// Nobody is looked up in a directory on this node.
+    NoDirectory,
+    /// There is no such route.
+    NoRoute,
+    /// There is nobody of this id.
+    NoOne,
+    /// `after` is not what a page ended with.
+    After,
+    /// It cannot be told; why.
+    Failed(String),
+}
+
 /// The load of the policies ended in the middle, by a panic that is in the gateway's own log. The
 /// policies before are in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReloadPanicked;
+
+/// What is asked of the bundles of policies that this node holds.
+#[derive(Clone, Debug)]
+pub enum ReleaseCall {
+    /// Which of folder and bundles speaks, and since when.
+    Standing,
+    /// The same, and which are held, and which were in force.
+    List,
+    /// A file to be held.
+    Hold(Bytes),
+    /// One to be forgotten, by its revision.
+    Forget(String),
+    /// What was in force before, to be in force again.
+    Back {
+        /// Which; without it the last one.
+        revision: Option<String>,
+        /// Why.
+        why: ReleaseWhy,
+    },
+    /// The roll-out that is under way.
+    Rollout,
+    /// A share to be asked of a bundle.
+    RollOut {
+        /// Which.
+        revision: String,
+        /// How many people, in hundredths of a percent.
+        hundredths: u16,
+        /// At which apps; none: at all.
+        apps: Option<BTreeSet<AppId>>,
+        /// Why.
+        why: ReleaseWhy,
+    },
+    /// One to be published for every node of the fleet.
+    Publish {
+        /// Which.
+        revision: String,
+        /// Why.
+        why: ReleaseWhy,
+    },
+    /// What is rolled out, to be in force for everybody.
+    Finish(ReleaseWhy),
+    /// The roll-out, to end.
+    Stop(ReleaseWhy),
+    /// Something about policies that are asked beside those in force.
+    Shadow(ShadowCall),
+}
+
+/// What is asked of policies beside those in force.
+#[derive(Clone, Debug)]
+pub enum ShadowCall {
+    /// What they would have changed.
+    Show,
+    /// A bundle that is held, to be asked beside them.
+    Start {
+        /// Which.
+        revision: String,
+        /// About which share of the requests.
+        sample: Sample,
+    },
+    /// What is asked beside them, to be in force.
+    Promote(ReleaseWhy),
+    /// What is asked beside them, to be asked no more.
+    Stop(ReleaseWhy),
+}
+
+/// Why a change of policies is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReleaseWhy {
+    /// In the operator's words.
+    pub cause: Option<String>,
+    /// It is wanted though something stands against it.
+    pub anyway: bool,
+}
+
+/// Why nothing was done about a bundle.
+#[derive(Debug)]
+pub enum ReleaseRefused {
+    /// None of this revision is held.
+    Unknown(String),
+    /// It is no bundle, or nobody known signed it.
+    Bundle {
+        /// What is wrong.
+        detail: String,
+        /// What to do about it.
+        help: String,
+    },
+    /// Its policies have mistakes.
+    Unfit(LoadFailure),
+    /// What stands against it.
+    NotProved(Vec<String>),
+    /// Things are not as the caller thinks.
+    Conflict(String),
+    /// The system does not let it be done.
+    Failed(String),
+}
 
 /// This node.
 #[derive(Clone, Debug)]

@@ -28,7 +28,7 @@ mod wiki;
 /// Which app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SampleApp {
-    /// Pages: `/`, `/welcome`, `/admin`; server-sent events `/live`.
+    /// Pages: `/`, which may be edited, `/welcome`, `/admin`; server-sent events `/live`.
     Wiki,
     /// JSON: `/runs`, `/admin`; for a browser a page, and server-sent events `/live`.
     Payroll,

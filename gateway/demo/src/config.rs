@@ -17,6 +17,8 @@ use crate::surroundings::Ports;
 const MARKER: &str = "made-by-doorward-demo";
 /// What the demo adds to its copy of the policies, so that an app asks for more than the sign-in before proved.
 const OWN_POLICY: &str = include_str!("config/demo.cedar");
+/// And the case that goes with it.
+const OWN_CASES: &str = include_str!("config/demo.toml");
 /// How deep folders of policies may nest.
 const DEPTH_MAX: usize = 8;
 
@@ -137,8 +139,12 @@ pub fn write(
     let certificate = for_this_machine(now)?;
     private(&made.folder.join("localhost.key"), certificate.key.trim_end())?;
     fs::write(&made.certificate, certificate.chain).map_err(io_at(&made.certificate))?;
-    let own = made.policies.join("apps/demo.cedar");
-    fs::write(&own, OWN_POLICY).map_err(io_at(&own))?;
+    for (name, text) in [("apps/demo.cedar", OWN_POLICY), ("cases/demo.toml", OWN_CASES)] {
+        let own = made.policies.join(name);
+        let within = own.parent().unwrap_or(&own);
+        fs::create_dir_all(within).map_err(io_at(within))?;
+        fs::write(&own, text).map_err(io_at(&own))?;
+    }
     fs::write(&made.config, toml(ports, database)).map_err(io_at(&made.config))?;
     Ok((made, hold))
 }

@@ -205,6 +205,9 @@ fn problem(refusal: &Refusal, way: &WayOut, request_id: &str) -> String {
         if !refusal.advice.is_empty() {
             map.insert("advice".to_owned(), refusal.advice.clone().into());
         }
+        if !refusal.next().is_empty() {
+            map.insert("next".to_owned(), refusal.next().into());
+        }
         let sign_in = if code == RefusalCode::StepUp { "step_up" } else { "sign_in" };
         for (key, url) in [(sign_in, &way.sign_in), ("enroll", &way.enroll)] {
             if let Some(url) = url {
@@ -222,6 +225,12 @@ fn page(refusal: &Refusal, way: &WayOut, request_id: &str) -> String {
         .as_deref()
         .map(|r| format!("<p class=\"reason\">{}</p>", escape(r)))
         .unwrap_or_default();
+    // Fixed sentences: what they say of the policies is that this would help.
+    let next = if refusal.next().is_empty() {
+        String::new()
+    } else {
+        format!("\n<p class=\"next\">{}</p>", escape(&refusal.next().join(" ")))
+    };
     let advice = if way.form_lost {
         "What you sent was not saved. Sign in in a new tab, come back to this one, reload it, and say yes when your \
          browser asks whether to send it again."
@@ -236,7 +245,7 @@ fn page(refusal: &Refusal, way: &WayOut, request_id: &str) -> String {
             .map_or_else(String::new, |name| { format!("<p class=\"whose\">{}</p>\n", escape(name)) }),
         title = code.title(),
         status = code.status(),
-        reason = reason,
+        reason = reason + &next,
         advice = advice,
         ways = ways(way),
         code = code.as_str(),
@@ -282,6 +291,8 @@ fn grpc_message(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use doorward_model::{Explained, FailedClause};
+
     use super::*;
 
     fn refused(refusal: &Refusal, way: &WayOut, reader: Reader, head_only: bool) -> Answer {
@@ -341,10 +352,16 @@ mod tests {
         for code in RefusalCode::ALL {
             let mut refusal = Refusal::new(code, "secret-detail");
             refusal.reason = Some("<b>Use the office network.</b>".to_owned());
+            let facts = vec!["secret-fact".to_owned()];
+            refusal.explained = Some(Box::new(Explained {
+                next: vec!["Sign in with a second factor."],
+                clauses: vec![FailedClause { policy: "secret-policy".into(), span: Some((1, 2)), facts }],
+            }));
             for reader in [Reader::Browser, Reader::Program, Reader::Grpc] {
                 let a = answer(&refusal, &WayOut::default(), reader, "req-1", false).unwrap();
                 let text = format!("{:?} {}", a.head.headers, String::from_utf8(a.body).unwrap());
-                assert!(!text.contains("secret-detail"), "{text}");
+                assert!(!text.contains("secret-"), "{text}");
+                assert_eq!(text.contains("Sign in with a second factor."), reader != Reader::Grpc, "{text}");
                 assert!(text.contains("req-1"), "{text}");
                 assert_eq!(a.head.headers.get("x-doorward-refusal").unwrap(), code.as_str());
                 assert_eq!(a.head.headers.get("x-doorward-request-id").unwrap(), "req-1");

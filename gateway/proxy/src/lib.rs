@@ -57,7 +57,7 @@ pub use inflight::Inflight;
 pub use people::{DirectoryStatus, People};
 pub use pipeline::{Door, House, Ticks};
 pub use review::Review;
-pub use routes::{RouteTable, ServedApp};
+pub use routes::{RouteTable, ServedApp, find_route};
 pub use sightings::{Sightings, keep_noting, sightings};
 pub use sign_in::{SignIn, SignInNumbers};
 pub use upstream::UpstreamError;

@@ -123,6 +123,15 @@ impl People {
         Self::Known(Box::new(KnownPeople { directory, token_for, machines }))
     }
 
+    /// The directory that is asked; none where nobody is looked up.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Directory> {
+        match self {
+            Self::AsTokensSay => None,
+            Self::Known(known) => Some(&known.directory),
+        }
+    }
+
     /// How the directory does; none where nobody is looked up.
     #[must_use]
     pub fn directory_status(&self) -> Option<DirectoryStatus> {

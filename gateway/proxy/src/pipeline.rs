@@ -30,6 +30,7 @@ use doorward_context::{Calendar, Places, TrustedProxies};
 use doorward_identity::Verifier;
 use doorward_model::time::Clock;
 use doorward_model::{Refusal, RefusalCode, limits};
+use doorward_policy::shadow::Shadow;
 use doorward_policy::{Action, Policies};
 use doorward_state::Revocations;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -91,6 +92,8 @@ pub struct House {
     pub inflight: Arc<Inflight>,
     /// The policies in force.
     pub policies: Arc<Policies>,
+    /// Those that are asked beside them.
+    pub shadow: Arc<Shadow>,
     /// Decides anew what runs.
     pub review: Review,
     /// Signs assertions.

@@ -165,6 +165,34 @@ impl Resolved {
     }
 }
 
+/// The route that an operator means by its name (`payroll/all`), by an app and a path of it (`payroll/runs/7`), or
+/// by an address (`https://payroll.corp.example/runs/7`). Paths lead where they lead in a request.
+pub fn find_route<'a>(apps: impl IntoIterator<Item = &'a App>, said: &str) -> Option<&'a Route> {
+    let apps: Vec<&App> = apps.into_iter().collect();
+    let named = apps.iter().flat_map(|app| &app.routes).find(|route| route.facts.id.as_str() == said);
+    if named.is_some() {
+        return named;
+    }
+    let said = said.strip_prefix("https://").or_else(|| said.strip_prefix("http://")).unwrap_or(said);
+    let (first, rest) = said.split_once('/').unwrap_or((said, ""));
+    if let Some(app) = apps.iter().find(|app| app.id.as_str() == first) {
+        let path =
+            NormalPath::new(&format!("{}/{rest}", app.path_prefix.trim_end_matches('/')), false).ok()?;
+        return at(app, path.as_str());
+    }
+    let (first, path) = (first.to_ascii_lowercase(), NormalPath::new(&format!("/{rest}"), false).ok()?);
+    let host = host_name(&first)?;
+    let here = apps.into_iter().filter(|app| app.hosts.iter().any(|h| h == host));
+    let under = here.filter(|app| is_under(path.as_str(), &app.path_prefix));
+    at(under.max_by_key(|app| app.path_prefix.len())?, path.as_str())
+}
+
+/// The route of an app that a path in normal form is under: the longest prefix wins.
+fn at<'a>(app: &'a App, path: &str) -> Option<&'a Route> {
+    let under = app.routes.iter().filter(|route| is_under(path, &route.prefix));
+    under.max_by_key(|route| route.prefix.len())
+}
+
 /// The host of `host` or `host:port`, in lower case already, if it is one: letters, digits, `-`,
 /// `.` and `_`, or a bracketed IPv6 address.
 #[must_use]
@@ -275,6 +303,30 @@ mod tests {
                 ("/%25%36%31dmin", Err(DoubleEscape)),
             ],
         );
+    }
+
+    #[test]
+    fn what_an_operator_says_is_the_route_where_the_path_leads() {
+        let table = table("");
+        let apps: Vec<_> = table.apps().cloned().collect();
+        let found = |said: &str| {
+            let route = find_route(apps.iter().map(|served| &served.app), said)?;
+            Some(route.facts.id.as_str().trim_start_matches("wiki/"))
+        };
+        for path in ["/", "/admin", "/admin/deep/x", "/administrator", "/v1/jobs:delete", "/c++", "/%c3%a9"] {
+            let leads = leads(&table, path).unwrap();
+            for said in
+                [format!("wiki{path}"), format!("wiki.test{path}"), format!("https://WIKI.test:8443{path}")]
+            {
+                // The name of a route is taken for that and no path.
+                assert_eq!(found(&said), Some(leads.as_str()), "{said}");
+            }
+        }
+        assert_eq!(found("wiki/deep"), Some("deep"));
+        assert_eq!(found("wiki"), Some("all"));
+        for nothing in ["", "/", "other", "other/admin", "wiki.test.evil/", "wiki/../admin", "https://"] {
+            assert_eq!(found(nothing), None, "{nothing}");
+        }
     }
 
     #[test]

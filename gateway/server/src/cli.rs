@@ -5,6 +5,7 @@ mod leaving;
 mod machines;
 mod people;
 mod policy;
+mod reach;
 mod streams;
 
 use std::net::IpAddr;
@@ -35,7 +36,19 @@ pub use people::{
     MachineListArgs, PageArgs, RegisterArgs, ReleaseArgs, RevokeTokenArgs, ShowArgs, UnholdArgs, UserCommand,
     UserDeleteArgs, UserListArgs, WhoArgs,
 };
-pub use policy::{PolicyCheckArgs, PolicyCommand};
+pub use policy::PolicyExplainArgs;
+pub use policy::PolicyProveArgs;
+pub use policy::{BundleBuildArgs, BundleCommand, BundleLookArgs, BundleSignArgs, KeygenArgs};
+pub use policy::{
+    FindingsFormat, KindArg, PolicyCheckArgs, PolicyCommand, PolicyFmtArgs, PolicyReplayArgs, PolicyTestArgs,
+    PolicyVetArgs, TestFormat, When,
+};
+pub use policy::{
+    RolloutAdvanceArgs, RolloutBackArgs, RolloutCommand, RolloutEndArgs, RolloutForgetArgs,
+    RolloutPublishArgs, RolloutStartArgs, RolloutStatusArgs, RolloutWhyArgs,
+};
+pub use policy::{ShadowCommand, ShadowStartArgs, ShadowStatusArgs, ShadowStopArgs};
+pub use reach::{Granted, PeopleFrom, PolicyWhatCanArgs, PolicyWhoCanArgs, ReachArgs, ReachFormat};
 pub use streams::{StreamArgs, StreamCommand, StreamListArgs};
 
 const EXAMPLES: &str = "\
@@ -55,7 +68,7 @@ Exit codes:
   3  the gateway cannot be reached, or does not accept the token
   4  a revocation or another change is in force, but could not be written down
   5  it is in force, but not every node of the fleet has confirmed it
-  6  a receipt is not genuine
+  6  a receipt, or a bundle of policies, is not genuine
 
 DOORWARD_CONFIG names the configuration file where --config is not given, DOORWARD_LOG the log
 filter where --log is not given. NO_COLOR turns colors off.";

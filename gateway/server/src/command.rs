@@ -35,6 +35,8 @@ use crate::color::{ColorChoice, Style};
 use crate::config::{self, Config, ConfigError, Show};
 use crate::operator::ApiError;
 
+pub(crate) use doorward_workbench::report::printable;
+
 /// How a command ended. The words stand in `doorward --help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -50,7 +52,7 @@ pub enum Exit {
     NotDurable,
     /// It is in force, but not every node of the fleet has confirmed it.
     NotEverywhere,
-    /// A receipt is not genuine.
+    /// A receipt, or a bundle of policies, is not genuine.
     NotGenuine,
 }
 
@@ -273,25 +275,6 @@ pub(crate) fn table<const N: usize>(rows: &[[String; N]], style: Style) -> Strin
         text.push('\n');
     }
     text
-}
-
-/// Text from elsewhere, made fit for a terminal: no control character survives, so that nothing
-/// that a client sent can move the cursor or rewrite a line.
-pub(crate) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || is_invisible(c) {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// Characters that show nothing and change how what follows is read (bidirectional overrides).
-const fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// To the end of its answer. A revocation is answered when it is on the disk, and when every node has
 /// it if that is waited for.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// What a bundle of policies is sent as.
+const BUNDLE: &str = "application/vnd.doorward.policy-bundle";
 /// The largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -199,6 +201,16 @@ impl Operator {
         }
     }
 
+    /// Asks something that needs more words than a query holds. It changes nothing there.
+    ///
+    /// # Errors
+    /// When the gateway does not tell.
+    pub fn ask(&self, method: Method, segments: &[&str], body: &Value) -> Result<Value, ApiError> {
+        let (status, answer) =
+            self.exchange(method, &path(segments)?, &[], Some(body.to_string().into_bytes()))?;
+        if status.is_success() { self.read(&answer) } else { Err(self.refused(status, &answer)) }
+    }
+
     /// What runs now.
     ///
     /// # Errors
@@ -223,6 +235,35 @@ impl Operator {
         let body = serde_json::json!({ "how": how }).to_string().into_bytes();
         let path = format!("api/v1/debts/{id}/settle");
         let (status, answer) = self.exchange(Method::POST, &path, &[], Some(body))?;
+        if status.is_success() { self.read(&answer) } else { Err(self.refused(status, &answer)) }
+    }
+
+    /// Sends a bundle of policies to be held.
+    ///
+    /// # Errors
+    /// When the gateway did not take it.
+    pub fn hold_bundle(&self, packed: Vec<u8>) -> Result<Value, ApiError> {
+        let body = Some((packed, BUNDLE));
+        let (status, answer) = self.exchange_as(Method::POST, "api/v1/policies/bundles", &[], body)?;
+        if status.is_success() { self.read(&answer) } else { Err(self.refused(status, &answer)) }
+    }
+
+    /// Asks for something at the path of these segments.
+    ///
+    /// # Errors
+    /// When the gateway did not do it.
+    pub fn post(&self, segments: &[&str], body: &Value) -> Result<Value, ApiError> {
+        let body = Some(body.to_string().into_bytes());
+        let (status, answer) = self.exchange(Method::POST, &path(segments)?, &[], body)?;
+        if status.is_success() { self.read(&answer) } else { Err(self.refused(status, &answer)) }
+    }
+
+    /// Removes what is at the path of these segments.
+    ///
+    /// # Errors
+    /// When the gateway did not do it.
+    pub fn delete(&self, segments: &[&str]) -> Result<Value, ApiError> {
+        let (status, answer) = self.exchange(Method::DELETE, &path(segments)?, &[], None)?;
         if status.is_success() { self.read(&answer) } else { Err(self.refused(status, &answer)) }
     }
 
@@ -267,6 +308,17 @@ impl Operator {
         query: &[(&str, &str)],
         body: Option<Vec<u8>>,
     ) -> Result<(StatusCode, Vec<u8>), ApiError> {
+        self.exchange_as(method, path, query, body.map(|body| (body, "application/json")))
+    }
+
+    /// The same with a body of another kind.
+    fn exchange_as(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<(Vec<u8>, &'static str)>,
+    ) -> Result<(StatusCode, Vec<u8>), ApiError> {
         let mut url = self.base.join(path).map_err(|e| self.garbled(e.to_string()))?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -275,8 +327,8 @@ impl Operator {
             .map_err(|_| ApiError::Client("the token does not fit into a header".to_owned()))?;
         bearer.set_sensitive(true);
         let mut request = self.client.request(method, url).header(AUTHORIZATION, bearer);
-        if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        if let Some((body, kind)) = body {
+            request = request.header(CONTENT_TYPE, kind).body(body);
         }
         let unreachable = |e: reqwest::Error| ApiError::Unreachable {
             base: self.base.clone(),

@@ -13,6 +13,7 @@
 //! signals) runs on the *house* runtime, which a drain does not stop: a revocation cuts streams
 //! until the last of them is gone.
 
+mod access;
 mod cut;
 mod folder;
 mod intake;
@@ -23,11 +24,14 @@ mod operator;
 mod people;
 mod process;
 mod receipts;
+mod releases;
 mod reload;
 mod sessions;
+mod shadow;
 mod sign_in;
 mod streams;
 mod token;
+mod vet;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -40,7 +44,7 @@ use doorward_identity::{ClientError, KeyClient, TokenTimes, Verifier};
 use doorward_lifecycle::intake::signals::Signals as Streams;
 use doorward_lifecycle::receipt::KeyError;
 use doorward_lifecycle::service::Lifecycle;
-use doorward_policy::{LoadFailure, Policies};
+use doorward_policy::{LoadFailure, Loader};
 use doorward_proxy::assertion::{Signer, SignerError};
 use doorward_proxy::joining::Joining;
 use doorward_proxy::listen::{CertificateError, Certificates};
@@ -108,6 +112,9 @@ pub enum WireError {
     /// The policies cannot be loaded.
     #[error("the policies cannot be loaded\n{}", .0.plain().trim_end())]
     Policies(Box<LoadFailure>),
+    /// The bundles of policies cannot be used.
+    #[error(transparent)]
+    Releases(#[from] releases::ReleaseError),
     /// No client for keys can be made.
     #[error(transparent)]
     Keys(#[from] ClientError),
@@ -160,6 +167,9 @@ pub(crate) struct Wired {
     pub(crate) numbers: numbers::Numbers,
     pub(crate) running: Stopwatch,
     pub(crate) refused: reload::Refused,
+    /// The bundles of policies that this node holds.
+    pub(crate) releases: releases::Releases,
+    pub(crate) shadows: shadow::Shadows,
     pub(crate) token: Arc<token::TokenFile>,
     /// Where threads that are not of the runtime wait for what is.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -225,6 +235,10 @@ fn live(runtime: &Runtime, config: Config, take_over: bool) -> Result<(), WireEr
     runtime.spawn(numbers::keep_counting_debts(Arc::clone(&wired)));
     runtime.spawn(reload::keep_telling_old_databases(Arc::clone(&house)));
     runtime.spawn(reload::keep_telling_lists(Arc::clone(&wired)));
+    runtime.spawn(releases::keep_pulling(Arc::clone(&wired)));
+    runtime.spawn(shadow::keep_telling(Arc::clone(&wired)));
+    wired.releases.begun(&wired);
+    shadow::begun(&wired);
     let _watching = reload::watch(&wired)?;
     // A file may have changed between the first load and the watching.
     reload::policies(&wired, Actor::Gateway);
@@ -333,7 +347,10 @@ fn open(
             "a torn audit file was repaired"
         );
     }
-    let policies = Policies::open(&config.policy.dir, Some(config.known()), clock())
+    let releases = releases::Releases::open(&config)?;
+    let loader = Loader::vetted(Some(config.known()), vet::vet());
+    let policies = releases
+        .begin(&config.policy.dir, loader, clock())
         .map_err(|failure| WireError::Policies(Box::new(failure)))?;
     let signer = Signer::open(&config.gateway.data_dir.join("assertion.key"), &config.gateway.public_url)?;
     let times =
@@ -377,6 +394,10 @@ fn open(
     let terms = config.risk.clone();
     let sealer = sign_in.as_ref().map(|sign_in| sign_in.opened.sealer().clone());
     let risks = terms.map(|terms| Risks::new(terms, sessions.clone(), sealer, &mut registry));
+    let shadow = shadow::open(&policies).map_err(|cause| WireError::System {
+        what: "no thread for policies in the shadow".to_owned(),
+        cause,
+    })?;
     let house = Arc::new(House {
         routes: doorward_proxy::route_table(config.apps.clone())?,
         proxies: Arc::new(config.network.trusted_proxies.clone()),
@@ -389,6 +410,7 @@ fn open(
         calendar: config.gateway.calendar.clone(),
         revocations,
         inflight: Arc::new(Inflight::new(Arc::clone(&ticks))),
+        shadow: Arc::new(shadow),
         policies,
         review: Review::default(),
         signer: Arc::new(signer),
@@ -418,6 +440,8 @@ fn open(
     let wired = Wired {
         token: Arc::new(token::TokenFile::new(config.operator.token_file.clone())),
         refused: reload::Refused::default(),
+        releases,
+        shadows: shadow::Shadows::default(),
         config,
         house,
         certificates,

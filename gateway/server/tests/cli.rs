@@ -239,3 +239,201 @@ fn a_reader_that_leaves_ends_the_command_in_peace() {
     assert_eq!(said, Vec::<String>::new());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// `doorward policy explain`: words, a case, the log, and other people's policies.
+mod explained {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn said(dir: &Path, args: &[&str]) -> (i32, String, String) {
+        let policies = repository().join("policies").display().to_string();
+        let plain = args.contains(&"--policies");
+        let folder = ["--dir", &policies];
+        let mut all = vec!["policy", "explain"];
+        all.extend(if plain { &[] } else { &folder[..] });
+        all.extend(args);
+        let output = doorward(dir, &all);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    #[test]
+    fn a_situation_in_words_is_explained() {
+        let dir = folder();
+        let home =
+            ["--who", "alice", "--does", "GET payroll/all", "--with", "place.zones= session.mfa_age=40m"];
+        let (code, out, err) = said(dir.path(), &home);
+        assert_eq!((code, err.as_str()), (0, ""));
+        for line in [
+            "GET payroll/all as alice",
+            "denied by payroll.network",
+            "payroll.network forbids  apps/payroll.cedar:",
+            "Payroll only from the office and the VPN",
+            "context.zones.containsAny([\"corp\", \"vpn\"])",
+            "context.zones = []",
+            "cheapest way to pass (decided again so, it is allowed)",
+            "come from the network `corp`",
+        ] {
+            assert!(out.contains(line), "{line} in {out}");
+        }
+        assert!(!out.contains('\u{1b}'), "no color in a pipe: {out}");
+        let (_, out, _) = said(dir.path(), &["--who", "bob", "--does", "GET payroll/all", "--all"]);
+        assert!(
+            out.contains("nearest permit missed: payroll.hr") && out.contains("not in Role::\"hr\""),
+            "{out}"
+        );
+        assert!(
+            out.contains("all of") && out.contains("guard.mfa would forbid, and does not apply"),
+            "{out}"
+        );
+        let (_, out, _) = said(dir.path(), &[&home[..], &["--format", "json"]].concat());
+        let told: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&told["decision"], &told["deciding"][0]), (&"deny".into(), &"payroll.network".into()));
+        assert_eq!(told["way"]["proved"], true);
+        assert_eq!(told["policies"][0]["file"], "apps/payroll.cedar");
+    }
+
+    #[test]
+    fn a_case_and_a_request_of_the_log_are_explained() {
+        let dir = folder();
+        let (code, out, _) = said(dir.path(), &["--case", "no such case"]);
+        assert_eq!((code, out.as_str()), (2, ""));
+        let line = |id: &str, situation: &str| {
+            format!(
+                "{{\"metadata\":{{\"correlation_uid\":\"{id}\",\"event_code\":\"access.request.denied\"}},\"unmapped\":\
+                 {{\"doorward\":{{\"decision\":{{\"outcome\":\"deny\",\"determining\":[\"guard.visitor\"],\
+                 \"policy_set\":{{\"revision\":\"00ff00ff00ff00\"}}}}{situation}}}}}}}\n"
+            )
+        };
+        let situation = ",\"situation\":{\"v\":1,\"who\":\"visitor\",\"does\":\"GET\",\"route\":{\"id\":\"wiki/all\",\
+                         \"tier\":\"internal\"},\"place\":{\"ip\":\"192.0.2.7\",\"country\":\"DE\"},\"now\":1795212000123,\
+                         \"local\":79200,\"weekday\":\"fri\",\"host\":\"wiki.example\",\"path\":\"/\"}";
+        let log = line("req-1", "") + &line("req-2", situation) + &line("req-3", ",\"situation\":{\"v\":99}");
+        fs::create_dir(dir.path().join("log")).unwrap();
+        fs::write(dir.path().join("log/audit-gw-20261121T120000000Z-000000000010.jsonl"), log).unwrap();
+        let request = |id: &str| said(dir.path(), &["--request", id, "--audit", "log"]);
+        let (code, out, err) = request("req-2");
+        assert_eq!((code, err.as_str()), (0, ""));
+        for line in [
+            "request req-2: GET wiki/all",
+            "it was decided then: deny by guard.visitor",
+            "are NOT those that decided then",
+            "denied by guard.visitor",
+        ] {
+            assert!(out.contains(line), "{line} in {out}");
+        }
+        for (id, why) in [
+            ("req-1", "does not have what the policies saw"),
+            ("req-3", "version 99"),
+            ("req-4", "no request with the id"),
+        ] {
+            let (code, _, err) = request(id);
+            assert_eq!(code, 1, "{err}");
+            assert!(err.contains(why), "{err}");
+        }
+    }
+
+    #[test]
+    fn policies_of_others_are_explained() {
+        let dir = folder();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        write("p.cedar", "permit (principal == User::\"a\", action, resource)\nwhen { context.level > 3 };");
+        write("e.json", "[]");
+        let ask = |request: &str| {
+            write("r.json", request);
+            said(dir.path(), &["--policies", "p.cedar", "--request-json", "r.json", "--entities", "e.json"])
+        };
+        let of = |who: &str, context: &str| {
+            ask(&format!(
+                "{{\"principal\":\"User::\\\"{who}\\\"\",\"action\":\"Action::\\\"x\\\"\",\"resource\":\"T::\\\"t\\\"\",\
+                 \"context\":{context}}}"
+            ))
+        };
+        let (code, out, _) = of("a", "{\"level\":4}");
+        assert!(code == 0 && out.contains("allowed by policy0"), "{out}");
+        let (_, out, _) = of("a", "{\"level\":3}");
+        assert!(
+            out.contains("nearest permit missed: policy0") && out.contains("context.level is 3"),
+            "{out}"
+        );
+        let (_, out, _) = of("a", "{}");
+        assert!(out.contains("could not be evaluated") && out.contains("level"), "{out}");
+        assert_eq!(ask("{}").0, 2);
+        let deep = format!(
+            "permit(principal,action,resource) when {{ {}1{} }};",
+            "(".repeat(9000),
+            ")".repeat(9000)
+        );
+        write("p.cedar", &deep);
+        let (code, _, err) = of("a", "{}");
+        assert!(code == 2 && err.contains("brackets nest deeper"), "{err}");
+    }
+}
+
+/// `doorward policy prove`. The solver is on the machine that runs the tests.
+mod proved {
+    use super::*;
+
+    /// A line of this name, in the shipped policies with one text replaced by another.
+    fn prove(edit: Option<(&str, &str, &str)>, args: &[&str], solver: Option<&str>) -> Output {
+        let dir = tempfile::tempdir().unwrap();
+        let copied = Command::new("cp").arg("-R").arg(repository().join("policies")).arg(dir.path()).status();
+        assert!(copied.unwrap().success());
+        if let Some((file, from, to)) = edit {
+            let file = dir.path().join("policies").join(file);
+            let text = fs::read_to_string(&file).unwrap();
+            assert_eq!(text.matches(from).count(), 1, "{from}");
+            fs::write(file, text.replacen(from, to, 1)).unwrap();
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+        command.args(["policy", "prove", "--dir", "policies", "--budget", "20m"]).args(args);
+        command.current_dir(dir.path()).env_remove("DOORWARD_CONFIG").stdin(Stdio::null());
+        if let Some(solver) = solver {
+            command.env("DOORWARD_CVC5", solver);
+        }
+        command.output().unwrap()
+    }
+
+    fn text(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_line_that_holds_is_proved_and_the_time_is_told() {
+        let done = prove(None, &["--only", "line.sanctioned"], None);
+        let said = text(&done.stdout);
+        assert_eq!(done.status.code(), Some(0), "{said}{}", text(&done.stderr));
+        assert!(said.starts_with("PROVED") && said.contains(" s  line.sanctioned  Nothing at all"), "{said}");
+        assert!(said.contains("1 proved, 0 broken, 0 unknown"), "{said}");
+    }
+
+    #[test]
+    fn a_line_that_is_broken_shows_a_case_and_nobody_takes_it_for_good() {
+        let edit = ("guardrails/place.cedar", "Country::\"KP\",", "");
+        let done = prove(Some(edit), &["--only", "line.sanctioned"], None);
+        let said = text(&done.stdout);
+        assert_eq!(done.status.code(), Some(2), "{said}{}", text(&done.stderr));
+        assert!(said.starts_with("BROKEN") && said.contains("[[case]]") && said.contains("\"KP\""), "{said}");
+        let done = prove(Some(edit), &["--only", "line.sanctioned", "--format", "json"], None);
+        let said: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+        assert_eq!((said["broken"].as_u64(), said["blocked"].as_bool()), (Some(1), Some(true)), "{said}");
+        assert!(said["lines"][0]["case"].as_str().unwrap().contains("expect = \"deny\""), "{said}");
+    }
+
+    #[test]
+    fn without_a_solver_nothing_is_proved() {
+        let done = prove(None, &[], Some("/nowhere/cvc5"));
+        assert_eq!(done.status.code(), Some(1), "{}", text(&done.stdout));
+        let told = text(&done.stderr);
+        assert!(told.contains("nothing is proved without a solver") && told.contains("apt-get"), "{told}");
+        assert!(!text(&done.stdout).contains("PROVED"));
+    }
+
+    #[test]
+    fn a_line_that_nobody_drew_is_a_mistake() {
+        let done = prove(None, &["--only", "line.nothing"], None);
+        assert_eq!(done.status.code(), Some(2), "{}", text(&done.stdout));
+        assert!(text(&done.stderr).contains("there is no red line `line.nothing`"));
+    }
+}

@@ -29,11 +29,13 @@ pub enum DebtKind {
     SilentStream,
     /// A source of people did not come for longer than it may: who leaves there is not known here.
     SilentSource,
+    /// Policies are in force though a red line is broken, or not proved.
+    UnprovenPolicies,
 }
 
 impl DebtKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::MissedRevocation,
         Self::Override,
         Self::Disagreement,
@@ -44,6 +46,7 @@ impl DebtKind {
         Self::BoundDevice,
         Self::SilentStream,
         Self::SilentSource,
+        Self::UnprovenPolicies,
     ];
 
     /// The word for it in the API, the store and logs.
@@ -60,6 +63,7 @@ impl DebtKind {
             Self::BoundDevice => "bound_device",
             Self::SilentStream => "silent_stream",
             Self::SilentSource => "silent_source",
+            Self::UnprovenPolicies => "unproven_policies",
         }
     }
 

@@ -37,6 +37,7 @@
 //! What it never does: decide who may do what, speak HTTP, create a store anew over one that is
 //! broken, or lower a mark.
 
+mod board;
 mod change;
 mod config;
 mod debt;
@@ -49,6 +50,7 @@ pub mod sessions;
 mod standing;
 mod store;
 
+pub use board::{Board, BoardError};
 pub use change::{Action, Applied, Change, Ended, Receipt};
 pub use config::{
     Address, ClientCertificate, DebtTerms, EmbeddedConfig, Login, PostgresConfig, PostgresPlace,

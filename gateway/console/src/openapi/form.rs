@@ -117,6 +117,14 @@ impl Operation {
         self.sent(schema, example, false)
     }
 
+    /// A file that must be sent, in a form of its own.
+    pub(super) fn file(mut self, form: &str) -> Self {
+        let mut content = Map::new();
+        content.insert(form.to_owned(), json!({ "schema": { "type": "string", "format": "binary" } }));
+        self.set("requestBody", json!({ "required": true, "content": content }));
+        self
+    }
+
     fn sent(mut self, schema: Value, example: Value, required: bool) -> Self {
         let content = json!({ "application/json": { "schema": schema, "example": example } });
         self.set("requestBody", json!({ "required": required, "content": content }));

@@ -2,6 +2,7 @@
 
 use doorward_audit::Protocol;
 use doorward_model::limits::OPERATOR_INFLIGHT_ROWS_MAX;
+use doorward_policy::Hand;
 use serde_json::{Value, json};
 
 use super::form::{
@@ -14,7 +15,7 @@ use crate::inflight;
 const TAG: &str = "node";
 
 /// The hash of the policies.
-fn revision() -> Value {
+pub(super) fn revision() -> Value {
     formed("^[0-9a-f]{64}$")
 }
 
@@ -40,13 +41,14 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("message", text()),
         ("help", or_null(text())),
     ]);
-    vec![
+    let node = vec![
         ("Condition", condition.told()),
         ("Readiness", ready.told()),
         ("Running", running.told()),
         ("Finding", finding.told()),
         ("Status", status()),
-    ]
+    ];
+    node.into_iter().chain(explanation()).collect()
 }
 
 fn status() -> Value {
@@ -112,14 +114,23 @@ pub(super) fn paths(paths: &mut Paths) {
         .refuses(LIST);
     paths.on("get", "/api/v1/inflight", found);
 
-    let policies =
-        object([("revision", revision()), ("policies", count()), ("loaded_at", time()), ("dir", text())]);
+    let policies = object([
+        ("revision", revision()),
+        ("policies", count()),
+        ("loaded_at", time()),
+        ("dir", text()),
+        ("speaks", or_null(text())),
+        ("in_folder", or_null(revision())),
+        ("since", or_null(time())),
+        ("by", or_null(text())),
+    ]);
     let show = Operation::new(TAG, "policies.show", "The policies in force").answers(
         200,
         "The policies.",
         policies.told(),
     );
     paths.on("get", "/api/v1/policies", show);
+    paths.on("post", "/api/v1/policies/explain", explain());
     let swapped = object([
         ("outcome", word(["swapped"])),
         ("revision", revision()),
@@ -135,6 +146,66 @@ pub(super) fn paths(paths: &mut Paths) {
         )
         .refuses(&[Refusal::Mistaken, Refusal::Unprocessable]);
     paths.on("post", "/api/v1/policies/reload", reload);
+}
+
+fn explain() -> Operation {
+    let situation = r#"{"v":1,"who":"visitor","does":"GET","route":{"id":"wiki/all","tier":"public"},"place":{"ip":"192.0.2.1"},"now":0,"local":0,"weekday":"mon","host":"","path":"/"}"#;
+    let asked = object([("situation", text())]);
+    Operation::new(TAG, "policies.explain", "What the policies in force say of a situation, and why")
+        .says("`situation` is what a decision in the audit log has at `unmapped.doorward.situation`, as a text.")
+        .body(asked.taken(), json!({ "situation": situation }))
+        .answers(200, "The answer, its reasons, and the cheapest way to pass.", to("Explanation"))
+        .refuses(&[Refusal::Mistaken])
+}
+
+/// What [`doorward_policy::Explanation::to_json`] writes.
+fn explanation() -> [(&'static str, Value); 3] {
+    let came_to = || word(["true", "false", "error", "not_reached"]);
+    let fact = object([
+        ("name", text()),
+        ("value", or_null(text())),
+        ("limit", or_null(text())),
+        ("age_seconds", or_null(count())),
+    ]);
+    let condition = object([
+        ("kind", word(["all", "any", "not", "if", "atom"])),
+        ("part", word(["policy", "principal", "action", "resource", "clause"])),
+        ("text", text()),
+        ("span", or_null(list(count()))),
+        ("came_to", came_to()),
+        ("failed", flag()),
+        ("below", list(count())),
+        ("facts", list(fact.told())),
+    ]);
+    let policy = object([
+        ("id", text()),
+        ("effect", word(["permit", "forbid"])),
+        ("title", or_null(text())),
+        ("owner", or_null(text())),
+        ("reason", or_null(text())),
+        ("came_to", came_to()),
+        ("conditions", list(condition.maybe([("why", text())]).told())),
+    ]);
+    let step = object([("who", word(Hand::ALL.map(Hand::as_str))), ("what", text())]);
+    let way = object([("proved", flag()), ("steps", list(step.told()))]);
+    let missed = object([("policy", text()), ("lacks", list(text()))]);
+    let erred = object([("policy", text()), ("why", text())]);
+    let explanation = object([
+        ("decision", word(["allow", "deny"])),
+        ("deciding", list(text())),
+        ("errors", list(erred.told())),
+        ("policies", list(to("ExplainedPolicy"))),
+        ("left_out", count()),
+        ("nearest_permit", or_null(missed.told())),
+        ("way", or_null(to("WayToPass"))),
+        ("unasked", or_null(text())),
+        ("person", or_null(to("Explanation"))),
+    ]);
+    [
+        ("Explanation", explanation.maybe([("revision", revision())]).told()),
+        ("ExplainedPolicy", policy.told()),
+        ("WayToPass", way.told()),
+    ]
 }
 
 /// What machines ask. Nothing of it needs the token.

@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 use super::form::{flag, formed, id, list, object, or_null, text, to, word};
 
 /// Every code of a problem. A test looks that the code of the console has no other.
-pub(crate) const CODES: [&str; 37] = [
+pub(crate) const CODES: [&str; 39] = [
     "audit_unavailable",
     "bad_request",
     "body_too_large",
+    "bundle_refused",
     "busy",
     "case_denied",
     "changed",
@@ -32,6 +33,7 @@ pub(crate) const CODES: [&str; 37] = [
     "not_found",
     "not_here",
     "not_known",
+    "not_proved",
     "not_published",
     "not_taken",
     "policies_rejected",
@@ -157,8 +159,8 @@ impl Refusal {
             Self::TookTooLong => "The body did not arrive in time.",
             Self::Conflict => "It is not possible as things stand, or not on this node (`not_here`).",
             Self::Changed => "It is not of the version that `if_version` says.",
-            Self::BodyTooLarge => "The body has more than 64 KiB.",
-            Self::MediaType => "The body is not sent as `application/json`.",
+            Self::BodyTooLarge => "The body has more than 64 KiB, or the bundle more than 80 MiB.",
+            Self::MediaType => "The body is not sent as `application/json`, or the bundle not as what it is.",
             Self::Misdirected => "The call names a host that is not the gateway's.",
             Self::Unprocessable => "It is understood, and cannot be done so.",
             Self::HeaderTooLarge => "The header has more than 32 KiB.",

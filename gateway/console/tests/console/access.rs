@@ -15,6 +15,7 @@ const PATHS: &[(&str, &str, Need)] = &[
     ("GET", "/api/v1/status", Need::Token(200)),
     ("GET", "/api/v1/policies", Need::Token(200)),
     ("POST", "/api/v1/revocations", Need::Token(415)),
+    ("POST", "/api/v1/policies/explain", Need::Token(415)),
     ("POST", "/api/v1/policies/reload", Need::Token(200)),
     ("POST", "/api/v1/status", Need::Token(405)),
     ("DELETE", "/api/v1/revocations", Need::Token(405)),

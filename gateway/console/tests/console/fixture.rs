@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use doorward_audit::{Audit, AuditConfig, Identity, Protocol};
 use doorward_console::{
-    About, Aftermath, Condition, Hosts, Inflight, InflightFilter, Ports, ReloadPanicked, Running, Service,
-    Token, router, serve,
+    About, Aftermath, Condition, Hosts, Inflight, InflightFilter, Ports, ReleaseRefused, ReloadPanicked,
+    Running, Service, Token, router, serve,
 };
 use doorward_lifecycle::machine::Rules;
 use doorward_lifecycle::service::{self, CaseTerms, GuardTerms, Lifecycle, Settings};
@@ -20,6 +20,8 @@ use doorward_state::{DebtTerms, Ended, RevocationSection, Revocations};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::reviews::access;
 
 pub(crate) const TOKEN: &str = "a-token-of-thirty-two-characters-and-more";
 pub(crate) const NOON: i64 = 1_795_262_400_400;
@@ -150,6 +152,12 @@ impl Gateway {
                     })
                 })
             },
+            access: Arc::new(|ask| Box::pin(async move { access(ask) })),
+            releases: Arc::new(|(call, _actor)| {
+                Box::pin(async move {
+                    Err(ReleaseRefused::Conflict(format!("{call:?}").chars().take(200).collect()))
+                })
+            }),
             inflight: Arc::new(inflight),
             sessions: None,
             aftermath: {

@@ -45,6 +45,8 @@ async fn every_page_says_which_app_it_is() {
         assert_eq!(answer.status, status, "{app:?} {path}");
         assert!(answer.text().contains(says), "{app:?} {path}: {}", answer.text());
     }
+    let edited = fetch("POST", &format!("http://{}/", served(Wiki).await)).await.unwrap();
+    assert_eq!((edited.status, edited.text().as_str()), (200, "Saved.\n"));
     for app in SampleApp::ALL {
         assert_eq!(get_path(app, "/healthz").await.text(), "ok\n");
         let who: Value = serde_json::from_slice(&get_path(app, "/whoami?x=1").await.body).unwrap();

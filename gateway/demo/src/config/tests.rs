@@ -51,6 +51,8 @@ fn the_folder_has_all_that_a_gateway_needs() {
     }
     let own = fs::read_to_string(made.policies.join("apps/demo.cedar")).unwrap();
     assert!(own.contains("demo.payroll-key"), "{own}");
+    let case = fs::read_to_string(made.policies.join("cases/demo.toml")).unwrap();
+    assert!(case.contains("demo.payroll-key"), "{case}");
     assert_eq!(written["operator"]["address"].as_str(), Some("127.0.0.1:9180"));
     assert_eq!(written["issuer"][0]["issuer"].as_str(), Some("http://127.0.0.1:9181"));
     let database = written["geoip"]["databases"][0].as_str().unwrap();

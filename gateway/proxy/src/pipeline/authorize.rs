@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use doorward_audit::{Outcome, Ruling};
 use doorward_context::calendar::Moment;
-use doorward_model::{Place, Principal, Refusal, RefusalCode, Risk, UnixMillis};
-use doorward_policy::{Action, Decision, PolicyBundle, Question, Revision};
+use doorward_model::{Explained, Place, Principal, Refusal, RefusalCode, Risk, UnixMillis};
+use doorward_policy::{Action, Decision, Hand, PolicyBundle, Question, Revision, record};
 
 use crate::config::{App, AuditNeed};
 use crate::inflight::Slot;
@@ -95,20 +95,14 @@ pub(crate) struct Standpoint<'a> {
     pub(crate) moment: Moment,
 }
 
-/// What a bundle says of a request, seen from a standpoint, and how long it took to say it.
-pub(crate) fn ask(
-    house: &House,
-    bundle: &PolicyBundle,
-    accepted: &Accepted,
-    from: &Standpoint<'_>,
-) -> Result<(Ruling, Option<Refusal>, Duration), Refusal> {
+/// A request as policies see it from a standpoint.
+fn question<'a>(accepted: &'a Accepted, from: &Standpoint<'a>) -> Result<Question<'a>, Refusal> {
     let route = accepted
         .resolved()
         .route()
         .ok_or_else(|| Refusal::new(RefusalCode::Internal, "the route is gone"))?;
     let &Standpoint { who, place, risk, moment } = from;
-    let began = (house.ticks)();
-    let verdict = bundle.decide(&Question {
+    Ok(Question {
         principal: who.principal(),
         owner_stage: who.owner_stage(),
         granted: who.is_granted(route.facts.id.app()),
@@ -124,8 +118,26 @@ pub(crate) fn ask(
         host: accepted.host(),
         path: accepted.resolved().path.as_str(),
         user_agent: accepted.user_agent(),
-    });
+    })
+}
+
+/// What a bundle says of a request, seen from a standpoint, and how long it took to say it. With the id of the
+/// request others may be asked about it, too, beside the request.
+pub(crate) fn ask(
+    house: &House,
+    bundle: &PolicyBundle,
+    accepted: &Accepted,
+    from: &Standpoint<'_>,
+    request_id: Option<&Arc<str>>,
+) -> Result<(Ruling, Option<Refusal>, Duration), Refusal> {
+    let question = question(accepted, from)?;
+    let &Standpoint { who, moment, .. } = from;
+    let began = (house.ticks)();
+    let verdict = bundle.decide(&question);
     let took = (house.ticks)().saturating_sub(began);
+    if let Some(request_id) = request_id {
+        house.shadow.offer(&question, &verdict, bundle, request_id);
+    }
     let refusal = match verdict.decision {
         Decision::Allow => None,
         Decision::Deny => {
@@ -139,8 +151,18 @@ pub(crate) fn ask(
         errors: verdict.errors.into_iter().map(|(id, why)| format!("{id}: {why}")).collect(),
         latency_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         revision: text_of(verdict.revision),
+        situation: house.audit.keeps_situations().then(|| record::write(&question).into()),
     };
     Ok((ruling, refusal, took))
+}
+
+/// Adds what the person can do about it, and which clauses failed. Only for what is refused at the door: what runs and
+/// is decided anew has nobody who waits for it.
+fn explained(bundle: &PolicyBundle, accepted: &Accepted, from: &Standpoint<'_>, refusal: Refusal) -> Refusal {
+    let Ok(question) = question(accepted, from) else { return refusal };
+    let told = bundle.at_the_door(&question);
+    let next = told.steps.into_iter().filter_map(Hand::advice).collect();
+    Refusal { explained: Some(Box::new(Explained { next, clauses: told.clauses })), ..refusal }
 }
 
 /// A refusal becomes a demand where another sign-in would help.
@@ -161,15 +183,17 @@ pub(crate) fn authorize(
     slot: &Slot,
     story: &mut Story,
 ) -> Result<Arc<Permit>, Refusal> {
-    let bundle = house.policies.bundle();
     let enriched = unrevoked.enriched();
     let identified = enriched.identified();
+    let app = &identified.accepted().resolved().app.app.id;
+    let bundle = house.policies.bundle_for(identified.who().principal(), app);
     let standpoint =
         Standpoint { who: identified.who(), place: enriched.place(), risk, moment: enriched.moment() };
-    let (ruling, refusal, took) = ask(house, &bundle, identified.accepted(), &standpoint)?;
+    let (ruling, refusal, took) =
+        ask(house, &bundle, identified.accepted(), &standpoint, Some(story.request_id()))?;
     if let Some(refusal) = refusal {
         story.decided(ruling, took);
-        return Err(refusal);
+        return Err(explained(&bundle, identified.accepted(), &standpoint, refusal));
     }
     let permit = Arc::new(Permit { unrevoked, risk });
     let held = Held::new(Arc::clone(&permit), bundle.revision(), (house.ticks)());

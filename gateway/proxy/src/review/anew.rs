@@ -94,7 +94,7 @@ impl Held {
             Ok(who) => who,
             Err(refusal) => return no(refusal, None),
         };
-        let bundle = house.policies.bundle();
+        let bundle = house.policies.bundle_for(who.principal(), &permit.app().id);
         if thoroughly == Thoroughly::No && self.is_seen(&who, bundle.revision()) {
             return Answer::Stands(None);
         }
@@ -103,7 +103,8 @@ impl Held {
         let moment = house.calendar.moment(now);
         let look = enrich::look(house, &who, &place, accepted.user_agent());
         let risk = look.unwrap_or_else(|| permit.risk());
-        match ask(house, &bundle, accepted, &Standpoint { who: &who, place: &place, risk, moment }) {
+        let standpoint = Standpoint { who: &who, place: &place, risk, moment };
+        match ask(house, &bundle, accepted, &standpoint, None) {
             Ok((ruling, None, _)) => {
                 let seen = Seen::new(who, bundle.revision(), (house.ticks)());
                 *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;

@@ -9,6 +9,7 @@ use doorward_identity::config::Issuer;
 use doorward_lifecycle::machine::Rules;
 use doorward_model::directory::RoleName;
 use doorward_model::{IssuerId, MailDomain};
+use doorward_policy::config::{BundleSource, PolicySettings};
 use doorward_proxy::config::{Freshness, PeopleFrom, SignIn};
 use doorward_state::{PostgresConfig, RedisConfig, RedisMode, RevocationConfig, StoreConfig};
 use serde_json::{Value, json};
@@ -84,6 +85,7 @@ impl Config {
                 || json!("no bound: no file is ever removed, so move closed ones away in time"),
                 |bytes| json!(bytes),
             ),
+            "situations": self.audit.situations(),
         });
         let mut sections = vec![
             ("gateway", gateway),
@@ -110,7 +112,7 @@ impl Config {
         sections.push(("directory", directory_json(&self.people, &self.joining)));
         sections.extend(super::signals::in_force(&self.signals).map(|signals| ("signals", signals)));
         sections.extend([
-            ("policy", json!({ "dir": self.policy.dir, "watch": self.policy.watch })),
+            ("policy", policy_json(&self.policy)),
             ("audit", audit),
             ("limits", self.limits_json()),
             ("streams", self.streams_json()),
@@ -301,4 +303,23 @@ fn write_table(out: &mut String, header: &str, table: &Value) {
         }
     }
     out.push('\n');
+}
+fn policy_json(policy: &PolicySettings) -> Value {
+    let mut shown = serde_json::Map::new();
+    shown.insert("dir".to_owned(), json!(policy.dir));
+    shown.insert("watch".to_owned(), policy.watch.into());
+    if !policy.keys.is_empty() {
+        shown.insert("keys".to_owned(), json!(policy.keys));
+    }
+    let source = match &policy.source {
+        None => return shown.into(),
+        Some(BundleSource::Folder(dir)) => json!({ "dir": dir }),
+        Some(BundleSource::Https { url, token_file, ca_file }) => {
+            json!({ "url": url, "token_file": token_file, "ca_file": ca_file })
+        }
+        Some(BundleSource::Redis) => json!({ "redis": true }),
+    };
+    shown.insert("source".to_owned(), source);
+    shown.insert("pull_seconds".to_owned(), policy.pull_every.as_secs().into());
+    shown.into()
 }

@@ -2,6 +2,7 @@
 
 mod leaving;
 mod sessions;
+mod shadow;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::Wired;
 use leaving::LeavingNumbers;
 use sessions::SessionNumbers;
+use shadow::ShadowNumbers;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Protocols {
@@ -105,10 +107,12 @@ pub(crate) struct Numbers {
     geoip_stale: Family<Files, Gauge>,
     geoip_refused: Family<Files, Gauge>,
     policy_rejected: Gauge,
+    rollout: Family<Bundles, Gauge>,
     certificate_rejected: Gauge,
     debts_open: Gauge,
     debts_overdue: Gauge,
     leaving: LeavingNumbers,
+    shadow: ShadowNumbers,
     /// None on a node that belongs to none.
     fleet: Option<FleetNumbers>,
     /// None where nobody is looked up.
@@ -181,6 +185,7 @@ impl Numbers {
             sessions: None,
             directory: asks_directory.then(|| DirectoryNumbers::new(r)),
             fleet: in_fleet.then(|| FleetNumbers::new(r)),
+            shadow: ShadowNumbers::new(r),
             leaving: LeavingNumbers::new(r),
             debts_open: gauge(r, "doorward_control_debts_open", "Control debts that nobody has settled"),
             debts_overdue: gauge(r, "doorward_control_debts_overdue", "Open control debts that are past due"),
@@ -216,6 +221,11 @@ impl Numbers {
             geoip_built: seconds(r, "doorward_geoip_build_timestamp", "When a database was built"),
             geoip_stale: gauge(r, "doorward_geoip_stale", "1 when a database is older than allowed"),
             geoip_refused: gauge(r, "doorward_geoip_refused", "1 while the file as it is now is refused"),
+            rollout: gauge(
+                r,
+                "doorward_policy_rollout_share",
+                "Hundredths of a percent of the people that are asked of a bundle",
+            ),
             policy_rejected: gauge(r, "doorward_policy_rejected", "1 while the policy files are rejected"),
             certificate_rejected: gauge(
                 r,
@@ -279,6 +289,12 @@ impl Numbers {
         self.policy.clear();
         self.policy.get_or_create(&Bundles { revision: bundle.revision().to_string() }).set(1);
         self.policies.set(int(bundle.policies()));
+        self.shadow.look(&house.shadow, (house.clock)());
+        self.rollout.clear();
+        if let Some(staged) = house.policies.staged() {
+            let labels = Bundles { revision: staged.bundle.revision().to_string() };
+            self.rollout.get_or_create(&labels).set(i64::from(staged.share.hundredths()));
+        }
         for keys in house.verifier.key_status(now) {
             let labels = Issuers { issuer: keys.issuer.to_string() };
             self.keys_fetched.get_or_create(&labels).set(keys.fetched_at.map_or(0, UnixMillis::seconds));

@@ -18,7 +18,8 @@ use doorward_proxy::serve::OpenConnections;
 use prometheus_client::encoding::text::encode;
 use tokio::net::TcpSocket;
 
-use super::{WireError, Wired, people, reload, sessions, sign_in, streams};
+use super::access::Access;
+use super::{WireError, Wired, people, releases, reload, sessions, sign_in, streams};
 use crate::command::printable;
 
 /// Who listens, for errors.
@@ -86,7 +87,8 @@ fn ports(wired: &Arc<Wired>, open: OpenConnections) -> Ports {
     let (for_reload, for_conditions, for_metrics) = (Arc::clone(wired), Arc::clone(wired), Arc::clone(wired));
     let (for_inflight, for_aftermath, for_jwks) = (Arc::clone(house), Arc::clone(house), Arc::clone(house));
     let token = Arc::clone(&wired.token);
-    let open_too = open.clone();
+    let access = Access::new(Arc::clone(wired));
+    let (open_too, for_releases) = (open.clone(), Arc::clone(wired));
     let started_at =
         UnixMillis((house.clock)().0 - i64::try_from(wired.running.elapsed().as_millis()).unwrap_or(0));
     Ports {
@@ -117,6 +119,8 @@ fn ports(wired: &Arc<Wired>, open: OpenConnections) -> Ports {
                 })
             })
         }),
+        access: Arc::new(move |ask| Box::pin(Arc::clone(&access).answer(ask))),
+        releases: Arc::new(move |(call, actor)| releases::answer(&for_releases, call, actor)),
         inflight: Arc::new(move |filter| running(&for_inflight, filter)),
         sessions: sessions::for_operators(house, &wired.left),
         aftermath: Arc::new(move |target| {
@@ -204,6 +208,9 @@ fn conditions(wired: &Wired, open: &OpenConnections) -> Vec<Condition> {
     all.extend(issuer_keys(&house.verifier.key_status(now)));
     all.extend(house.places.status(now).iter().map(geoip));
     all.push(files("policy_files", "the files hold the policies in force", wired.refused.policies()));
+    if wired.config.policy.source.is_some() {
+        all.push(policy_source(wired.releases.pull_trouble()));
+    }
     if !wired.certificates.is_empty() {
         all.push(files("certificates", "the files can be served", wired.refused.certificates()));
     }
@@ -265,6 +272,15 @@ fn geoip(file: &FileStatus) -> Condition {
     let good = !file.stale && file.refused.is_none();
     let state = if good { ConditionState::Holds } else { ConditionState::Degraded };
     Condition { name: "geoip", state, detail }
+}
+
+/// A source of policies that is away, or gives what is refused, changes nothing here: somebody is to look at it.
+fn policy_source(trouble: Option<String>) -> Condition {
+    let (state, detail) = match trouble {
+        None => (ConditionState::Holds, "what was pulled last is the latest that there is".to_owned()),
+        Some(why) => (ConditionState::Degraded, short(&why)),
+    };
+    Condition { name: "policy_source", state, detail }
 }
 
 /// Files that were refused stay so until they are mended; what was read before is in use.

@@ -11,7 +11,7 @@ use doorward_audit::{Actor, Event};
 use doorward_geoip::Reload;
 use doorward_model::UnixMillis;
 use doorward_model::limits::OPERATOR_AUDIT_SECONDS_MAX;
-use doorward_policy::{Finding, Outcome};
+use doorward_policy::{Difference, Finding, Outcome};
 use doorward_proxy::House;
 use doorward_proxy::review::Because;
 
@@ -126,28 +126,24 @@ pub(super) fn policies(wired: &Wired, actor: Actor) -> Outcome {
             let mend = PolicyMend { actor, revision: in_force.into(), source };
             record(wired, Event::PolicyMended(Box::new(mend)));
         }
-        Outcome::Unchanged => {}
-        Outcome::Swapped { from, to, cases, hints, lost_forbids, lost_permits } => {
-            if !lost_forbids.is_empty() {
-                let lost = shown(lost_forbids);
-                tracing::warn!(lost, "policies that forbade something are gone with this reload");
-            }
-            if !lost_permits.is_empty() {
-                tracing::info!(lost = shown(lost_permits), "policies that permitted something are gone");
-            }
-            // What runs is held against them too.
-            house.review.changed(Because::Policies, (house.ticks)());
-            let policies = house.policies.bundle().policies();
-            tracing::info!(from = %from, to = %to, policies, hints = hints.len(), "other policies are in force");
-            let swap = PolicySwap {
-                actor,
-                revision: to.to_string().into(),
-                previous: Some(from.to_string().into()),
+        Outcome::Unchanged => wired.releases.folder_counts(wired, None, &actor),
+        Outcome::Swapped { from, cases, hints, lost_forbids, lost_permits, difference, .. } => {
+            let told = Told {
+                actor: actor.clone(),
+                previous: from.to_string(),
                 source,
-                policies: u64::try_from(policies).unwrap_or(u64::MAX),
-                cases: u64::try_from(*cases).unwrap_or(u64::MAX),
+                cases: *cases,
+                hints: hints.len(),
+                lost_forbids,
+                lost_permits,
+                difference,
+                author: None,
+                cause: None,
+                found: None,
+                results: Vec::new(),
             };
-            record(wired, Event::PolicySwapped(Box::new(swap)));
+            tell_swapped(wired, told);
+            wired.releases.folder_counts(wired, Some(from.to_string()), &actor);
         }
         Outcome::Rejected(failure) => {
             let report = failure.plain();
@@ -168,6 +164,55 @@ pub(super) fn policies(wired: &Wired, actor: Actor) -> Outcome {
     outcome
 }
 
+/// What there is to tell of a swap.
+pub(super) struct Told<'a> {
+    pub(super) actor: Actor,
+    pub(super) previous: String,
+    pub(super) source: String,
+    pub(super) cases: usize,
+    pub(super) hints: usize,
+    pub(super) lost_forbids: &'a [Arc<str>],
+    pub(super) lost_permits: &'a [Arc<str>],
+    pub(super) difference: &'a Difference,
+    pub(super) author: Option<String>,
+    pub(super) cause: Option<String>,
+    pub(super) found: Option<String>,
+    pub(super) results: Vec<String>,
+}
+
+/// Tells that other policies are in force, and holds what runs against them. Blocks until that is on the disk.
+pub(super) fn tell_swapped(wired: &Wired, told: Told<'_>) {
+    let house = &wired.house;
+    if !told.lost_forbids.is_empty() {
+        let lost = shown(told.lost_forbids);
+        tracing::warn!(lost, "policies that forbade something are gone with this change");
+    }
+    if !told.lost_permits.is_empty() {
+        tracing::info!(lost = shown(told.lost_permits), "policies that permitted something are gone");
+    }
+    // What runs is held against them too.
+    house.review.changed(Because::Policies, (house.ticks)());
+    let bundle = house.policies.bundle();
+    let (to, policies) = (bundle.revision().to_string(), bundle.policies());
+    tracing::info!(from = told.previous, to, policies, hints = told.hints, "other policies are in force");
+    let swap = PolicySwap {
+        actor: told.actor,
+        revision: to.into(),
+        previous: Some(told.previous.into()),
+        source: told.source,
+        policies: u64::try_from(policies).unwrap_or(u64::MAX),
+        cases: u64::try_from(told.cases).unwrap_or(u64::MAX),
+        author: told.author,
+        cause: told.cause,
+        found: told.found,
+        results: told.results,
+        added: told.difference.added.clone(),
+        removed: told.difference.removed.clone(),
+        changed: told.difference.changed.clone(),
+    };
+    record(wired, Event::PolicySwapped(Box::new(swap)));
+}
+
 /// A mistake of a policy in one line.
 fn mistake(finding: &Finding) -> String {
     let place = finding.line_and_column().map(|(line, column)| format!(":{line}:{column}"));
@@ -176,7 +221,7 @@ fn mistake(finding: &Finding) -> String {
 }
 
 /// Writes an event and waits until it is on the disk, as long as an operator waits for the log.
-fn record(wired: &Wired, event: Event) {
+pub(super) fn record(wired: &Wired, event: Event) {
     let code = event.code();
     let bound = Duration::from_secs(OPERATOR_AUDIT_SECONDS_MAX);
     let written = wired

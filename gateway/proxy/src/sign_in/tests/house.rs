@@ -15,6 +15,7 @@ use doorward_identity::{BrowserSession, KeyClient, TokenTimes, Verifier};
 use doorward_model::time::Clocks;
 use doorward_model::{KeyPath, Target};
 use doorward_policy::Policies;
+use doorward_policy::shadow::Shadow;
 use doorward_state::directory::Directory;
 use doorward_state::sessions::ToEnd;
 use doorward_state::{Action, Change, RevocationSection, Revocations};
@@ -133,6 +134,9 @@ impl Doors {
             Word::Token => People::AsTokensSay,
             Word::Directory => People::known(directory.clone(), BTreeSet::new()),
         };
+        let policies = Arc::new(policies());
+        let in_force = Arc::clone(&policies);
+        let shadow = Arc::new(Shadow::new(Arc::new(move || in_force.bundle())).0);
         let house = House {
             routes: crate::route_table(apps(dir.path())).unwrap(),
             proxies: Arc::default(),
@@ -146,7 +150,8 @@ impl Doors {
             calendar: Calendar::utc(),
             revocations: Arc::new(revocations.clone()),
             inflight: Arc::new(Inflight::new(Arc::clone(&ticks))),
-            policies: Arc::new(policies()),
+            shadow,
+            policies,
             review: Review::default(),
             signer: Arc::new(Signer::open(&dir.path().join("assertion.key"), "https://gw").unwrap()),
             audit: Arc::new(audit(dir.path(), &clock)),

@@ -1,14 +1,18 @@
-//! `doorward policy check`: the policies as loading them would see them.
+//! `doorward policy check`: the policies as loading them would see them, and as a reviewer would.
 
-use std::io;
+use std::fs;
+use std::io::{self, Read as _};
 use std::path::Path;
 
-use doorward_policy::{CheckReport, Finding, LoadFailure};
-use miette::{GraphicalReportHandler, GraphicalTheme};
+use doorward_model::limits::POLICY_FILE_BYTES_MAX;
+use doorward_policy::{CheckReport, LoadFailure};
+use doorward_workbench::check::{self, Checked};
+use doorward_workbench::report::{self, Look, Report};
 use serde_json::{Value, json};
 
-use super::super::{Exit, Failure, Output, load_config, printable, show_on};
-use crate::cli::{Format, PolicyCheckArgs};
+use super::super::{Exit, Failure, Output, load_config, show_on};
+use crate::cli::{FindingsFormat, PolicyCheckArgs};
+use crate::clock;
 use crate::color::{ColorChoice, Style};
 use crate::config::{Config, Show};
 
@@ -17,6 +21,25 @@ pub(super) fn check(
     color: ColorChoice,
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
+    let (checked, names_checked) = match &args.policies {
+        Some(policies) => (foreign(args.schema.as_deref(), policies)?, None),
+        None => folder(args, color)?,
+    };
+    let top = std::env::current_dir().ok();
+    let report = Report { checked, deny_hints: args.deny_hints, names_checked, top };
+    match args.format {
+        FindingsFormat::Human => out.text(report::human(&report, look(show_on(&io::stdout(), color))))?,
+        FindingsFormat::Json => out.line(format_args!("{:#}", report::json(&report)))?,
+        FindingsFormat::Sarif => {
+            out.line(format_args!("{:#}", report::sarif(&report, env!("CARGO_PKG_VERSION"))))?;
+        }
+        FindingsFormat::Github => out.text(report::github(&report))?,
+    }
+    Ok(if report.is_good() { Exit::Done } else { Exit::Mistaken })
+}
+
+/// The folder that is named, or that of the configuration.
+fn folder(args: &PolicyCheckArgs, color: ColorChoice) -> Result<(Checked, Option<bool>), Failure> {
     // Without a configuration nobody knows which apps there are; with one, a policy for an app
     // that does not exist is a mistake.
     let config = match (&args.dir, &args.config.config) {
@@ -29,28 +52,29 @@ pub(super) fn check(
         (None, Some(config)) => config.policy.dir.clone(),
         (None, None) => return Err(Failure::new(Exit::Mistaken, "no folder is named", "use `--dir DIR`")),
     };
-    match (doorward_policy::check(&dir, known.as_ref()), args.format) {
-        (Ok(report), Format::Human) => {
-            for hint in &report.hints {
-                out.text(draw(hint, show_on(&io::stdout(), color)))?;
-            }
-            let scope = if known.is_some() { "" } else { ", names of the configuration not checked" };
-            out.line(format_args!(
-                "{}: {} policies, {} cases held{scope}, revision {}",
-                out.style.green(&format!("{} is good", dir.display())),
-                report.policies,
-                report.cases,
-                report.revision
-            ))?;
-            Ok(Exit::Done)
-        }
-        (Err(failure), Format::Human) => {
-            out.text(mistakes(&failure, show_on(&io::stdout(), color)))?;
-            Ok(Exit::Mistaken)
-        }
-        (checked, Format::Json) => {
-            out.line(format_args!("{:#}", report(&dir, &checked)))?;
-            Ok(if checked.is_ok() { Exit::Done } else { Exit::Mistaken })
+    Ok((check::folder(&dir, known.as_ref(), clock::now()), Some(known.is_some())))
+}
+
+/// Any set of Cedar policies.
+fn foreign(schema: Option<&Path>, policies: &Path) -> Result<Checked, Failure> {
+    let schema = match schema {
+        Some(path) => Some((path.display().to_string(), text_of(path)?)),
+        None => None,
+    };
+    let policies = (policies.display().to_string(), text_of(policies)?);
+    let schema = schema.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    Ok(check::foreign(schema, (&policies.0, &policies.1)))
+}
+
+/// A file as text, bounded.
+fn text_of(path: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = fs::File::open(path).and_then(|f| f.take(POLICY_FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    match read {
+        Ok(_) => Ok(text),
+        Err(e) => {
+            let message = format!("`{}` cannot be read: {e}", path.display());
+            Err(Failure::new(Exit::Mistaken, message, "name a file of UTF-8 text that may be read"))
         }
     }
 }
@@ -58,49 +82,30 @@ pub(super) fn check(
 /// What a check came to, for programs.
 pub(in crate::command) fn report(dir: &Path, checked: &Result<CheckReport, LoadFailure>) -> Value {
     match checked {
-        Ok(report) => json!({
-            "dir": dir, "valid": true, "policies": report.policies, "cases": report.cases,
-            "revision": report.revision.to_string(), "mistakes": [],
-            "hints": report.hints.iter().map(finding).collect::<Vec<_>>(),
+        Ok(good) => json!({
+            "dir": dir, "valid": true, "policies": good.policies, "cases": good.cases,
+            "revision": good.revision.to_string(), "mistakes": [],
+            "hints": good.hints.iter().map(report::found).collect::<Vec<_>>(),
         }),
         Err(failure) => json!({
             "dir": dir, "valid": false,
-            "mistakes": failure.findings.iter().map(finding).collect::<Vec<_>>(), "hints": [],
+            "mistakes": failure.findings.iter().map(report::found).collect::<Vec<_>>(), "hints": [],
         }),
     }
 }
 
 /// Everything that is wrong with a folder of policies, ready to print.
 pub(in crate::command) fn mistakes(failure: &LoadFailure, show: Show) -> String {
-    let mut text: String = failure.findings.iter().map(|f| draw(f, show)).collect();
+    let mut text: String = failure.findings.iter().map(|f| report::finding(f, look(show))).collect();
     text.push_str(&failure.to_string());
     text.push('\n');
     text
 }
 
-fn draw(finding: &Finding, show: Show) -> String {
-    let theme = match show {
-        Show::Graphical(Style::Color) => GraphicalTheme::unicode(),
-        Show::Graphical(Style::Plain) => GraphicalTheme::unicode_nocolor(),
-        Show::Plain | Show::Json => return plain(finding),
-    };
-    let mut text = String::new();
-    let handler = GraphicalReportHandler::new_themed(theme).with_context_lines(1).with_links(false);
-    match handler.render_report(&mut text, finding) {
-        Ok(()) => format!("{text}\n"),
-        Err(_) => plain(finding),
+pub(super) const fn look(show: Show) -> Look {
+    match show {
+        Show::Graphical(Style::Color) => Look::Colored,
+        Show::Graphical(Style::Plain) => Look::Drawn,
+        Show::Plain | Show::Json => Look::Lines,
     }
-}
-
-fn plain(finding: &Finding) -> String {
-    let help = finding.help_text().map(|help| format!("  help: {}\n", printable(help))).unwrap_or_default();
-    format!("{}\n{help}", printable(&finding.to_string()))
-}
-
-fn finding(finding: &Finding) -> Value {
-    let (line, column) = finding.line_and_column().unzip();
-    json!({
-        "file": finding.file(), "line": line, "column": column,
-        "message": finding.message(), "help": finding.help_text(),
-    })
 }

@@ -1,0 +1,87 @@
+//! Who may do what, and under which conditions.
+
+use doorward_policy::Action;
+use serde_json::{Value, json};
+
+use super::form::{Operation, Paths, count, id, list, object, or_null, text, to, word};
+use super::refusals::LOOK;
+use crate::access::{LOOKED_AT, LOOKED_AT_MAX};
+
+const TAG: &str = "access";
+
+fn whose() -> Value {
+    word(["asker", "person"])
+}
+
+pub(super) fn schemas() -> Vec<(&'static str, Value)> {
+    let clause = object([("policy", text()), ("needs", list(text())), ("cedar", text())]);
+    let terms = object([
+        ("whose", whose()),
+        ("by", list(text())),
+        ("permits", list(to("AccessClause"))),
+        ("forbids", list(to("AccessClause"))),
+        ("may_fail", list(text())),
+    ]);
+    let always = object([("answer", word(["always"])), ("by", list(text()))]);
+    let depends = object([("answer", word(["if"])), ("terms", list(to("AccessTerms")))]);
+    let never = object([
+        ("answer", word(["never"])),
+        ("whose", whose()),
+        ("because", word(["not_permitted", "forbidden", "fails", "not_asked"])),
+        ("policies", list(text())),
+        ("detail", or_null(text())),
+    ]);
+    let who = object([
+        ("name", text()),
+        ("id", or_null(text())),
+        ("kind", word(["user", "service_account", "agent", "visitor"])),
+    ]);
+    let row = object([
+        ("who", who.told()),
+        ("action", word(Action::ALL.map(Action::as_str))),
+        ("route", text()),
+        ("answer", count()),
+    ]);
+    let page = object([
+        ("revision", text()),
+        ("answers", list(to("AccessAnswer"))),
+        ("rows", list(to("AccessRow"))),
+        ("next", or_null(text())),
+    ]);
+    vec![
+        ("AccessClause", clause.told()),
+        ("AccessTerms", terms.told()),
+        ("AccessAnswer", json!({ "anyOf": [always.told(), depends.told(), never.told()] })),
+        ("AccessRow", row.told()),
+        ("AccessPage", page.told()),
+    ]
+}
+
+pub(super) fn paths(paths: &mut Paths) {
+    let says = "`answer` of a row is the place of its answer among `answers`. A page may be short, or empty, before \
+                the last: `next` says whether there is more.";
+    let who = Operation::new(TAG, "access.who_can", "Who can do something, and under which conditions")
+        .says(says)
+        .needed("action", word(Action::ALL.map(Action::as_str)), "What is to be done.")
+        .needed("route", text(), "A route, a path of an app (`payroll/runs`), or an address.")
+        .page(LOOKED_AT, LOOKED_AT_MAX, text())
+        .answers(
+            200,
+            "People in the order of their ids, then machines, then who has not signed in.",
+            to("AccessPage"),
+        )
+        .refuses(LOOK);
+    paths.on("get", "/api/v1/access/who-can", who);
+    let what = Operation::new(TAG, "access.what_can", "What somebody can do, and under which conditions")
+        .says(says)
+        .query("person", id(), "Who: the id of a person. This or `machine`.")
+        .query(
+            "machine",
+            id(),
+            "Which: the id of a service account or an agent, which is asked about for its owner.",
+        )
+        .page(LOOKED_AT, LOOKED_AT_MAX, text())
+        .answers(200, "Every action of each route, in the order of the configuration.", to("AccessPage"))
+        .refuses(LOOK);
+    paths.on("get", "/api/v1/access/what-can", what);
+}

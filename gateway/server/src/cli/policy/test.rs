@@ -1,0 +1,80 @@
+//! `doorward policy test`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::ConfigArg;
+
+/// Examples in the help.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  doorward policy test --dir policies                      every case: what holds and what does not
+  doorward policy test --dir policies --coverage           and which conditions no case has seen both ways
+  doorward policy test --dir policies --mutants            and which small mistake no case would notice
+  doorward policy test --dir policies --mutants --propose  and cases that would, made by the solver
+  doorward policy test --dir policies --matrix --write     MATRIX.md: who may what, from where
+  doorward policy test --dir policies --format junit > cases.xml
+  doorward policy test --schema s.cedarschema --policies p.cedar tests.json   as `cedar run-tests`
+
+Exit codes: 0 all is well; 1 a case does not hold, a mutant survives, too little is covered, or the matrix is
+another one; 2 the policies cannot be loaded.";
+
+/// `doorward policy test`.
+#[derive(Debug, Args)]
+pub struct PolicyTestArgs {
+    /// Files of tests in the format of Cedar's own command line; of a folder, `cases/*.tests.json` are run too.
+    #[arg(value_name = "TESTS")]
+    pub tests: Vec<PathBuf>,
+    /// The folder with the policies; without it the one in the configuration file.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["policies", "schema"])]
+    pub dir: Option<PathBuf>,
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// A file of any Cedar policies, instead of a folder of the gateway's.
+    #[arg(long, value_name = "FILE", requires = "tests")]
+    pub policies: Option<PathBuf>,
+    /// The schema of these.
+    #[arg(long, value_name = "FILE", requires = "policies")]
+    pub schema: Option<PathBuf>,
+    /// Only cases whose name or file has this text in it.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Tell which policies and conditions the cases have seen, and seen both ways.
+    #[arg(long)]
+    pub coverage: bool,
+    /// Fail when less than this is covered, in percent.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub coverage_min: Option<u8>,
+    /// Make small mistakes in the policies and tell which of them no case notices.
+    #[arg(long)]
+    pub mutants: bool,
+    /// Write the cases that the solver made for these into `cases/proposed.toml.new`.
+    #[arg(long, requires = "mutants", requires = "dir", conflicts_with = "accept")]
+    pub propose: bool,
+    /// Add them to `cases/proposed.toml`, where they count.
+    #[arg(long, requires = "mutants", requires = "dir")]
+    pub accept: bool,
+    /// Compare the matrix of `matrix.toml` with MATRIX.md.
+    #[arg(long, conflicts_with = "policies")]
+    pub matrix: bool,
+    /// Write MATRIX.md anew.
+    #[arg(long, requires = "matrix")]
+    pub write: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: TestFormat,
+}
+
+/// How a test run is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TestFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// For programs.
+    Json,
+    /// For continuous integration: the cases, as JUnit writes them.
+    Junit,
+}

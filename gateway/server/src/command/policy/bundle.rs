@@ -1,0 +1,436 @@
+//! `doorward policy bundle`: policies as one file, signed.
+
+mod results;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use doorward_identity::owner_only;
+use doorward_model::limits::POLICY_BUNDLE_BYTES_MAX;
+use doorward_policy::{PolicyFiles, Workshop};
+use doorward_workbench::release::{
+    self, About, Attestation, Base, BuildError, Bundle, KeyRefused, Outcome, PublicKey, Refused, SigningKey,
+    Trust,
+};
+use serde_json::{Value, json};
+
+use super::super::{Exit, Failure, Output, load_config, printable, show_on};
+use crate::cli::{BundleBuildArgs, BundleCommand, BundleLookArgs, BundleSignArgs, Format, KeygenArgs};
+use crate::clock;
+use crate::color::ColorChoice;
+use crate::config::Config;
+
+/// No key is longer.
+const SMALL_BYTES_MAX: u64 = 64 * 1024;
+/// The longest word of a test or a proof.
+const RESULT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+const OWNER_ONLY: u32 = 0o600;
+const EVERYBODY_READS: u32 = 0o644;
+/// How many names of policies a line for people has.
+const NAMES_SHOWN_MAX: usize = 20;
+
+pub(super) fn bundle(
+    command: BundleCommand,
+    color: ColorChoice,
+    out: &mut Output<'_>,
+) -> Result<Exit, Failure> {
+    match command {
+        BundleCommand::Keygen(args) => keygen(&args, out),
+        BundleCommand::Build(args) => build(&args, color, out),
+        BundleCommand::Sign(args) => sign(&args, out),
+        BundleCommand::Inspect(args) => inspect(&args, color, out),
+        BundleCommand::Verify(args) => verify(&args, color, out),
+    }
+}
+
+fn keygen(args: &KeygenArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
+    let key = SigningKey::generate().map_err(|e| failed(e.to_string()))?;
+    let [private, public] = [".key.pem", ".pub.pem"].map(|end| named(&args.name, end));
+    if let Some(there) = [&private, &public].into_iter().find(|file| file.exists()) {
+        let message = format!("`{}` is there already", there.display());
+        return Err(Failure::new(
+            Exit::Mistaken,
+            message,
+            "choose another name; a key is never written over",
+        ));
+    }
+    let text = key.to_pem().map_err(|e| failed(e.to_string()))?;
+    write(&private, text.as_bytes(), OWNER_ONLY)?;
+    write(&public, key.public().to_pem().as_bytes(), EVERYBODY_READS)?;
+    out.line(format_args!("{}  the private half: for whoever signs, and nobody else", private.display()))?;
+    out.line(format_args!("{}  the public half: for `policy.keys` of every gateway", public.display()))?;
+    out.line(format_args!("key {}", key.public().id()))?;
+    Ok(Exit::Done)
+}
+
+fn build(args: &BundleBuildArgs, color: ColorChoice, out: &mut Output<'_>) -> Result<Exit, Failure> {
+    let config = match (&args.dir, &args.config.config) {
+        (Some(_), None) => None,
+        (Some(_) | None, _) => Some(load_config(&args.config, color)?),
+    };
+    let dir = match (&args.dir, &config) {
+        (Some(dir), _) => dir.clone(),
+        (None, Some(config)) => config.policy.dir.clone(),
+        (None, None) => return Err(Failure::new(Exit::Mistaken, "no folder is named", "use `--dir DIR`")),
+    };
+    let known = config.as_ref().map(Config::known);
+    let workshop = match Workshop::open(&dir, known.as_ref()) {
+        Ok(workshop) => workshop,
+        Err(failure) => {
+            out.text(super::mistakes(&failure, show_on(&io::stdout(), color)))?;
+            return Ok(Exit::Mistaken);
+        }
+    };
+    let results = args.results.iter().map(|file| results(file)).collect::<Result<Vec<_>, _>>()?;
+    let results = results.into_iter().flatten().collect();
+    let words = Words {
+        author: args.author.as_deref(),
+        note: args.note.clone(),
+        sequence: args.sequence,
+        base: args.base.as_deref().map(|base| against(base, &workshop)).transpose()?,
+        results,
+        keys: &args.keys,
+    };
+    let bytes = pack(&dir, &workshop, words)?;
+    place(&args.out, &bytes)?;
+    let bundle = release::open(&bytes, Trust::Anyone).map_err(|e| refused(&args.out, &e))?;
+    let done = out.style.green(&format!("{} is made", args.out.display()));
+    let manifest = bundle.manifest();
+    out.line(format_args!(
+        "{done}: revision {}, sequence {}, {} files, {}",
+        short(&manifest.revision),
+        manifest.sequence,
+        manifest.files.len(),
+        match args.keys.len() {
+            0 => "not signed".to_owned(),
+            1 => "signed by 1 key".to_owned(),
+            more => format!("signed by {more} keys"),
+        }
+    ))?;
+    difference(&bundle, out)?;
+    Ok(Exit::Done)
+}
+
+/// What is said about a bundle that is made here.
+pub(super) struct Words<'a> {
+    pub(super) author: Option<&'a str>,
+    pub(super) note: Option<String>,
+    pub(super) sequence: Option<u64>,
+    pub(super) base: Option<(Base, doorward_policy::Difference)>,
+    pub(super) results: Vec<Attestation>,
+    pub(super) keys: &'a [PathBuf],
+}
+
+/// Makes a bundle of a folder that was checked, and signs it.
+pub(super) fn pack(dir: &Path, workshop: &Workshop, words: Words<'_>) -> Result<Vec<u8>, Failure> {
+    let keys = words.keys.iter().map(|file| signing_key(file)).collect::<Result<Vec<_>, _>>()?;
+    let files = PolicyFiles::read(dir).map_err(|e| failed(e.to_string()))?;
+    if files.revision() != workshop.bundle().revision() {
+        let help = "wait until nobody writes in it, and build again";
+        return Err(Failure::new(Exit::Failed, "the folder changes while it is read", help));
+    }
+    let now = clock::now();
+    let mut results = vec![Attestation {
+        name: "check".to_owned(),
+        outcome: Outcome::Held,
+        detail: format!("{} policies, {} cases held", workshop.policies().len(), workshop.cases().len()),
+        blocking: Vec::new(),
+    }];
+    results.extend(words.results);
+    let about = About {
+        sequence: words.sequence.unwrap_or_else(|| u64::try_from(now.seconds()).unwrap_or(0)),
+        created_at: now,
+        author: author(words.author)?,
+        note: words.note,
+        tool: concat!("doorward ", env!("CARGO_PKG_VERSION")).to_owned(),
+        base: words.base,
+        results,
+    };
+    let mut bytes = release::build(&files, about).map_err(|e| unfit(&e))?;
+    for key in &keys {
+        bytes = release::sign(&bytes, key).map_err(|e| refused(dir, &e))?;
+    }
+    Ok(bytes)
+}
+
+fn sign(args: &BundleSignArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
+    let mut bytes = read(&args.file, POLICY_BUNDLE_BYTES_MAX)?;
+    for file in &args.keys {
+        let key = signing_key(file)?;
+        bytes = release::sign(&bytes, &key).map_err(|e| refused(&args.file, &e))?;
+        out.line(format_args!("signed by {}", key.public().id()))?;
+    }
+    place(args.out.as_deref().unwrap_or(&args.file), &bytes)?;
+    Ok(Exit::Done)
+}
+
+fn inspect(args: &BundleLookArgs, color: ColorChoice, out: &mut Output<'_>) -> Result<Exit, Failure> {
+    let keys = asked_keys(args, color)?;
+    let bytes = read(&args.file, POLICY_BUNDLE_BYTES_MAX)?;
+    // What it says is shown in any case, also when it is not to be believed.
+    let bundle = release::open(&bytes, Trust::Anyone).map_err(|e| refused(&args.file, &e))?;
+    let genuine = (!keys.is_empty()).then(|| release::open(&bytes, Trust::Keys(&keys)));
+    let exit = if matches!(genuine, Some(Err(_))) { Exit::NotGenuine } else { Exit::Done };
+    match args.format {
+        Format::Human => tell(&bundle, genuine.as_ref(), out)?,
+        Format::Json => out.line(format_args!("{:#}", shown(&bundle, genuine.as_ref())))?,
+    }
+    Ok(exit)
+}
+
+fn verify(args: &BundleLookArgs, color: ColorChoice, out: &mut Output<'_>) -> Result<Exit, Failure> {
+    let keys = asked_keys(args, color)?;
+    if keys.is_empty() {
+        let help = "use `--key FILE`, or `--config FILE` of a gateway with `policy.keys`";
+        return Err(Failure::new(Exit::Mistaken, "no key is named", help));
+    }
+    let bytes = read(&args.file, POLICY_BUNDLE_BYTES_MAX)?;
+    let opened = release::open(&bytes, Trust::Keys(&keys));
+    match (&opened, args.format) {
+        (Ok(bundle), Format::Human) => {
+            let by: Vec<_> = bundle.signed_by().iter().map(|id| id.short()).collect();
+            let good = out.style.green(&format!("{} is genuine", args.file.display()));
+            out.line(format_args!("{good}: signed by {}", by.join(", ")))?;
+        }
+        (Err(e), Format::Human) => return Err(refused(&args.file, e)),
+        (_, Format::Json) => out.line(format_args!("{:#}", genuineness(Some(&opened))))?,
+    }
+    Ok(if opened.is_ok() { Exit::Done } else { Exit::NotGenuine })
+}
+
+// === showing ===
+
+fn tell(
+    bundle: &Bundle,
+    genuine: Option<&Result<Bundle, Refused>>,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let manifest = bundle.manifest();
+    let made = jiff::Timestamp::from_millisecond(manifest.created_at)
+        .map_or_else(|_| format!("{} ms", manifest.created_at), |at| format!("{at:.0}"));
+    out.line(format_args!("revision  {}", manifest.revision))?;
+    out.line(format_args!("sequence  {}", manifest.sequence))?;
+    out.line(format_args!(
+        "made      {made}, by {}, with {}",
+        printable(&manifest.author),
+        printable(&manifest.tool)
+    ))?;
+    if let Some(note) = &manifest.note {
+        out.line(format_args!("why       {}", printable(note)))?;
+    }
+    if let Some(base) = &manifest.base {
+        let number = base.sequence.map(|n| format!(", sequence {n}")).unwrap_or_default();
+        out.line(format_args!("from      {}{number}", short(&printable(&base.revision))))?;
+    }
+    difference(bundle, out)?;
+    for result in &manifest.results {
+        let outcome = match result.outcome {
+            Outcome::Held => out.style.green(result.outcome.as_str()),
+            Outcome::Failed => out.style.red(result.outcome.as_str()),
+            Outcome::Unknown => out.style.yellow(result.outcome.as_str()),
+        };
+        out.line(format_args!("{:<9} {outcome}: {}", printable(&result.name), printable(&result.detail)))?;
+        for what in &result.blocking {
+            out.line(format_args!("          {} {}", out.style.red("blocks"), printable(what)))?;
+        }
+    }
+    let bytes: u64 = manifest.files.iter().map(|file| file.bytes).sum();
+    out.line(format_args!("files     {} with {bytes} bytes", manifest.files.len()))?;
+    let claims: Vec<_> = bundle.claims().map(short).collect();
+    let signed = if claims.is_empty() { "by nobody".to_owned() } else { format!("by {}", claims.join(", ")) };
+    let verdict = match genuine {
+        None => out.style.dim("not verified: name a public key with `--key`"),
+        Some(Ok(_)) => out.style.green("genuine"),
+        Some(Err(e)) => out.style.red(&e.to_string()),
+    };
+    out.line(format_args!("signed    {signed}; {verdict}"))
+}
+
+fn difference(bundle: &Bundle, out: &mut Output<'_>) -> Result<(), Failure> {
+    let manifest = bundle.manifest();
+    for (word, names) in
+        [("added", &manifest.added), ("removed", &manifest.removed), ("changed", &manifest.changed)]
+    {
+        if names.is_empty() {
+            continue;
+        }
+        let mut some: Vec<_> = names.iter().take(NAMES_SHOWN_MAX).map(|name| printable(name)).collect();
+        if names.len() > NAMES_SHOWN_MAX {
+            some.push(format!("and {} more", names.len() - NAMES_SHOWN_MAX));
+        }
+        out.line(format_args!("{word:<9} {}", some.join(", ")))?;
+    }
+    Ok(())
+}
+
+fn shown(bundle: &Bundle, genuine: Option<&Result<Bundle, Refused>>) -> Value {
+    json!({
+        "manifest": bundle.manifest(),
+        "signatures": bundle.claims().collect::<Vec<_>>(),
+        "signed": genuineness(genuine),
+    })
+}
+
+fn genuineness(genuine: Option<&Result<Bundle, Refused>>) -> Value {
+    match genuine {
+        None => json!({ "verified": false }),
+        Some(Ok(bundle)) => json!({
+            "verified": true, "genuine": true,
+            "by": bundle.signed_by().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }),
+        Some(Err(e)) => json!({ "verified": true, "genuine": false, "why": e.to_string(), "help": e.help() }),
+    }
+}
+
+/// The first 12 digits of a revision or a key.
+fn short(digits: &str) -> String {
+    digits.chars().take(12).collect()
+}
+
+// === what it is made of ===
+
+fn author(said: Option<&str>) -> Result<String, Failure> {
+    let set = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    let user = || set("DOORWARD_AUTHOR").or_else(|| set("USER"));
+    said.map(str::to_owned).or_else(user).ok_or_else(|| {
+        Failure::new(Exit::Mistaken, "nobody is named who answers for it", "use `--author WHO`")
+    })
+}
+
+/// What the policies change in those of `base`, a bundle or a folder.
+fn against(base: &Path, workshop: &Workshop) -> Result<(Base, doorward_policy::Difference), Failure> {
+    let open = |dir: &Path| {
+        let opened = Workshop::untried(dir, None);
+        opened.map_err(|e| Failure::new(Exit::Mistaken, format!("`--base`: {e}"), "check it by itself"))
+    };
+    let (before, sequence) = if base.is_dir() {
+        (open(base)?, None)
+    } else {
+        let bytes = read(base, POLICY_BUNDLE_BYTES_MAX)?;
+        let bundle = release::open(&bytes, Trust::Anyone).map_err(|e| refused(base, &e))?;
+        let folder = Passing::new(&bundle, &bytes)?;
+        (open(&release::policies_in(&folder.0.join(Passing::NAME)))?, Some(bundle.manifest().sequence))
+    };
+    let revision = before.bundle().revision().to_string();
+    Ok((Base { revision, sequence }, before.bundle().difference(workshop.bundle())))
+}
+
+/// A folder for the time of a look.
+struct Passing(PathBuf);
+
+impl Passing {
+    const NAME: &str = "bundle";
+
+    fn new(bundle: &Bundle, bytes: &[u8]) -> Result<Self, Failure> {
+        let folder = std::env::temp_dir().join(format!("doorward-{}", uuid::Uuid::new_v4()));
+        let made = std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700).create(&folder);
+        made.map_err(|e| failed(format!("`{}` cannot be made: {e}", folder.display())))?;
+        let folder = Self(folder);
+        release::unpack(bundle, bytes, &folder.0, Self::NAME).map_err(|e| failed(e.to_string()))?;
+        Ok(folder)
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn results(file: &Path) -> Result<Vec<Attestation>, Failure> {
+    results::read(&read(file, RESULT_BYTES_MAX)?).map_err(|e| {
+        let message = format!("`{}` tells of no test or proof: {e}", file.display());
+        let help =
+            "give what `doorward policy prove --format json` or `doorward policy test --format json` printed";
+        Failure::new(Exit::Mistaken, message, help)
+    })
+}
+
+// === keys ===
+
+fn signing_key(file: &Path) -> Result<SigningKey, Failure> {
+    let bytes = owner_only::read(file, SMALL_BYTES_MAX).map_err(|e| Failure {
+        exit: Exit::Mistaken,
+        message: e.to_string(),
+        help: e.help(),
+    })?;
+    SigningKey::from_pem(&bytes).map_err(|e| no_key(file, e))
+}
+
+fn asked_keys(args: &BundleLookArgs, color: ColorChoice) -> Result<Vec<PublicKey>, Failure> {
+    let mut files = args.keys.clone();
+    if files.is_empty() && args.config.config.is_some() {
+        files = load_config(&args.config, color)?.policy.keys;
+    }
+    files.iter().map(|file| public_key(file)).collect()
+}
+
+fn public_key(file: &Path) -> Result<PublicKey, Failure> {
+    PublicKey::from_pem(&read(file, SMALL_BYTES_MAX)?).map_err(|e| no_key(file, e))
+}
+
+fn no_key(file: &Path, error: KeyRefused) -> Failure {
+    let help = "make a pair with `doorward policy bundle keygen NAME`";
+    Failure::new(Exit::Mistaken, format!("`{}`: {error}", file.display()), help)
+}
+
+// === files ===
+
+pub(super) fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+    let unreadable = |e: io::Error| Failure {
+        exit: Exit::Mistaken,
+        message: format!("`{}` cannot be read: {e}", file.display()),
+        help: None,
+    };
+    // Asked before opening: to open a pipe waits for its writer.
+    if !fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is not a file")));
+    }
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|f| f.take(bytes_max + 1).read_to_end(&mut bytes));
+    read.map_err(unreadable)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(unreadable(io::Error::other(format!("it is larger than {bytes_max} bytes"))));
+    }
+    Ok(bytes)
+}
+
+/// Writes a file as a whole, or leaves it as it was.
+fn place(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let fresh = named(file, ".new");
+    let _ = fs::remove_file(&fresh);
+    write(&fresh, bytes, EVERYBODY_READS)?;
+    fs::rename(&fresh, file).map_err(|e| {
+        let _ = fs::remove_file(&fresh);
+        failed(format!("`{}` cannot be written: {e}", file.display()))
+    })
+}
+
+fn write(file: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let written =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(file).and_then(|mut out| {
+            out.write_all(bytes)?;
+            out.sync_all()
+        });
+    written.map_err(|e| failed(format!("`{}` cannot be written: {e}", file.display())))
+}
+
+fn named(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+fn failed(message: String) -> Failure {
+    Failure { exit: Exit::Failed, message, help: None }
+}
+
+fn unfit(error: &BuildError) -> Failure {
+    Failure { exit: Exit::Mistaken, message: error.to_string(), help: None }
+}
+
+fn refused(file: &Path, error: &Refused) -> Failure {
+    Failure::new(Exit::NotGenuine, format!("`{}`: {error}", file.display()), error.help())
+}

@@ -1,0 +1,149 @@
+//! What a test or a proof came to, from what the commands print with `--format json`.
+
+use doorward_workbench::release::{Attestation, Outcome};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What `doorward policy prove --format json` prints, as far as a bundle tells of it.
+#[derive(Deserialize)]
+struct Proof {
+    proved: usize,
+    broken: usize,
+    unknown: usize,
+    lines: Vec<Line>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    id: String,
+    verdict: String,
+    unknown_blocks: bool,
+}
+
+/// The same of `doorward policy test --format json`.
+#[derive(Deserialize)]
+struct Trial {
+    good: bool,
+    cases: Vec<Value>,
+    held: usize,
+    #[serde(default)]
+    mutants: Option<Mutants>,
+}
+
+#[derive(Deserialize)]
+struct Mutants {
+    made: usize,
+    noticed: usize,
+    proved_same: usize,
+    survivors: Vec<Value>,
+}
+
+/// What is told of it: by the command that printed it, or in the words of a manifest.
+pub(super) fn read(bytes: &[u8]) -> Result<Vec<Attestation>, serde_json::Error> {
+    let value: Value = serde_json::from_slice(bytes)?;
+    if value.get("lines").is_some() {
+        return Ok(vec![proof(&serde_json::from_value(value)?)]);
+    }
+    if value.get("held").is_some() {
+        return Ok(trial(&serde_json::from_value(value)?));
+    }
+    Ok(vec![serde_json::from_value(value)?])
+}
+
+fn proof(proof: &Proof) -> Attestation {
+    let blocks = |line: &&Line| match line.verdict.as_str() {
+        "proved" => false,
+        "unknown" => line.unknown_blocks,
+        // Broken, or a word that is not known here.
+        _ => true,
+    };
+    Attestation {
+        name: "prove".to_owned(),
+        outcome: match (proof.broken, proof.unknown) {
+            (0, 0) => Outcome::Held,
+            (0, _) => Outcome::Unknown,
+            (_, _) => Outcome::Failed,
+        },
+        detail: format!("{} proved, {} broken, {} unknown", proof.proved, proof.broken, proof.unknown),
+        blocking: proof.lines.iter().filter(blocks).map(|line| line.id.clone()).collect(),
+    }
+}
+
+fn trial(trial: &Trial) -> Vec<Attestation> {
+    let outcome = |good| if good { Outcome::Held } else { Outcome::Failed };
+    let mut all = vec![Attestation {
+        name: "test".to_owned(),
+        outcome: outcome(trial.good && trial.held == trial.cases.len()),
+        detail: format!("{} of {} cases held", trial.held, trial.cases.len()),
+        blocking: Vec::new(),
+    }];
+    all.extend(trial.mutants.as_ref().map(|mutants| Attestation {
+        name: "mutants".to_owned(),
+        outcome: outcome(mutants.survivors.is_empty()),
+        detail: format!(
+            "{} made, {} noticed, {} proved to be the same, {} survived",
+            mutants.made,
+            mutants.noticed,
+            mutants.proved_same,
+            mutants.survivors.len()
+        ),
+        blocking: Vec::new(),
+    }));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(value: &Value) -> Vec<(String, &'static str, String, Vec<String>)> {
+        let all = read(value.to_string().as_bytes()).unwrap();
+        all.into_iter().map(|a| (a.name, a.outcome.as_str(), a.detail, a.blocking)).collect()
+    }
+
+    #[test]
+    fn a_proof_blocks_by_what_is_broken_and_by_what_must_be_known() {
+        let line = |id: &str, verdict: &str, blocks: bool| json!({ "id": id, "verdict": verdict, "unknown_blocks": blocks, "seconds": 0.1 });
+        let proof = json!({
+            "solver": "cvc5 1.0.3", "proved": 1, "broken": 1, "unknown": 2, "blocked": true,
+            "lines": [
+                line("a", "proved", true), line("b", "broken", false), line("c", "unknown", true),
+                line("d", "unknown", false),
+            ],
+        });
+        let want = ("prove".to_owned(), "failed", "1 proved, 1 broken, 2 unknown".to_owned());
+        let blocking = vec!["b".to_owned(), "c".to_owned()];
+        assert_eq!(told(&proof), [(want.0, want.1, want.2, blocking)]);
+        let well = json!({ "proved": 1, "broken": 0, "unknown": 0, "lines": [line("a", "proved", true)] });
+        assert_eq!(told(&well)[0].1, "held");
+    }
+
+    #[test]
+    fn a_trial_tells_of_its_cases_and_of_its_mutants() {
+        let trial = json!({
+            "good": true, "cases": [{}, {}], "held": 2,
+            "mutants": { "made": 9, "noticed": 7, "proved_same": 1, "survivors": [{}], "no_solver": false },
+        });
+        let all: Vec<_> =
+            told(&trial).into_iter().map(|(name, outcome, detail, _)| (name, outcome, detail)).collect();
+        let mutants = "9 made, 7 noticed, 1 proved to be the same, 1 survived".to_owned();
+        assert_eq!(
+            all,
+            [
+                ("test".to_owned(), "held", "2 of 2 cases held".to_owned()),
+                ("mutants".to_owned(), "failed", mutants),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_words_of_a_manifest_are_taken_and_nothing_else() {
+        let own = json!({ "name": "fuzz", "outcome": "unknown", "detail": "d", "blocking": ["x"] });
+        assert_eq!(told(&own), [("fuzz".to_owned(), "unknown", "d".to_owned(), vec!["x".to_owned()])]);
+        for bad in ["", "[]", "{}", r#"{"name":"x","outcome":"fine","detail":"d"}"#, r#"{"lines":3}"#] {
+            assert!(read(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `doorward policy explain`: why, and what would have to change.
+
+mod asked;
+mod print;
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use doorward_model::limits::POLICY_FILE_BYTES_MAX;
+use doorward_policy::{ForeignSet, PolicySource, Workshop};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use self::asked::Asked;
+use super::super::{Exit, Failure, Output, load_config, printable, show_on};
+use super::mistakes;
+use crate::cli::{Format, PolicyExplainArgs};
+use crate::color::ColorChoice;
+use crate::operator::Operator;
+
+/// Explains one request.
+pub(super) fn explain(
+    args: &PolicyExplainArgs,
+    color: ColorChoice,
+    out: &mut Output<'_>,
+) -> Result<Exit, Failure> {
+    let mut notes = Vec::new();
+    let (told, sources) = match (&args.request_json, args.live) {
+        (Some(request), _) => {
+            let set = foreign(args)?;
+            let text = |path: &Option<PathBuf>| path.as_deref().map_or_else(|| Ok("[]".to_owned()), read);
+            let explained = set.explain(&read(request)?, &text(&args.entities)?);
+            let explained = explained.map_err(|e| Failure::new(Exit::Mistaken, e, "mend the file"))?;
+            (explained.to_json(), Sources::Foreign(set))
+        }
+        (None, true) => {
+            let (asked, shop) = asked::of(args, color, &mut notes)?;
+            let told = live(args, &asked)?;
+            notes.push(in_force(&told, shop.as_ref()));
+            (told, shop.map_or(Sources::Unknown, |shop| Sources::Folder(Box::new(shop))))
+        }
+        (None, false) => {
+            let shop = open(args, color)?;
+            let asked = asked::over(args, &shop, color, &mut notes)?;
+            let told = of_folder(&asked, &shop);
+            if let Some(then) = &asked.revision
+                && *then != shop.bundle().revision().to_string()
+            {
+                notes.push(format!(
+                    "the policies of this folder are NOT those that decided then: these have revision {}, those had {}",
+                    short(&shop.bundle().revision().to_string()),
+                    short(then)
+                ));
+            }
+            (told, Sources::Folder(Box::new(shop)))
+        }
+    };
+    if let Some(why) = told.get("unasked").and_then(Value::as_str) {
+        let help = "a request like this is refused without asking any policy";
+        return Err(Failure::new(Exit::Failed, format!("the policies cannot be asked: {why}"), help));
+    }
+    match args.format {
+        Format::Human => out.text(print::human(&told, &sources, &notes, args.all, out.style))?,
+        Format::Json => {
+            let mut told = told;
+            if let Some(map) = told.as_object_mut() {
+                map.insert("notes".to_owned(), json!(notes));
+            }
+            print::place(&mut told, &sources);
+            out.line(format_args!("{told:#}"))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Where the policies are written that an explanation names.
+enum Sources {
+    Folder(Box<Workshop>),
+    Foreign(ForeignSet),
+    /// They are those of a running gateway.
+    Unknown,
+}
+
+impl Sources {
+    fn find(&self, id: &str) -> Option<&PolicySource> {
+        let all = match self {
+            Self::Folder(shop) => shop.policies(),
+            Self::Foreign(set) => set.policies(),
+            Self::Unknown => &[],
+        };
+        all.iter().find(|source| source.id() == id)
+    }
+}
+
+fn of_folder(asked: &Asked, shop: &Workshop) -> Value {
+    let mut told = shop.bundle().explain(&asked.situation).to_json();
+    if let Some(map) = told.as_object_mut() {
+        map.insert("asked".to_owned(), asked.words.as_str().into());
+        map.insert("revision".to_owned(), shop.bundle().revision().to_string().into());
+    }
+    told
+}
+
+/// Asks the running gateway about the same situation.
+fn live(args: &PolicyExplainArgs, asked: &Asked) -> Result<Value, Failure> {
+    let operator = Operator::find(&args.gateway)?;
+    let situation = doorward_policy::record::write(&asked.situation.question());
+    let mut told =
+        operator.ask(Method::POST, &["policies", "explain"], &json!({ "situation": situation }))?;
+    if let Some(map) = told.as_object_mut() {
+        map.insert("asked".to_owned(), asked.words.as_str().into());
+    }
+    Ok(told)
+}
+
+fn in_force(told: &Value, shop: Option<&Workshop>) -> String {
+    let there = told.get("revision").and_then(Value::as_str).unwrap_or_default();
+    match shop.map(|shop| shop.bundle().revision().to_string()) {
+        Some(here) if here != there => format!(
+            "by the policies in force, revision {}; those of the folder have revision {} and may be written elsewhere",
+            short(there),
+            short(&here)
+        ),
+        Some(_) | None => format!("by the policies in force, revision {}", short(there)),
+    }
+}
+
+fn short(revision: &str) -> String {
+    revision.chars().take(12).collect()
+}
+
+/// The folder with the policies.
+fn open(args: &PolicyExplainArgs, color: ColorChoice) -> Result<Workshop, Failure> {
+    let dir = match &args.dir {
+        Some(dir) => dir.clone(),
+        None => load_config(&args.gateway.config, color)?.policy.dir.clone(),
+    };
+    Workshop::open(&dir, None).map_err(|failure| Failure {
+        exit: Exit::Mistaken,
+        message: mistakes(&failure, show_on(&io::stderr(), color)),
+        help: None,
+    })
+}
+
+fn foreign(args: &PolicyExplainArgs) -> Result<ForeignSet, Failure> {
+    let named = |path: &Path| Ok::<_, Failure>((path.display().to_string(), read(path)?));
+    let schema = args.schema.as_deref().map(named).transpose()?;
+    let policies = args.policies.as_deref().map_or_else(|| Ok(Default::default()), named)?;
+    let schema = schema.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    ForeignSet::read(schema, (&policies.0, &policies.1)).map_err(|findings| Failure {
+        exit: Exit::Mistaken,
+        message: findings.iter().map(|f| printable(&f.to_string())).collect::<Vec<_>>().join("\n"),
+        help: None,
+    })
+}
+
+/// A file of text.
+fn read(path: &Path) -> Result<String, Failure> {
+    let shown = path.display();
+    let mut text = String::new();
+    let read = File::open(path)
+        .and_then(|file| file.take(POLICY_FILE_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|e| {
+            Failure::new(Exit::Mistaken, format!("`{shown}` cannot be read: {e}"), "name another file")
+        })?;
+    if read as u64 > POLICY_FILE_BYTES_MAX {
+        let message = format!("`{shown}` is larger than {POLICY_FILE_BYTES_MAX} bytes");
+        return Err(Failure::new(Exit::Mistaken, message, "split it"));
+    }
+    Ok(text)
+}

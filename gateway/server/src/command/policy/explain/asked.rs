@@ -1,0 +1,200 @@
+//! What is to be explained: words, a case, or a request of the audit log.
+
+use std::path::Path;
+
+use doorward_audit::tail::{Filter, Follower, From};
+use doorward_policy::{Situation, Workshop, record};
+use serde_json::Value;
+
+use super::super::super::{Exit, Failure, load_config, printable};
+use super::open;
+use crate::cli::PolicyExplainArgs;
+use crate::color::ColorChoice;
+
+/// What is to be explained.
+pub(super) struct Asked {
+    /// In a few words.
+    pub(super) words: String,
+    pub(super) situation: Situation,
+    /// The policies that decided, where it was decided.
+    pub(super) revision: Option<String>,
+}
+
+/// What is asked of a running gateway; and the folder with the people, where one was needed or is named.
+pub(super) fn of(
+    args: &PolicyExplainArgs,
+    color: ColorChoice,
+    notes: &mut Vec<String>,
+) -> Result<(Asked, Option<Workshop>), Failure> {
+    if args.request.is_some() && args.dir.is_none() {
+        return Ok((recorded(args, color, notes)?, None));
+    }
+    let shop = open(args, color)?;
+    Ok((over(args, &shop, color, notes)?, Some(shop)))
+}
+
+/// What is asked, over the people and the cases of a folder.
+pub(super) fn over(
+    args: &PolicyExplainArgs,
+    shop: &Workshop,
+    color: ColorChoice,
+    notes: &mut Vec<String>,
+) -> Result<Asked, Failure> {
+    match (&args.who, &args.does, &args.case) {
+        (Some(who), Some(does), _) => {
+            let words = words(who, does, &args.with)?;
+            let situation = shop.cases().situated(&words).map_err(|e| {
+                let help = "the people and the routes stand in `cases/base.toml`, the words of `--with` in the README of the policies";
+                Failure::new(Exit::Mistaken, printable(&e), help)
+            })?;
+            Ok(Asked { words: format!("{does} as {who}"), situation, revision: None })
+        }
+        (_, _, Some(name)) => {
+            let found = shop.cases().iter().find(|case| case.name == name);
+            let case = found.ok_or_else(|| {
+                let message = format!("no case is called `{}`", printable(name));
+                Failure::new(Exit::Mistaken, message, "`doorward policy test` lists them")
+            })?;
+            let situation =
+                case.situation.map_err(|e| Failure::new(Exit::Mistaken, printable(&e), "mend the case"))?;
+            Ok(Asked { words: format!("case `{name}`"), situation, revision: None })
+        }
+        _ => recorded(args, color, notes),
+    }
+}
+
+/// The words of a case, as TOML.
+fn words(who: &str, does: &str, with: &[String]) -> Result<String, Failure> {
+    let mut text = format!("who = {}\ndoes = {}\n", quoted(who), quoted(does));
+    for pair in with.iter().flat_map(|with| with.split_whitespace()) {
+        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let (key, value) =
+            pair.split_once('=').filter(|(key, _)| key.chars().all(known)).ok_or_else(|| {
+                let message = format!("`{}` is not a word and its value", printable(pair));
+                Failure::new(Exit::Mistaken, message, "write such as `place.country=FR session.mfa_age=40m`")
+            })?;
+        text.push_str(&format!("{key} = {}\n", value_of(key, value)));
+    }
+    Ok(text)
+}
+
+/// A value as TOML. Most are texts, which nobody wants to quote twice on a command line.
+fn value_of(key: &str, value: &str) -> String {
+    let is_list = matches!(key, "place.zones" | "person.roles" | "person.groups");
+    let bare = matches!(value, "true" | "false")
+        || value.starts_with(['[', '{', '"', '\''])
+        || (matches!(key, "risk" | "place.asn") && value.parse::<u32>().is_ok())
+        || (matches!(key, "time.now" | "person.contract_end") && !value.is_empty());
+    match (bare, is_list) {
+        (true, _) => value.to_owned(),
+        (false, true) => {
+            let each: Vec<_> = value.split(',').filter(|one| !one.is_empty()).map(quoted).collect();
+            format!("[{}]", each.join(", "))
+        }
+        (false, false) => quoted(value),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// A request of the audit log.
+fn recorded(args: &PolicyExplainArgs, color: ColorChoice, notes: &mut Vec<String>) -> Result<Asked, Failure> {
+    let id = args.request.as_deref().unwrap_or_default();
+    let dir = match &args.audit {
+        Some(dir) => dir.clone(),
+        None => load_config(&args.gateway.config, color)?.audit.dir().to_owned(),
+    };
+    let line = find(&dir, id)?;
+    let told = |pointer: &str| line.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let kept = line.pointer("/unmapped/doorward/situation").ok_or_else(|| {
+        let message =
+            format!("the log does not have what the policies saw of the request `{}`", printable(id));
+        let help = "no policy was asked about it, or `audit.situations` was off";
+        Failure::new(Exit::Failed, message, help)
+    })?;
+    let situation = record::read(&kept.to_string()).map_err(|e| {
+        Failure::new(
+            Exit::Failed,
+            format!("the record of the request cannot be read: {e}"),
+            "it cannot be explained",
+        )
+    })?;
+    if let Some(outcome) = told("/unmapped/doorward/decision/outcome") {
+        let by = line.pointer("/unmapped/doorward/decision/determining").and_then(Value::as_array);
+        let by: Vec<&str> = by.into_iter().flatten().filter_map(Value::as_str).collect();
+        let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
+        notes.push(printable(&format!("it was decided then: {outcome}{by}")));
+    }
+    Ok(Asked {
+        words: format!("request {}: {} {}", printable(id), situation.action, situation.route.id),
+        situation,
+        revision: told("/unmapped/doorward/decision/policy_set/revision"),
+    })
+}
+
+/// The decision of a request in the log.
+fn find(dir: &Path, id: &str) -> Result<Value, Failure> {
+    let unreadable = |e: std::io::Error| {
+        let message = format!("the audit log in `{}` cannot be read: {e}", dir.display());
+        Failure::new(
+            Exit::Failed,
+            message,
+            "`--audit DIR` names another; only the gateway's own user may read it",
+        )
+    };
+    let mut follower = Follower::new(dir, From::Start, Filter::default()).map_err(unreadable)?;
+    let mut found = None;
+    loop {
+        for line in follower.poll().map_err(unreadable)?.into_iter().filter(|line| line.contains(id)) {
+            let Ok(line) = serde_json::from_str::<Value>(&line) else { continue };
+            let is_it = line.pointer("/metadata/correlation_uid").and_then(Value::as_str) == Some(id);
+            // The decision comes before the end of a stream, which tells less.
+            if is_it && (found.is_none() || line.pointer("/unmapped/doorward/situation").is_some()) {
+                found = Some(line);
+            }
+        }
+        if follower.is_caught_up() {
+            break;
+        }
+    }
+    found.ok_or_else(|| {
+        let message = format!("no request with the id `{}` is in the audit log", printable(id));
+        Failure::new(
+            Exit::Failed,
+            message,
+            "the id stands on the page of a refusal; old files of the log may be gone",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_command_line_are_words_of_a_case() {
+        let with =
+            ["session.mfa_age=40m place.country=NO".to_owned(), "place.zones=corp,vpn risk=40".to_owned()];
+        assert_eq!(
+            words("alice", "GET payroll/all", &with).unwrap(),
+            "who = \"alice\"\ndoes = \"GET payroll/all\"\nsession.mfa_age = \"40m\"\nplace.country = \"NO\"\n\
+             place.zones = [\"corp\", \"vpn\"]\nrisk = 40\n"
+        );
+        for (key, value, expect) in [
+            ("session.mfa", "true", "true"),
+            ("time.local", "19:59", "\"19:59\""),
+            ("time.now", "2026-03-04T10:00:00Z", "2026-03-04T10:00:00Z"),
+            ("person.roles", "", "[]"),
+            ("device.id", "12", "\"12\""),
+            ("risk", "unknown", "\"unknown\""),
+        ] {
+            assert_eq!(value_of(key, value), expect);
+        }
+        for odd in ["x", "a b=c", "a\n=1", "=1\"", "who[0]=x"] {
+            let said = words("a", "GET b/c", &[odd.to_owned()]);
+            assert!(said.is_err() || odd.starts_with('='), "{odd}");
+        }
+    }
+}

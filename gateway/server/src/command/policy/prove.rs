@@ -1,0 +1,242 @@
+//! `doorward policy prove`: the red lines, each proved for all requests or broken by one.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use doorward_policy::Workshop;
+use doorward_workbench::prove::{Breach, Edit, Line, Proof, Verdict, against, prove};
+use doorward_workbench::solver::{Bounds, Program, Solver};
+use serde_json::{Value, json};
+
+use super::super::{Exit, Failure, Output, load_config, printable, show_on};
+use super::mistakes;
+use crate::cli::{Format, PolicyProveArgs};
+use crate::clock::Stopwatch;
+use crate::color::{ColorChoice, Style};
+use crate::config::Config;
+
+pub(super) fn prove_lines(
+    args: &PolicyProveArgs,
+    color: ColorChoice,
+    out: &mut Output<'_>,
+) -> Result<Exit, Failure> {
+    let config = match (&args.dir, &args.config.config) {
+        (Some(_), None) => None,
+        (Some(_) | None, _) => Some(load_config(&args.config, color)?),
+    };
+    let dir = match (&args.dir, &config) {
+        (Some(dir), _) => dir.clone(),
+        (None, Some(config)) => config.policy.dir.clone(),
+        (None, None) => return Err(Failure::new(Exit::Mistaken, "no folder is named", "use `--dir DIR`")),
+    };
+    let known = config.as_ref().map(Config::known);
+    let open = |dir: &PathBuf| Workshop::untried(dir, known.as_ref());
+    let opened = open(&dir).and_then(|new| Ok((new, args.against.as_ref().map(open).transpose()?)));
+    let (new, old) = match opened {
+        Ok(both) => both,
+        Err(failure) => {
+            out.text(mistakes(&failure, show_on(&io::stdout(), color)))?;
+            return Ok(Exit::Mistaken);
+        }
+    };
+    if new.red_lines().is_empty() && old.is_none() && args.only.is_none() {
+        return Err(Failure::new(
+            Exit::Mistaken,
+            format!("there are no red lines in `{}`", dir.display()),
+            "write them in `invariants/`; docs/guide/workbench/prove.md says how",
+        ));
+    }
+    let mut solver = start(args.budget)?;
+    let failed =
+        |why: String| Failure::new(Exit::Mistaken, why, "`doorward policy check` lists what there is");
+    match old {
+        None => {
+            let only = args.only.as_deref();
+            let proof = prove(&mut solver, &new, only, &mut told()).map_err(failed)?;
+            match args.format {
+                Format::Human => human(&proof, &solver, out)?,
+                Format::Json => out.line(format_args!("{:#}", proof_json(&proof, &solver)))?,
+            }
+            Ok(verdict_of(&proof))
+        }
+        Some(old) => {
+            let edit = against(&mut solver, &old, &new, &mut told()).map_err(failed)?;
+            match args.format {
+                Format::Human => out.text(edit_human(&edit, out.style))?,
+                Format::Json => out.line(format_args!(
+                    "{:#}",
+                    json!({ "widens": way(&edit.widens), "narrows": way(&edit.narrows) })
+                ))?,
+            }
+            let unknown = |v: &Verdict| matches!(v, Verdict::Unknown(_));
+            Ok(match &edit.widens {
+                Verdict::Broken(_) => Exit::Mistaken,
+                Verdict::Proved if !unknown(&edit.narrows) => Exit::Done,
+                Verdict::Proved | Verdict::Unknown(_) => Exit::Failed,
+            })
+        }
+    }
+}
+
+fn start(budget: Duration) -> Result<Solver, Failure> {
+    let (named, path) = (std::env::var_os("DOORWARD_CVC5"), std::env::var_os("PATH"));
+    let watch = Stopwatch::start();
+    let bounds = Bounds { budget, ..Bounds::default() };
+    Program::find(named.as_deref(), path.as_deref())
+        .and_then(|program| Solver::start(program, bounds, Box::new(move || watch.elapsed())))
+        .map_err(|e| {
+            let message = format!("nothing is proved without a solver: {}", printable(&e.to_string()));
+            Failure::new(Exit::Failed, message, e.help())
+        })
+}
+
+/// A broken line is a mistake in the policies; a line of which nobody knows is a failure, if it must hold.
+fn verdict_of(proof: &Proof) -> Exit {
+    let [_, broken, _] = proof.counts();
+    match (broken, proof.unknown_blocks()) {
+        (1.., _) => Exit::Mistaken,
+        (0, true) => Exit::Failed,
+        (0, false) => Exit::Done,
+    }
+}
+
+/// Progress for whoever watches.
+fn told() -> impl FnMut(usize, usize, &str) {
+    let watched = io::stderr().is_terminal();
+    move |done, total, id| {
+        if watched {
+            let _ = write!(io::stderr(), "\r\u{1b}[K{done} of {total}: {id}");
+        }
+    }
+}
+
+fn human(proof: &Proof, solver: &Solver, out: &mut Output<'_>) -> Result<(), Failure> {
+    if io::stderr().is_terminal() {
+        let _ = write!(io::stderr(), "\r\u{1b}[K");
+    }
+    let style = out.style;
+    for line in &proof.lines {
+        out.text(line_human(line, style))?;
+    }
+    let [proved, broken, unknown] = proof.counts();
+    out.line(format_args!(
+        "{proved} proved, {broken} broken, {unknown} unknown, in {} by cvc5 {} ({} queries)",
+        seconds(solver.elapsed()),
+        solver.program().version(),
+        solver.queries()
+    ))
+}
+
+fn line_human(line: &Line, style: Style) -> String {
+    let (word, more) = match &line.verdict {
+        Verdict::Proved => (style.green("PROVED "), String::new()),
+        Verdict::Broken(breach) => (style.red("BROKEN "), breach_human(breach, &line.owner)),
+        Verdict::Unknown(why) => {
+            let then = if line.unknown_blocks { "" } else { " (only reported: `@unknown(\"report\")`)" };
+            (style.yellow("UNKNOWN"), format!("          {}{then}\n", printable(why)))
+        }
+    };
+    let took = style.dim(&format!("{:>7}", seconds(line.took)));
+    format!("{word} {took}  {}  {}\n{more}", line.id, printable(&line.title))
+}
+
+fn breach_human(breach: &Breach, owner: &Option<String>) -> String {
+    let mut text = String::new();
+    let by = if breach.by.is_empty() {
+        "because nothing permits it".to_owned()
+    } else {
+        format!("by {}", breach.by.join(", "))
+    };
+    let _ = writeln!(text, "          {by}");
+    if let Some(owner) = owner {
+        let _ = writeln!(text, "          whoever drew the line: {}", printable(owner));
+    }
+    match &breach.case {
+        Some(case) => {
+            let _ = writeln!(
+                text,
+                "          this request shows it; as a case in cases/ it fails until it is mended:\n"
+            );
+            for line in case.lines() {
+                let _ = writeln!(text, "    {}", printable(line));
+            }
+        }
+        None => {
+            let _ = writeln!(
+                text,
+                "          this request shows it, about a route that the cases define otherwise:\n"
+            );
+            let _ = writeln!(text, "    {}", printable(&format!("{:?}", breach.situation)));
+        }
+    }
+    text.push('\n');
+    text
+}
+
+fn edit_human(edit: &Edit, style: Style) -> String {
+    let sentence = match (&edit.widens, &edit.narrows) {
+        (Verdict::Proved, Verdict::Proved) => style.green("The edit changes nothing: both allow the same."),
+        (Verdict::Proved, Verdict::Broken(_)) => {
+            style.green("The edit only narrows: nothing is newly allowed.")
+        }
+        (Verdict::Broken(_), Verdict::Proved) => style.red("The edit only widens: nothing is newly denied."),
+        (Verdict::Broken(_), Verdict::Broken(_)) => {
+            style.red("The edit widens in some places and narrows in others.")
+        }
+        (Verdict::Unknown(_), _) | (_, Verdict::Unknown(_)) => {
+            style.yellow("What the edit does could not be proved.")
+        }
+    };
+    let mut text = format!("{sentence}\n");
+    for (what, verdict) in [("newly allowed", &edit.widens), ("newly denied", &edit.narrows)] {
+        match verdict {
+            Verdict::Proved => {}
+            Verdict::Unknown(why) => {
+                let _ = writeln!(text, "{what}: unknown, {}", printable(why));
+            }
+            Verdict::Broken(breach) => {
+                let _ = writeln!(text, "{what}, for one:");
+                text.push_str(&breach_human(breach, &None));
+            }
+        }
+    }
+    text
+}
+
+fn proof_json(proof: &Proof, solver: &Solver) -> Value {
+    let [proved, broken, unknown] = proof.counts();
+    json!({
+        "solver": format!("cvc5 {}", solver.program().version()),
+        "seconds": solver.elapsed().as_secs_f64(),
+        "proved": proved, "broken": broken, "unknown": unknown,
+        "blocked": broken > 0 || proof.unknown_blocks(),
+        "lines": proof.lines.iter().map(line_json).collect::<Vec<_>>(),
+    })
+}
+
+fn line_json(line: &Line) -> Value {
+    let mut value = way(&line.verdict);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("id".into(), json!(line.id));
+        fields.insert("title".into(), json!(line.title));
+        fields.insert("owner".into(), json!(line.owner));
+        fields.insert("unknown_blocks".into(), json!(line.unknown_blocks));
+        fields.insert("seconds".into(), json!(line.took.as_secs_f64()));
+        fields.insert("queries".into(), json!(line.queries));
+    }
+    value
+}
+
+fn way(verdict: &Verdict) -> Value {
+    match verdict {
+        Verdict::Proved => json!({ "verdict": "proved" }),
+        Verdict::Broken(breach) => json!({ "verdict": "broken", "by": breach.by, "case": breach.case }),
+        Verdict::Unknown(why) => json!({ "verdict": "unknown", "why": why }),
+    }
+}
+
+fn seconds(took: Duration) -> String {
+    format!("{:.2} s", took.as_secs_f64())
+}

@@ -1,0 +1,157 @@
+//! `doorward policy replay`: what the log has, decided once more by other policies.
+
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal, Write};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Duration;
+
+use doorward_model::UnixMillis;
+use doorward_policy::{Known, Workshop};
+use doorward_workbench::replay::{Change, Progress, Replay, Report, write_cases};
+
+use super::super::{Exit, Failure, Output, load_config, show_on};
+use super::mistakes;
+use crate::cli::{Format, PolicyReplayArgs};
+use crate::clock;
+use crate::color::ColorChoice;
+use crate::config::Config;
+
+mod print;
+
+/// How often it is said how far it is.
+const SAY_EVERY: Duration = Duration::from_millis(200);
+
+/// What was decided, and by what.
+struct Done<'a> {
+    args: &'a PolicyReplayArgs,
+    since: UnixMillis,
+    until: UnixMillis,
+    revision: String,
+    took: Duration,
+    report: Report,
+    cases: Option<(usize, Vec<String>)>,
+}
+
+pub(super) fn replay(
+    args: &PolicyReplayArgs,
+    color: ColorChoice,
+    out: &mut Output<'_>,
+) -> Result<Exit, Failure> {
+    let config = match (&args.dir, &args.config.config) {
+        (Some(_), None) => None,
+        (Some(_) | None, _) => Some(load_config(&args.config, color)?),
+    };
+    let known = config.as_ref().map(Config::known);
+    let log = match (&args.dir, &config) {
+        (Some(dir), _) => dir.clone(),
+        (None, Some(config)) => config.audit.dir().to_owned(),
+        (None, None) => return Err(Failure::new(Exit::Mistaken, "no log is named", "use `--dir DIR`")),
+    };
+    let (candidate, baseline) = match opened(args, known.as_ref(), color) {
+        Ok(both) => both,
+        Err(told) => {
+            out.text(told)?;
+            return Ok(Exit::Mistaken);
+        }
+    };
+    let now = clock::now();
+    let (since, until) = (args.since.at(now), args.until.map_or(now, |until| until.at(now)));
+    let task = Replay {
+        dir: &log,
+        since,
+        until: args.until.map(|_| until),
+        candidate: candidate.bundle(),
+        baseline: baseline.as_ref().map(Workshop::bundle),
+        app: args.app.as_ref(),
+        kind: args.person_kind.map(Into::into),
+        threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        keep_situations: args.write_cases.is_some(),
+    };
+    let (report, took) = run(&task)?;
+    let cases = match &args.write_cases {
+        Some(file) => Some(write(file, baseline.as_ref().unwrap_or(&candidate), &report)?),
+        None => None,
+    };
+    let revision = candidate.bundle().revision().to_string();
+    let done = Done { args, since, until, revision, took, report, cases };
+    match args.format {
+        Format::Human => print::human(&done, out)?,
+        Format::Json => out.line(format_args!("{:#}", print::json(&done)))?,
+    }
+    let fails = args.fail_on_difference && done.report.differ() > 0;
+    Ok(if fails { Exit::Failed } else { Exit::Done })
+}
+
+/// The candidate and what it is compared with; or what is wrong with one of them, ready to print. Cases that do
+/// not hold are no reason not to look: the folder may be in the middle of an edit.
+fn opened(
+    args: &PolicyReplayArgs,
+    known: Option<&Known>,
+    color: ColorChoice,
+) -> Result<(Workshop, Option<Workshop>), String> {
+    let open = |dir: &Path| {
+        let show = show_on(&io::stdout(), color);
+        Workshop::untried(dir, known).map_err(|failure| mistakes(&failure, show))
+    };
+    Ok((open(&args.candidate)?, args.baseline.as_deref().map(open).transpose()?))
+}
+
+fn run(task: &Replay<'_>) -> Result<(Report, Duration), Failure> {
+    let uptime = clock::uptime();
+    let began = uptime();
+    let shows = io::stderr().is_terminal();
+    let mut said = Duration::ZERO;
+    let report = task.run(|progress| {
+        let took = uptime().saturating_sub(began);
+        if shows && took.saturating_sub(said) >= SAY_EVERY {
+            said = took;
+            // Whoever closed standard error does not want to know.
+            let _ = write!(io::stderr(), "\r\u{1b}[K{}", how_far(progress, took));
+        }
+    });
+    if shows && said > Duration::ZERO {
+        let _ = write!(io::stderr(), "\r\u{1b}[K");
+    }
+    let report = report.map_err(|e| {
+        let help = "it is `audit.dir` of the configuration; `--dir DIR` names another; only the gateway's own \
+                    user may read it";
+        Failure::new(Exit::Failed, e.to_string(), help)
+    })?;
+    Ok((report, uptime().saturating_sub(began)))
+}
+
+/// `45 %, 1,234,567 decisions, 123,456 a second, 12 s left`
+fn how_far(progress: Progress, took: Duration) -> String {
+    let Progress { bytes_total, bytes, decided } = progress;
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+    let percent = bytes.saturating_mul(100) / bytes_total.max(1);
+    let rest = u128::from(bytes_total.saturating_sub(bytes)) * u128::from(millis) / u128::from(bytes.max(1));
+    format!(
+        "{percent} %, {} decisions, {} a second, {} s left",
+        print::grouped(decided),
+        print::grouped(print::rate(decided, took)),
+        rest.div_ceil(1000)
+    )
+}
+
+/// Writes the cases to a new file; how many, and why some are missing.
+fn write(file: &Path, beside: &Workshop, report: &Report) -> Result<(usize, Vec<String>), Failure> {
+    let written = write_cases(beside.cases(), &report.differences);
+    let failed = |e: io::Error| {
+        let message = format!("the cases cannot be written to `{}`: {e}", file.display());
+        Failure::new(Exit::Failed, message, "name a file that is not there yet, in a folder that is")
+    };
+    let mut to = OpenOptions::new().write(true).create_new(true).open(file).map_err(failed)?;
+    to.write_all(written.text.as_bytes()).map_err(failed)?;
+    Ok((written.cases, written.left_out))
+}
+
+/// The word for a change, for people.
+const fn words(change: Change) -> &'static str {
+    match change {
+        Change::NewlyDenied => "newly denied",
+        Change::NewlyAllowed => "newly allowed",
+        Change::OtherReasons => "by other policies",
+    }
+}

@@ -1,0 +1,193 @@
+//! A bundle for a share of the people, or for some apps, before it is for everybody.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use doorward_audit::event::{ControlDebt, DebtStep, PolicyStage, StageStep};
+use doorward_audit::{Actor, Event};
+use doorward_model::AppId;
+use doorward_policy::{Difference, Share, Staged};
+use doorward_proxy::review::Because;
+use doorward_state::{DebtKind, NewDebt};
+use uuid::Uuid;
+
+use super::shelf::Rollout;
+use super::{Kept, NotDone, Releases, Swapped, Wired, Wish, name, short};
+use crate::wire::reload::record;
+
+/// How long the store is waited for that has the debts.
+const DEBT_MAX: Duration = Duration::from_secs(10);
+
+/// How a share is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) revision: String,
+    /// In hundredths of a percent.
+    pub(crate) hundredths: u16,
+    /// At which apps; none: at all.
+    pub(crate) apps: Option<BTreeSet<AppId>>,
+}
+
+impl Releases {
+    /// The roll-out that is under way.
+    pub(crate) fn rollout(&self) -> Option<Rollout> {
+        self.shelf.rollout()
+    }
+
+    /// Asks a share of a bundle that is held. Of one that is rolled out already the share becomes another one,
+    /// and whoever was in it stays in when it grows.
+    ///
+    /// # Errors
+    /// Why not; then everything is as before.
+    pub(crate) fn roll_out(&self, wired: &Wired, wanted: Wanted, wish: &Wish) -> Result<Difference, NotDone> {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (house, now) = (&wired.house, (wired.house.clock)());
+        let revision = wanted.revision;
+        let in_force = house.policies.bundle();
+        if in_force.revision().to_string() == revision {
+            return Err(NotDone::Conflict("it is in force for everybody already".to_owned()));
+        }
+        let before = self.shelf.rollout();
+        if let Some(other) = before.as_ref().filter(|rollout| rollout.revision != revision) {
+            let why = format!("revision {} is being rolled out; finish or stop that", short(&other.revision));
+            return Err(NotDone::Conflict(why));
+        }
+        let kept = self.shelf.kept(&revision).ok_or_else(|| NotDone::Unknown(revision.clone()))?;
+        let candidate = self.candidate(wired, &revision)?;
+        if before.is_none() {
+            self.answered_for(wired, &kept, wish)?;
+        }
+        let random = || Uuid::new_v4().simple().to_string();
+        let rollout = Rollout {
+            key: before.as_ref().map_or_else(random, |rollout| rollout.key.clone()),
+            hundredths: wanted.hundredths,
+            apps: wanted.apps.map(|apps| apps.iter().map(ToString::to_string).collect()),
+            at: before.as_ref().map_or(now.0, |rollout| rollout.at),
+            by: name(&wish.actor),
+            revision,
+        };
+        let noted = self.shelf.set_rollout(Some(&rollout));
+        noted.map_err(|e| NotDone::Failed(format!("it cannot be noted: {e}")))?;
+        let difference = in_force.difference(&candidate.bundle);
+        let share = share(&rollout).ok_or_else(|| NotDone::Failed("its key is broken".to_owned()))?;
+        house.policies.stage(Some(Staged::new(candidate.bundle, share)));
+        house.review.changed(Because::Policies, (house.ticks)());
+        let step = if before.is_some() { StageStep::Advanced } else { StageStep::Started };
+        tell(wired, &rollout, step, wish, Some(&difference));
+        Ok(difference)
+    }
+
+    /// Puts what is rolled out in force for everybody.
+    ///
+    /// # Errors
+    /// Why not; then everything is as before.
+    pub(crate) fn finish(&self, wired: &Wired, wish: &Wish) -> Result<Swapped, NotDone> {
+        let rollout = self.shelf.rollout().ok_or_else(nothing)?;
+        self.put_in_force(wired, &rollout.revision, wish, None)
+    }
+
+    /// Asks everybody of the bundle in force again.
+    ///
+    /// # Errors
+    /// When nothing is rolled out.
+    pub(crate) fn stop(&self, wired: &Wired, wish: &Wish) -> Result<String, NotDone> {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let rollout = self.shelf.rollout().ok_or_else(nothing)?;
+        self.unstage(wired);
+        wired.house.review.changed(Because::Policies, (wired.house.ticks)());
+        tell(wired, &rollout, StageStep::Stopped, wish, None);
+        Ok(rollout.revision)
+    }
+
+    pub(super) fn unstage(&self, wired: &Wired) {
+        wired.house.policies.stage(None);
+        if let Err(error) = self.shelf.set_rollout(None) {
+            tracing::error!(%error, "the end of a roll-out cannot be noted; after a restart it goes on");
+        }
+    }
+
+    /// After a restart the same people are asked of the same bundle.
+    pub(super) fn stage_again(&self, wired: &Wired) {
+        let Some(rollout) = self.shelf.rollout() else { return };
+        let candidate = self.candidate(wired, &rollout.revision);
+        match (candidate, share(&rollout)) {
+            (Ok(candidate), Some(share)) => {
+                tracing::info!(revision = rollout.revision, "a roll-out goes on");
+                wired.house.policies.stage(Some(Staged::new(candidate.bundle, share)));
+            }
+            (Ok(_), None) => tracing::error!("a roll-out cannot go on: its key is broken"),
+            (Err(error), _) => {
+                tracing::error!(revision = rollout.revision, %error, "a roll-out cannot go on")
+            }
+        }
+    }
+}
+
+fn nothing() -> NotDone {
+    NotDone::Conflict("nothing is being rolled out".to_owned())
+}
+
+fn share(rollout: &Rollout) -> Option<Share> {
+    let key = Uuid::try_parse(&rollout.key).ok()?.into_bytes();
+    let apps = rollout.apps.as_ref().map(|apps| apps.iter().filter_map(|app| AppId::new(app).ok()).collect());
+    Some(Share::new(key, rollout.hundredths, apps))
+}
+
+fn tell(wired: &Wired, rollout: &Rollout, step: StageStep, wish: &Wish, difference: Option<&Difference>) {
+    let percent = f64::from(rollout.hundredths) / 100.0;
+    let apps = rollout.apps.as_ref().map_or_else(|| "all".to_owned(), |apps| apps.join(", "));
+    tracing::info!(revision = rollout.revision, percent, apps, step = step.as_str(), "a roll-out");
+    let difference = difference.cloned().unwrap_or_default();
+    let stage = PolicyStage {
+        actor: wish.actor.clone(),
+        step,
+        revision: rollout.revision.as_str().into(),
+        in_force: wired.house.policies.bundle().revision().to_string().into(),
+        hundredths: rollout.hundredths,
+        apps: rollout.apps.clone().unwrap_or_default(),
+        cause: wish.cause.clone(),
+        added: difference.added,
+        removed: difference.removed,
+        changed: difference.changed,
+    };
+    record(wired, Event::PolicyStaged(Box::new(stage)));
+}
+
+/// Opens the debt of whoever puts something in force that is not proved: somebody is to look at it.
+pub(super) fn owe(
+    wired: &Wired,
+    kept: &Kept,
+    against: &[String],
+    cause: &str,
+    actor: &Actor,
+) -> Result<(), NotDone> {
+    let (house, terms) = (&wired.house, wired.config.revocation.debt());
+    let opened_at = (house.clock)();
+    let about = format!("policies {} are in force against: {}", short(&kept.revision), against.join("; "));
+    let debt = NewDebt {
+        id: Uuid::now_v7(),
+        kind: DebtKind::UnprovenPolicies,
+        about: about.chars().take(1000).collect(),
+        owner: terms.owner.clone(),
+        cause: format!("{}: {cause}", name(actor)),
+        opened_at,
+        due_at: opened_at.plus(terms.due),
+    };
+    let (id, owner, due_at) = (debt.id.to_string(), debt.owner.clone(), debt.due_at);
+    let (about, cause, kind) = (debt.about.clone(), debt.cause.clone(), debt.kind.as_str());
+    let opened = wired
+        .runtime
+        .block_on(async { tokio::time::timeout(DEBT_MAX, house.revocations.open_debt(debt)).await });
+    match opened {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            return Err(NotDone::Failed(format!("nobody can be named who answers for it: {error}")));
+        }
+        Err(_) => return Err(NotDone::Failed("the store of debts does not answer".to_owned())),
+    }
+    let step = DebtStep::Opened { kind, about, owner, cause, due_at };
+    let event = ControlDebt { id: id.into(), actor: actor.clone(), request_id: None, step };
+    record(wired, Event::ControlDebt(Box::new(event)));
+    Ok(())
+}
