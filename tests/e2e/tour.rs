@@ -1,99 +1,20 @@
 //! What a visitor of the demo is told to do, done: every command of the guided tour, pasted into a shell, prints what
 //! the tour says (the tour of the README and of the terminal is the same list); and somebody with a browser signs
 //! in, is asked for more, and is cut off.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use doorward_demo::surroundings::Ports;
-use doorward_demo::tour::{self, Scene, Surprise, cut_off, let_in, steps, welcome};
-use doorward_servers::Port;
+use doorward_demo::tour::{self, Surprise, cut_off, let_in, steps, welcome};
 use doorward_tests::browser::Browser;
-use doorward_tests::gateway::find;
-use doorward_tests::h1;
-use tokio::process::{Child, Command};
-use tokio::sync::{Mutex, MutexGuard};
+use doorward_tests::demo::Demo;
 
-/// How long one command may take: some wait for a file to be noticed.
-const COMMAND_SECONDS_MAX: u64 = 60;
 /// How often it is asked again, a second apart, whether something has come about.
 const ASKS_MAX: u32 = 20;
-
-struct Demo {
-    child: Child,
-    scene: Scene,
-    folder: tempfile::TempDir,
-    _ports: Vec<Port>,
-    _turn: MutexGuard<'static, ()>,
-}
-
-/// The tour waits as long as a visitor would, on a machine that does nothing else: one demo at a time.
-static TURN: Mutex<()> = Mutex::const_new(());
-
-impl Demo {
-    async fn start() -> Self {
-        let turn = TURN.lock().await;
-        let binary = find().unwrap_or_else(|e| panic!("{e}"));
-        let held = Port::take_row(8);
-        let ports = Ports::from_base(held[0].number()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let scene = Scene {
-            doorward: binary.display().to_string(),
-            folder: folder.path().join("demo").display().to_string(),
-            ports,
-        };
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut child = Command::new(&binary)
-            .args(["--color", "never", "demo", "--port", &ports.gateway.to_string()])
-            .args([Path::new("--folder"), Path::new(&scene.folder), Path::new("--source"), source])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut demo_is_ready = false;
-        for _ in 0..1800 {
-            if let Some(status) = child.try_wait().unwrap() {
-                let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
-                panic!("the demo ended before it was ready ({status}):\n{log}");
-            }
-            demo_is_ready = ready(ports.operator).await;
-            if demo_is_ready {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        let demo = Self { child, scene, folder, _ports: held, _turn: turn };
-        assert!(demo_is_ready, "the demo is not ready after 90 s:\n{}", demo.log());
-        demo
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
-    }
-
-    /// Both channels, as a terminal shows them.
-    async fn paste(&self, shell: &str) -> String {
-        let run = Command::new("bash")
-            .args(["-c", &format!("exec 2>&1\n{shell}")])
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let done = tokio::time::timeout(Duration::from_secs(COMMAND_SECONDS_MAX), run).await;
-        let output =
-            done.unwrap_or_else(|_| panic!("no end after {COMMAND_SECONDS_MAX} s: {shell}")).unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-}
 
 /// Pastes a command and looks at what it prints. Where it waits two seconds and then only asks, it asks again while
 /// the answer is not there: the machine may be busy.
 async fn follow(demo: &Demo, command: &tour::Command) -> (String, Result<(), Surprise>) {
-    let mut printed = demo.paste(&command.shell).await;
+    let mut printed = demo.paste(&command.shell).await.text;
     let mut checked = command.expect.check(&printed);
     let asks = command.shell.split_once("sleep 2; ").map(|(_, asks)| asks);
     let Some(asks) = asks.filter(|asks| asks.starts_with("curl -s")) else { return (printed, checked) };
@@ -102,17 +23,10 @@ async fn follow(demo: &Demo, command: &tour::Command) -> (String, Result<(), Sur
             break;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
-        printed.push_str(&demo.paste(asks).await);
+        printed.push_str(&demo.paste(asks).await.text);
         checked = command.expect.check(&printed);
     }
     (printed, checked)
-}
-
-async fn ready(operator: u16) -> bool {
-    let Ok(stream) = tokio::net::TcpStream::connect(("127.0.0.1", operator)).await else { return false };
-    let mut client = h1::H1::over(Box::new(stream));
-    let request = h1::request("GET", "localhost", "/readyz", &[("connection", "close")], b"");
-    client.try_send(request).await && client.head().await.and_then(|h| h.status()) == Some(200)
 }
 
 #[tokio::test]
@@ -129,7 +43,7 @@ async fn every_command_prints_what_the_tour_says() {
     }
     let log = demo.log();
     assert!(surprises.is_empty(), "{}\n--- the demo's log ---\n{log}", surprises.join("\n\n"));
-    assert!(demo.child.try_wait().unwrap().is_none(), "the demo ended during its tour:\n{log}");
+    assert!(!demo.has_ended(), "the demo ended during its tour:\n{log}");
     assert!(log.contains("The gateway listens on"), "{log}");
 }
 
@@ -164,7 +78,7 @@ async fn somebody_with_a_browser_sees_the_door_open_and_shut() {
     assert!(seen.text.contains("2026-01"), "{seen:#?}");
     payroll.screenshot("33-demo-payroll").await;
 
-    let said = demo.paste(&cut_off(&demo.scene)).await;
+    let said = demo.paste(&cut_off(&demo.scene)).await.text;
     assert!(said.contains("Revoked"), "{said}");
     for (tab, name) in [(&wiki, "34-demo-the-wiki-is-cut-off"), (&payroll, "35-demo-payroll-is-cut-off")] {
         tab.expect("Cut off.").await;
@@ -189,7 +103,7 @@ async fn a_websocket_of_a_browser_is_closed_before_their_eyes() {
     build.go(&demo.scene.ports.page("build", "/")).await;
     build.click("Bob Brandt").await;
     build.expect("This page holds a WebSocket open").await;
-    let said = demo.paste(&demo.scene.doorward("revoke user demo:bob")).await;
+    let said = demo.paste(&demo.scene.doorward("revoke user demo:bob")).await.text;
     assert!(said.contains("Revoked"), "{said}");
     build.expect("The gateway closed the WebSocket: 1008").await;
     build.screenshot("37-demo-a-websocket-was-closed").await;

@@ -13,7 +13,7 @@
 //! apps stand and record; [`transmitter`] tells of people; [`h1`], [`h2`], [`frames`], [`ws`] and [`grpc`] are clients; [`tls`] makes
 //! certificates; [`openid`] is a quick OpenID provider; [`audit_log`] reads what was written down;
 //! [`company`] puts the demo's people and apps
-//! around it; [`pauses`] knows when the machine stood still; [`fleet`] starts several gateways that share a Redis; [`privileged`] says whether what
+//! around it; [`demo`] is all of that as a visitor starts it, with a shell; [`pauses`] knows when the machine stood still; [`fleet`] starts several gateways that share a Redis; [`privileged`] says whether what
 //! needs root is tested; [`provider`] is a real OpenID provider, [`browser`] a real Chromium, [`front_door`] the house that they find, [`front_fleet`] the same with several nodes, and [`visitor`] a small browser by plain
 //! HTTP, with [`node`] to run what they are made of; [`wire`] holds what all share: a connection, and a bound on every wait.
 //!
@@ -37,6 +37,7 @@
 pub mod audit_log;
 pub mod browser;
 pub mod company;
+pub mod demo;
 pub mod devices;
 pub mod fleet;
 pub mod frames;

@@ -65,7 +65,14 @@ const EDGES: [(&str, &str, &[&str]); 15] = [
     (
         "tests",
         "doorward-tests",
-        &["doorward-demo", "doorward-identity", "doorward-model", "doorward-servers", "doorward-state"],
+        &[
+            "doorward-demo",
+            "doorward-identity",
+            "doorward-model",
+            "doorward-policy",
+            "doorward-servers",
+            "doorward-state",
+        ],
     ),
     ("tests/servers", "doorward-servers", &[]),
 ];

@@ -17,7 +17,7 @@ const CUT_WITHIN: Duration = Duration::from_secs(30);
 const NEXT_SECOND: Duration = Duration::from_millis(1100);
 
 /// What a command printed; it must have ended with this code.
-async fn said(gateway: &Gateway, code: i32, args: &[&str]) -> String {
+pub(crate) async fn said(gateway: &Gateway, code: i32, args: &[&str]) -> String {
     let file = gateway.config_file();
     let mut all = args.to_vec();
     all.extend(["--config", file.to_str().unwrap()]);

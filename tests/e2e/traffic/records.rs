@@ -259,3 +259,33 @@ async fn moved(gateway: &Gateway, expected: &[(&str, f64)]) {
     let done = tokio::time::timeout(Duration::from_secs(60), wait).await;
     assert!(done.is_ok(), "not {expected:?}: {}", seen.lock().unwrap());
 }
+
+/// What the log has is enough to decide once more exactly, unless the operator does not want it there.
+#[tokio::test]
+async fn what_was_decided_is_decided_again_from_the_log() {
+    for kept in [true, false] {
+        let upstream = RawUpstream::ok().await;
+        let mut company = Company::new(upstream.address()).await;
+        company.config.local_is_corp().set("audit.situations", json!(kept));
+        let (issuer, gateway) = company.start().await;
+        for (who, status) in [("bob", 200), ("alice", 403)] {
+            let auth = bearer(&issuer.token(who));
+            let answer =
+                h1::ask(gateway.address(), "GET", "build.test", "/x", &[("authorization", &auth)]).await;
+            assert_eq!(answer.status(), status);
+        }
+        let decided = |e: &Value| code(e).starts_with("access.request.");
+        for event in events(&gateway, 2, decided).await {
+            assert_eq!(event["unmapped"]["doorward"]["situation"].is_object(), kept, "{event}");
+        }
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies");
+        let replay = ["policy", "replay", folder, "--format", "json", "--fail-on-difference"];
+        let replayed = gateway.command(&replay).await;
+        assert_eq!(replayed.code, Some(0), "{replayed:?}");
+        let report: Value = serde_json::from_str(&replayed.stdout).unwrap();
+        let (again, lost) = if kept { (2, 0) } else { (0, 2) };
+        assert_eq!(report["requests"], 2, "{report}");
+        assert_eq!((&report["decided"], &report["same"]), (&json!(again), &json!(again)), "{report}");
+        assert_eq!(report["undecided"]["not_recorded"], lost, "{report}");
+    }
+}

@@ -1,0 +1,71 @@
+//! Two nodes and Redis: what is published at one comes into force at both.
+
+use doorward_servers::{Redis, Setup};
+use doorward_tests::fleet::{Fleet, HOST, Plan};
+use doorward_tests::wire::within;
+use serde_json::{Value, json};
+
+use crate::made::{Desk, NO_BUILD, NO_WIKI};
+
+const NODES: usize = 2;
+
+async fn everywhere(fleet: &Fleet, token: &str, status: u16) {
+    for node in fleet.nodes() {
+        within(&format!("{} to answer {status}", node.name()), async {
+            while node.try_ask(HOST, token).await.map(|answer| answer.status()) != Some(status) {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_at_one_node_comes_into_force_at_every_node() {
+    let (redis, desk) = (Redis::start(&Setup::default()), Desk::new().await);
+    let section = json!({"addresses": [redis.address().to_string()], "tls": false});
+    let mut plan = Plan::sqlite(vec![section; NODES]);
+    plan.settings.push(("policy.keys", json!([desk.public()])));
+    plan.settings.push(("policy.source", json!({"redis": true})));
+    plan.settings.push(("policy.pull_seconds", json!(1)));
+    let fleet = Fleet::start(&plan).await;
+    let token = fleet.issuer.token("bob");
+    everywhere(&fleet, &token, 200).await;
+
+    let closed = desk.bundle("closed", NO_BUILD, 5).await;
+    let published = publish(&fleet, closed.to_str().unwrap()).await;
+    assert_eq!(published.0, Some(0), "{}", published.1);
+    everywhere(&fleet, &token, 403).await;
+
+    // What is older is not published, and would not be taken.
+    let older = desk.bundle("older", NO_WIKI, 4).await;
+    let (code, told) = publish(&fleet, older.to_str().unwrap()).await;
+    assert!(code == Some(1) && told.contains("later one is published already"), "{told}");
+    everywhere(&fleet, &token, 403).await;
+
+    // Which node has what is told at one of them.
+    let seen = within("both nodes to say what they have", async {
+        loop {
+            let answer = fleet.control().ask("GET", "/api/v1/policies/bundles", None).await.unwrap();
+            let listed: Value = serde_json::from_str(&answer.text).unwrap();
+            let nodes = listed["nodes"].as_array().cloned().unwrap_or_default();
+            if nodes.len() == NODES && nodes.iter().all(|n| n["pulled"] == 5) {
+                return nodes;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    assert_eq!(seen[0]["in_force"], seen[1]["in_force"]);
+
+    let open = desk.bundle("open", NO_WIKI, 6).await;
+    let published = publish(&fleet, open.to_str().unwrap()).await;
+    assert_eq!(published.0, Some(0), "{}", published.1);
+    everywhere(&fleet, &token, 200).await;
+}
+
+async fn publish(fleet: &Fleet, bundle: &str) -> (Option<i32>, String) {
+    let gateway = fleet.nodes()[0].gateway();
+    let ran = gateway.command(&["policy", "rollout", "publish", bundle]).await;
+    (ran.code, format!("{}{}", ran.stdout, ran.stderr))
+}

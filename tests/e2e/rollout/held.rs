@@ -1,0 +1,168 @@
+//! Held, in force, gone back from; and the folder beside it.
+
+use doorward_tests::gateway::Signal;
+use doorward_tests::wire::within;
+use serde_json::{Value, json};
+
+use crate::made::{Live, NO_BUILD, NO_WIKI};
+
+#[tokio::test]
+async fn a_bundle_is_in_force_until_the_folder_changes_and_one_command_goes_back() {
+    let live = Live::start().await;
+    let shipped = live.in_force().await;
+    assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (200, 200));
+    let closed = live.desk.bundle("closed", NO_WIKI, 7).await;
+
+    // Held is not in force.
+    live.rollout(&["start", closed.to_str().unwrap(), "--app", "payroll"]).await;
+    assert_eq!((live.status("bob", "wiki").await, live.in_force().await), (200, shipped.clone()));
+
+    let told = live.rollout(&["finish", "--cause", "the wiki is closed"]).await;
+    assert!(told.contains("is in force on this node") && told.contains("added desk.no-wiki"), "{told}");
+    assert_eq!(live.status("bob", "wiki").await, 403);
+    let now = live.in_force().await;
+    let swaps = live.events("policy.swapped");
+    let bundle = &swaps.last().unwrap()["unmapped"]["doorward"]["bundle"];
+    assert_eq!((&bundle["in_force"], &bundle["previous"]), (&json!(now), &json!(shipped)));
+    assert_eq!((&bundle["author"], &bundle["cause"]), (&json!("desk"), &json!("the wiki is closed")));
+    assert_eq!(bundle["difference"]["added"], json!(["desk.no-wiki"]), "{bundle}");
+    assert!(bundle["results"][0].as_str().unwrap().starts_with("check: held: "), "{bundle}");
+
+    // Neither a restart nor a load of the folder, which is as it was, changes that.
+    let live = Live { gateway: live.gateway.restart(Signal::SIGTERM).await, ..live };
+    assert_eq!((live.status("bob", "wiki").await, live.in_force().await), (403, now.clone()));
+    let answer = live.gateway.api("POST", "/api/v1/policies/reload", None).await;
+    assert!(answer.text.contains("unchanged"), "{}", answer.text);
+    let listed = live.listed().await;
+    assert_eq!((&listed["speaks"], &listed["in_folder"]), (&json!("bundle"), &json!(shipped)), "{listed}");
+    let shown: Value =
+        serde_json::from_str(&live.gateway.api("GET", "/api/v1/policies", None).await.text).unwrap();
+    assert_eq!((&shown["revision"], &shown["in_folder"]), (&json!(now), &json!(shipped)), "{shown}");
+
+    // What somebody writes into the folder after that counts: the last change wins.
+    std::fs::write(live.policies.join("apps/.desk"), NO_BUILD).unwrap();
+    std::fs::rename(live.policies.join("apps/.desk"), live.policies.join("apps/desk.cedar")).unwrap();
+    live.comes_to("bob", "build", 403).await;
+    assert_eq!(live.status("bob", "wiki").await, 200);
+    assert_eq!(live.listed().await["speaks"], "folder");
+
+    // One command back: to the bundle, and by name to what was shipped, of which a copy was kept.
+    let told = live.rollout(&["back"]).await;
+    assert!(told.contains("is in force on this node"), "{told}");
+    assert_eq!((live.status("bob", "wiki").await, live.in_force().await), (403, now.clone()));
+    live.rollout(&["back", &shipped[..12]]).await;
+    assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (200, 200));
+    assert_eq!(live.in_force().await, shipped);
+    let history = live.listed().await["history"].as_array().unwrap().clone();
+    let how: Vec<_> = history.iter().map(|turn| turn["how"].as_str().unwrap()).collect();
+    assert_eq!(how, ["back", "back", "folder", "rolled_out", "folder"], "{history:?}");
+    let told = live.rollout(&["status"]).await;
+    assert!(told.contains("from a bundle (this node)") && told.contains("WAS PUT IN FORCE"), "{told}");
+}
+
+#[tokio::test]
+async fn what_is_not_signed_or_altered_or_not_fit_is_not_held() {
+    let live = Live::start().await;
+    let before = live.listed().await;
+    let good = std::fs::read(live.desk.bundle("good", NO_WIKI, 1).await).unwrap();
+    let refused = |answer: &doorward_tests::gateway::Answer| {
+        let said: Value = serde_json::from_str(&answer.text).unwrap();
+        (
+            answer.status,
+            said["code"].as_str().unwrap().to_owned(),
+            said["detail"].as_str().unwrap().to_owned(),
+        )
+    };
+
+    // Nobody signed it.
+    let folder = live.desk.folder("bare", NO_WIKI);
+    let (dir, out) = (folder.display().to_string(), live.desk.at("bare.dwp"));
+    let words = ["policy", "bundle", "build", "--dir", &dir, "--out", &out, "--author", "desk"];
+    crate::made::doorward(&words).await;
+    let answer = live.send(&std::fs::read(&out).unwrap()).await;
+    let told = (422, "bundle_refused".to_owned(), "nobody signed this bundle".to_owned());
+    assert_eq!(refused(&answer), told);
+
+    // Somebody else signed it.
+    let stranger = live.desk.at("stranger");
+    crate::made::doorward(&["policy", "bundle", "keygen", &stranger]).await;
+    crate::made::doorward(&["policy", "bundle", "sign", &out, "--key", &format!("{stranger}.key.pem")]).await;
+    let (status, code, detail) = refused(&live.send(&std::fs::read(&out).unwrap()).await);
+    assert_eq!((status, code.as_str()), (422, "bundle_refused"));
+    assert!(detail.contains("keys that are not known here"), "{detail}");
+
+    // A byte is another one, wherever it is: some of each part of the file.
+    for at in (0..good.len()).step_by(good.len() / 40) {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        let (status, code, detail) = refused(&live.send(&bad).await);
+        assert_eq!((status, code.as_str()), (422, "bundle_refused"), "byte {at}: {detail}");
+    }
+    let (status, code, _) = refused(&live.send(b"no bundle at all").await);
+    assert_eq!((status, code.as_str()), (422, "bundle_refused"));
+
+    // It is well signed, and its policies are not fit: for this gateway, which has no such app.
+    let unfit = NO_WIKI.replace("\"wiki\"", "\"wikki\"");
+    let bundle = live.desk.bundle("unfit", &unfit, 2).await;
+    let answer = live.send(&std::fs::read(bundle).unwrap()).await;
+    let (status, code, _) = refused(&answer);
+    assert_eq!((status, code.as_str()), (422, "policies_rejected"));
+    assert!(answer.text.contains("did you mean `wiki`?"), "{}", answer.text);
+
+    let after = live.listed().await;
+    assert_eq!(after["bundles"], before["bundles"], "nothing is held that was refused");
+    let held = live.gateway.folder().join("data/policies/held");
+    assert_eq!(std::fs::read_dir(held).unwrap().count(), before["bundles"].as_array().unwrap().len());
+
+    // The good one is, and is forgotten on demand; what is in force is not.
+    assert_eq!(live.send(&good).await.status, 200);
+    let revision = live.listed().await["bundles"][0]["revision"].as_str().unwrap().to_owned();
+    let delete = async |revision: &str| {
+        live.gateway.api("DELETE", &format!("/api/v1/policies/bundles/{revision}"), None).await.status
+    };
+    assert_eq!(delete(&revision).await, 200);
+    assert_eq!(delete(&revision).await, 404);
+    assert_eq!(delete(&live.in_force().await).await, 409);
+    assert_eq!(delete("../../x").await, 404);
+    assert_eq!(delete("ABC").await, 400);
+}
+
+#[tokio::test]
+async fn what_stands_against_a_bundle_keeps_it_out_unless_somebody_answers_for_it() {
+    let live = Live::start().await;
+    let result = live.desk.at("prove.json");
+    let proof = json!({
+        "name": "prove", "outcome": "failed", "detail": "1 of 9 red lines is broken",
+        "blocking": ["payroll-needs-mfa"],
+    });
+    std::fs::write(&result, proof.to_string()).unwrap();
+    let (dir, out) = (live.desk.folder("hole", NO_WIKI).display().to_string(), live.desk.at("hole.dwp"));
+    let (author, key) = (["--author", "desk"], live.desk.key());
+    let words =
+        ["policy", "bundle", "build", "--dir", &dir, "--out", &out, "--result", &result, "--key", &key];
+    crate::made::doorward(&[&words[..], &author].concat()).await;
+    let (code, told) = live.no_rollout(&["start", &out]).await;
+    assert_eq!(code, Some(1));
+    assert!(told.contains("prove: payroll-needs-mfa") && told.contains("somebody answers"), "{told}");
+    assert_eq!(live.status("bob", "wiki").await, 200);
+    let (code, _) = live.no_rollout(&["start", &out, "--override"]).await;
+    assert_eq!(code, Some(2), "an override without a cause");
+
+    live.rollout(&["start", &out, "--override", "--cause", "the solver is away"]).await;
+    live.comes_to("bob", "wiki", 403).await;
+    let debts: Value =
+        serde_json::from_str(&live.gateway.api("GET", "/api/v1/debts?open=true", None).await.text).unwrap();
+    let debt = &debts["debts"][0];
+    assert_eq!(debt["kind"], "unproven_policies", "{debts}");
+    assert!(debt["about"].as_str().unwrap().contains("payroll-needs-mfa"), "{debt}");
+    assert!(debt["cause"].as_str().unwrap().contains("the solver is away"), "{debt}");
+    within("the debt in the log", async {
+        while live.events("control_debt.opened").is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    // Who finishes it has been answered for.
+    live.rollout(&["finish"]).await;
+    assert_eq!(live.status("bob", "wiki").await, 403);
+}

@@ -1,0 +1,94 @@
+//! Some of the people first: always the same ones, and at some apps.
+
+use std::collections::BTreeSet;
+
+use doorward_tests::company::bearer;
+use doorward_tests::gateway::Signal;
+use doorward_tests::h1::H1;
+use serde_json::json;
+
+use crate::made::{Live, NO_BUILD};
+
+const PEOPLE: u32 = 120;
+
+/// Who is kept out at the build server, of all these people; each asks twice.
+async fn kept_out(live: &Live) -> BTreeSet<u32> {
+    let mut client = H1::connect(live.gateway.address()).await;
+    let mut out = BTreeSet::new();
+    for n in 0..PEOPLE {
+        let token = bearer(&live.issuer.token_of(&format!("p{n}")));
+        let mut seen = BTreeSet::new();
+        for _ in 0..2 {
+            let answer = client.ask("GET", "build.test", "/", &[("authorization", &token)]).await;
+            seen.insert(answer.status());
+        }
+        assert!(seen == BTreeSet::from([200]) || seen == BTreeSet::from([403]), "p{n}: {seen:?}");
+        if seen.contains(&403) {
+            out.insert(n);
+        }
+    }
+    out
+}
+
+#[tokio::test]
+async fn a_share_of_the_people_is_asked_of_it_and_always_the_same_ones() {
+    let live = Live::start().await;
+    let before = live.in_force().await;
+    let bundle = live.desk.bundle("closed", NO_BUILD, 1).await;
+    let told = live.rollout(&["start", bundle.to_str().unwrap(), "--percent", "25"]).await;
+    assert!(told.contains("25% of people at all apps"), "{told}");
+    let quarter = kept_out(&live).await;
+    // 30 of 120, give or take five standard deviations: whom the key of this roll-out draws is not known before.
+    assert!((6..=54).contains(&quarter.len()), "{} of {PEOPLE}", quarter.len());
+    assert_eq!(kept_out(&live).await, quarter);
+
+    // Which policies decided is in every event; how many were asked is counted.
+    let staged = live.listed().await["rollout"]["revision"].as_str().unwrap().to_owned();
+    let revisions: BTreeSet<String> = live
+        .events("access.request.denied")
+        .iter()
+        .map(|e| e["unmapped"]["doorward"]["decision"]["policy_set"]["revision"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(revisions, BTreeSet::from([staged.clone()]));
+    let rollout = live.listed().await["rollout"].clone();
+    let asked = u64::try_from(quarter.len()).unwrap() * 4;
+    assert_eq!(rollout["decisions"], json!({"staged": asked, "in_force": u64::from(PEOPLE) * 4 - asked}));
+    let metrics = live.gateway.metrics().await;
+    let percent = format!("doorward_policy_rollout_share{{revision=\"{staged}\"}}");
+    assert_eq!(metrics.get(&percent), Some(&2500.0), "{percent}");
+
+    // After a restart they are the same ones.
+    let live = Live { gateway: live.gateway.restart(Signal::SIGKILL).await, ..live };
+    assert_eq!(kept_out(&live).await, quarter);
+    assert_eq!(live.in_force().await, before);
+
+    live.rollout(&["advance", "--percent", "60"]).await;
+    let more = kept_out(&live).await;
+    assert!(quarter.is_subset(&more) && more.len() > quarter.len() && more.len() < 120, "{more:?}");
+    let told = live.rollout(&["stop"]).await;
+    assert!(told.contains("asked of nobody any more"), "{told}");
+    assert_eq!(kept_out(&live).await, BTreeSet::new());
+    let steps: Vec<_> = live
+        .events("policy.staged")
+        .iter()
+        .map(|e| e["unmapped"]["doorward"]["bundle"]["share"]["step"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(steps, ["started", "advanced", "stopped"]);
+}
+
+#[tokio::test]
+async fn one_app_first() {
+    let live = Live::start().await;
+    let both = format!("{NO_BUILD}{}", crate::made::NO_WIKI);
+    let bundle = live.desk.bundle("closed", &both, 1).await;
+    live.rollout(&["start", bundle.to_str().unwrap(), "--app", "wiki"]).await;
+    assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (403, 200));
+    let (code, told) = live.no_rollout(&["advance", "--app", "no such app"]).await;
+    assert!(code == Some(1) && told.contains("apps"), "{told}");
+    live.rollout(&["advance", "--all-apps"]).await;
+    assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (403, 403));
+    live.rollout(&["stop"]).await;
+    assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (200, 200));
+    let (_, told) = live.no_rollout(&["finish"]).await;
+    assert!(told.contains("nothing is being rolled out"), "{told}");
+}
