@@ -79,7 +79,8 @@ pub(super) fn read(bundle: &[u8]) -> Result<Parts, Refused> {
         return Err(Refused::TooLarge);
     }
     let wrong = |why: &str| Refused::NotABundle(why.to_owned());
-    let unreadable = |e: std::io::Error| Refused::NotABundle(e.to_string());
+    // The library's own words quote what it read, which may be a private key that was named by mistake.
+    let unreadable = |_: std::io::Error| wrong("it is no tar file, or a damaged one");
     let mut archive = Archive::new(bundle);
     let mut entries = archive.entries().map_err(unreadable)?.raw(true);
     let mut parts = Parts { manifest: Vec::new(), signatures: Vec::new(), files: BTreeMap::new() };

@@ -127,6 +127,14 @@ proptest! {
 }
 
 #[test]
+fn what_is_no_bundle_is_not_quoted() {
+    // A key that was named by mistake, longer than a header of a tar file.
+    let secret = format!("-----BEGIN PRIVATE KEY-----\n{}", "c2VjcmV0".repeat(200));
+    let refused = open(secret.as_bytes(), Trust::Anyone).unwrap_err();
+    assert_eq!(refused, Refused::NotABundle("it is no tar file, or a damaged one".to_owned()));
+}
+
+#[test]
 fn who_signed_is_asked_and_nobody_else() {
     let dir = small();
     let [ours, next, stranger] = [(); 3].map(|()| SigningKey::generate().unwrap());
