@@ -156,7 +156,8 @@ impl Query {
     async fn start(&mut self) -> Result<Talk, SolverError> {
         let mut command = Command::new("sh");
         command.args(["-c", BOUNDED, "sh"]).arg((self.memory_bytes_max / 1024).to_string());
-        command.arg(&self.program).args(["--lang", "smt"]);
+        // Without the last one this version answers "unknown" to each `like "*…*"`.
+        command.arg(&self.program).args(["--lang", "smt", "--strings-exp"]);
         // Should this process be killed, the child ends by itself a little later.
         command.arg(format!("--tlimit={}", self.time_max.as_millis().saturating_add(1000)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);

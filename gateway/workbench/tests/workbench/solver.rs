@@ -64,6 +64,25 @@ fn with(set: &PolicySet, policy: Policy) -> PolicySet {
 }
 
 #[test]
+fn a_pattern_with_two_stars_is_no_riddle() {
+    let workshop = workshop();
+    let (world, mut solver) = (World::of(workshop).unwrap(), solver());
+    let said = |bound: &str| {
+        policy(
+            "guard.session-age",
+            &format!(
+                "forbid (principal is User, action, resource) \
+                 when {{ context.session.age > duration(\"{bound}\") || context.http.path like \"*..*\" }};"
+            ),
+        )
+    };
+    let (hours, minutes) = (with(&all(workshop), said("12h")), with(&all(workshop), said("720m")));
+    assert!(matches!(solver.equivalent(&world, &hours, &minutes), Answer::Proved));
+    let longer = with(&hours, said("721m"));
+    assert!(matches!(solver.equivalent(&world, &hours, &longer), Answer::Found(_)));
+}
+
+#[test]
 fn what_says_the_same_is_equivalent_and_what_does_not_is_told_apart_by_a_request() {
     let workshop = workshop();
     let (world, mut solver) = (World::of(workshop).unwrap(), solver());
