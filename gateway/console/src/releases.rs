@@ -78,22 +78,16 @@ pub(crate) async fn back(
     body: Body,
 ) -> Response {
     let read = strict::read_if_any(&call, &headers, body).await;
-    let understood = read.map(|mut fields| {
+    told_to(console, call, "policies.back", read, |mut fields| {
         let mut mistakes = Vec::new();
         let revision = fields.optional("revision", &mut mistakes);
         let revision = is_revision("revision", revision, &mut mistakes);
         let why = why(&mut fields, &mut mistakes);
         fields.end(&mut mistakes);
-        if mistakes.is_empty() { Ok((revision, why)) } else { Err(mistakes) }
-    });
-    match understood {
-        Ok(Ok((revision, why))) => {
-            let target = revision.as_ref().map(|revision| format!("policies {revision}"));
-            changed(console, call, "policies.back", target, ReleaseCall::Back { revision, why }).await
-        }
-        Ok(Err(mistakes)) => Problem::mistaken(&call, mistakes).into_response(),
-        Err(problem) => problem.into_response(),
-    }
+        let target = revision.clone();
+        if mistakes.is_empty() { Ok((target, ReleaseCall::Back { revision, why })) } else { Err(mistakes) }
+    })
+    .await
 }
 
 pub(crate) async fn roll_out(
@@ -103,14 +97,7 @@ pub(crate) async fn roll_out(
     body: Body,
 ) -> Response {
     let read = strict::read(&call, &headers, body).await;
-    match read.map(wanted) {
-        Ok(Ok((revision, wanted))) => {
-            let target = Some(format!("policies {revision}"));
-            changed(console, call, "policies.rollout.start", target, wanted).await
-        }
-        Ok(Err(mistakes)) => Problem::mistaken(&call, mistakes).into_response(),
-        Err(problem) => problem.into_response(),
-    }
+    told_to(console, call, "policies.rollout.start", read, wanted).await
 }
 
 pub(crate) async fn publish(
@@ -120,25 +107,19 @@ pub(crate) async fn publish(
     body: Body,
 ) -> Response {
     let read = strict::read(&call, &headers, body).await;
-    let understood = read.map(|mut fields| {
+    told_to(console, call, "policies.publish", read, |mut fields| {
         let mut mistakes = Vec::new();
-        let revision = fields.text("revision", "see GET /api/v1/policies/bundles", &mut mistakes);
-        let revision = is_revision("revision", revision, &mut mistakes);
+        let revision = revision(&mut fields, &mut mistakes);
         let why = why(&mut fields, &mut mistakes);
         fields.end(&mut mistakes);
         match revision {
-            Some(revision) if mistakes.is_empty() => Ok((revision, why)),
+            Some(revision) if mistakes.is_empty() => {
+                Ok((Some(revision.clone()), ReleaseCall::Publish { revision, why }))
+            }
             Some(_) | None => Err(mistakes),
         }
-    });
-    match understood {
-        Ok(Ok((revision, why))) => {
-            let target = Some(format!("policies {revision}"));
-            changed(console, call, "policies.publish", target, ReleaseCall::Publish { revision, why }).await
-        }
-        Ok(Err(mistakes)) => Problem::mistaken(&call, mistakes).into_response(),
-        Err(problem) => problem.into_response(),
-    }
+    })
+    .await
 }
 
 pub(crate) async fn finish(
@@ -147,10 +128,9 @@ pub(crate) async fn finish(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match only_why(&call, &headers, body).await {
-        Ok(why) => changed(console, call, "policies.rollout.finish", None, ReleaseCall::Finish(why)).await,
-        Err(problem) => problem.into_response(),
-    }
+    let read = strict::read_if_any(&call, &headers, body).await;
+    told_to(console, call, "policies.rollout.finish", read, |fields| only_why(fields, ReleaseCall::Finish))
+        .await
 }
 
 pub(crate) async fn stop(
@@ -159,13 +139,14 @@ pub(crate) async fn stop(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match only_why(&call, &headers, body).await {
-        Ok(why) => changed(console, call, "policies.rollout.stop", None, ReleaseCall::Stop(why)).await,
-        Err(problem) => problem.into_response(),
-    }
+    let read = strict::read_if_any(&call, &headers, body).await;
+    told_to(console, call, "policies.rollout.stop", read, |fields| only_why(fields, ReleaseCall::Stop)).await
 }
 
 // === understanding ===
+
+/// The revision that a call is about, where it names one, and what is to be done.
+pub(crate) type Understood = Result<(Option<String>, ReleaseCall), Vec<Mistake>>;
 
 /// The bytes of a bundle, whatever they are.
 async fn packed(call: &Call, headers: &HeaderMap, body: Body) -> Result<Bytes, Box<Problem>> {
@@ -195,10 +176,9 @@ async fn packed(call: &Call, headers: &HeaderMap, body: Body) -> Result<Bytes, B
 }
 
 /// Which bundle, and what is to be done with it.
-fn wanted(mut fields: Fields) -> Result<(String, ReleaseCall), Vec<Mistake>> {
+fn wanted(mut fields: Fields) -> Understood {
     let mut mistakes = Vec::new();
-    let revision = fields.text("revision", "see GET /api/v1/policies/bundles", &mut mistakes);
-    let revision = is_revision("revision", revision, &mut mistakes);
+    let revision = revision(&mut fields, &mut mistakes);
     let hundredths = fields.number("hundredths", WHOLE, &mut mistakes).unwrap_or(WHOLE);
     let apps = fields.texts("apps", &mut mistakes).map(|names| {
         if names.is_empty() || names.len() > APPS_MAX {
@@ -222,25 +202,21 @@ fn wanted(mut fields: Fields) -> Result<(String, ReleaseCall), Vec<Mistake>> {
     match revision {
         Some(revision) if mistakes.is_empty() => {
             let hundredths = u16::try_from(hundredths).unwrap_or(u16::MAX);
-            Ok((revision.clone(), ReleaseCall::RollOut { revision, hundredths, apps, why }))
+            Ok((Some(revision.clone()), ReleaseCall::RollOut { revision, hundredths, apps, why }))
         }
         Some(_) | None => Err(mistakes),
     }
 }
 
-pub(crate) async fn only_why(
-    call: &Call,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<ReleaseWhy, Box<Problem>> {
-    let mut fields = strict::read_if_any(call, headers, body).await?;
+/// A call with nothing but its reason.
+pub(crate) fn only_why(mut fields: Fields, change: impl Fn(ReleaseWhy) -> ReleaseCall) -> Understood {
     let mut mistakes = Vec::new();
     let why = why(&mut fields, &mut mistakes);
     fields.end(&mut mistakes);
-    if mistakes.is_empty() { Ok(why) } else { Err(Box::new(Problem::mistaken(call, mistakes))) }
+    if mistakes.is_empty() { Ok((None, change(why))) } else { Err(mistakes) }
 }
 
-pub(crate) fn why(fields: &mut Fields, mistakes: &mut Vec<Mistake>) -> ReleaseWhy {
+fn why(fields: &mut Fields, mistakes: &mut Vec<Mistake>) -> ReleaseWhy {
     let cause = fields.optional("cause", mistakes);
     if let Some(cause) = &cause
         && (cause.trim().is_empty()
@@ -257,7 +233,13 @@ pub(crate) fn why(fields: &mut Fields, mistakes: &mut Vec<Mistake>) -> ReleaseWh
     ReleaseWhy { cause, anyway }
 }
 
-pub(crate) fn is_revision(field: &str, text: Option<String>, mistakes: &mut Vec<Mistake>) -> Option<String> {
+/// The revision that a call must name.
+pub(crate) fn revision(fields: &mut Fields, mistakes: &mut Vec<Mistake>) -> Option<String> {
+    let text = fields.text("revision", "see GET /api/v1/policies/bundles", mistakes);
+    is_revision("revision", text, mistakes)
+}
+
+fn is_revision(field: &str, text: Option<String>, mistakes: &mut Vec<Mistake>) -> Option<String> {
     let text = text?;
     let fits = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     if !fits {
@@ -276,8 +258,26 @@ pub(crate) async fn asked(console: &Console, call: &Call, question: ReleaseCall)
     }
 }
 
+/// Does what the fields of a body ask for, or says what is wrong with them.
+pub(crate) async fn told_to(
+    console: Arc<Console>,
+    call: Call,
+    operation: &'static str,
+    read: Result<Fields, Box<Problem>>,
+    understand: impl FnOnce(Fields) -> Understood,
+) -> Response {
+    let mistaken = |mistakes| Box::new(Problem::mistaken(&call, mistakes));
+    match read.and_then(|fields| understand(fields).map_err(mistaken)) {
+        Ok((revision, change)) => {
+            let target = revision.map(|revision| format!("policies {revision}"));
+            changed(console, call, operation, target, change).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
 /// Puts the call on record, and does it then.
-pub(crate) async fn changed(
+async fn changed(
     console: Arc<Console>,
     call: Call,
     operation: &'static str,

@@ -9,14 +9,14 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use doorward_policy::shadow::{NoSample, Sample};
 
 use crate::Console;
 use crate::guard::Call;
 use crate::ports::{ReleaseCall, ShadowCall};
-use crate::problem::{Mistake, Problem};
-use crate::releases::{asked, changed, is_revision, only_why};
+use crate::problem::Mistake;
+use crate::releases::{Understood, asked, only_why, revision, told_to};
 use crate::strict::{self, Fields};
 
 pub(crate) async fn show(State(console): State<Arc<Console>>, Extension(call): Extension<Call>) -> Response {
@@ -30,15 +30,7 @@ pub(crate) async fn start(
     body: Body,
 ) -> Response {
     let read = strict::read(&call, &headers, body).await;
-    match read.map(wanted) {
-        Ok(Ok((revision, sample))) => {
-            let target = Some(format!("policies {revision}"));
-            let start = ReleaseCall::Shadow(ShadowCall::Start { revision, sample });
-            changed(console, call, "policies.shadow.start", target, start).await
-        }
-        Ok(Err(mistakes)) => Problem::mistaken(&call, mistakes).into_response(),
-        Err(problem) => problem.into_response(),
-    }
+    told_to(console, call, "policies.shadow.start", read, wanted).await
 }
 
 pub(crate) async fn promote(
@@ -47,13 +39,9 @@ pub(crate) async fn promote(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match only_why(&call, &headers, body).await {
-        Ok(why) => {
-            let promote = ReleaseCall::Shadow(ShadowCall::Promote(why));
-            changed(console, call, "policies.shadow.promote", None, promote).await
-        }
-        Err(problem) => problem.into_response(),
-    }
+    let read = strict::read_if_any(&call, &headers, body).await;
+    let promote = |why| ReleaseCall::Shadow(ShadowCall::Promote(why));
+    told_to(console, call, "policies.shadow.promote", read, |fields| only_why(fields, promote)).await
 }
 
 pub(crate) async fn stop(
@@ -62,19 +50,14 @@ pub(crate) async fn stop(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match only_why(&call, &headers, body).await {
-        Ok(why) => {
-            let stop = ReleaseCall::Shadow(ShadowCall::Stop(why));
-            changed(console, call, "policies.shadow.stop", None, stop).await
-        }
-        Err(problem) => problem.into_response(),
-    }
+    let read = strict::read_if_any(&call, &headers, body).await;
+    let stop = |why| ReleaseCall::Shadow(ShadowCall::Stop(why));
+    told_to(console, call, "policies.shadow.stop", read, |fields| only_why(fields, stop)).await
 }
 
-fn wanted(mut fields: Fields) -> Result<(String, Sample), Vec<Mistake>> {
+fn wanted(mut fields: Fields) -> Understood {
     let mut mistakes = Vec::new();
-    let revision = fields.text("revision", "see GET /api/v1/policies/bundles", &mut mistakes);
-    let revision = is_revision("revision", revision, &mut mistakes);
+    let revision = revision(&mut fields, &mut mistakes);
     let sample = match fields.optional("sample", &mut mistakes).map(|text| text.parse::<Sample>()) {
         None => Sample::ALL,
         Some(Ok(sample)) => sample,
@@ -85,7 +68,10 @@ fn wanted(mut fields: Fields) -> Result<(String, Sample), Vec<Mistake>> {
     };
     fields.end(&mut mistakes);
     match revision {
-        Some(revision) if mistakes.is_empty() => Ok((revision, sample)),
+        Some(revision) if mistakes.is_empty() => {
+            let start = ShadowCall::Start { revision: revision.clone(), sample };
+            Ok((Some(revision), ReleaseCall::Shadow(start)))
+        }
         Some(_) | None => Err(mistakes),
     }
 }
