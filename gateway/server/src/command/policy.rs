@@ -12,9 +12,14 @@ mod test;
 mod vet;
 mod who;
 
-use super::{Exit, Failure, Output};
-use crate::cli::PolicyCommand;
+use std::path::{Path, PathBuf};
+
+use doorward_policy::Known;
+
+use super::{Exit, Failure, Output, load_config};
+use crate::cli::{ConfigArg, PolicyCommand};
 use crate::color::ColorChoice;
+use crate::config::Config;
 
 pub(super) use self::check::{mistakes, report};
 
@@ -37,4 +42,33 @@ pub(super) fn policy(
         PolicyCommand::WhatCan(args) => who::what_can(&args, color, out),
         PolicyCommand::Test(args) => test::test(&args, color, out),
     }
+}
+
+/// The configuration, which need not be read where a folder is named and it is not.
+fn configuration(
+    dir: Option<&Path>,
+    config: &ConfigArg,
+    color: ColorChoice,
+) -> Result<Option<Config>, Failure> {
+    match (dir, &config.config) {
+        (Some(_), None) => Ok(None),
+        (Some(_) | None, _) => load_config(config, color).map(Some),
+    }
+}
+
+/// The folder that is named, or that of the configuration; and the names that its policies may use. Without a
+/// configuration nobody knows which apps there are; with one, a policy for an app that does not exist is a
+/// mistake.
+fn folder(
+    dir: Option<&Path>,
+    config: &ConfigArg,
+    color: ColorChoice,
+) -> Result<(PathBuf, Option<Known>), Failure> {
+    let config = configuration(dir, config, color)?;
+    let found = match (dir, &config) {
+        (Some(dir), _) => dir.to_owned(),
+        (None, Some(config)) => config.policy.dir.clone(),
+        (None, None) => return Err(Failure::new(Exit::Mistaken, "no folder is named", "use `--dir DIR`")),
+    };
+    Ok((found, config.as_ref().map(Config::known)))
 }

@@ -20,7 +20,6 @@ use super::super::{Exit, Failure, Output, load_config, printable, show_on};
 use crate::cli::{BundleBuildArgs, BundleCommand, BundleLookArgs, BundleSignArgs, Format, KeygenArgs};
 use crate::clock;
 use crate::color::ColorChoice;
-use crate::config::Config;
 
 /// No key is longer.
 const SMALL_BYTES_MAX: u64 = 64 * 1024;
@@ -66,16 +65,7 @@ fn keygen(args: &KeygenArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
 }
 
 fn build(args: &BundleBuildArgs, color: ColorChoice, out: &mut Output<'_>) -> Result<Exit, Failure> {
-    let config = match (&args.dir, &args.config.config) {
-        (Some(_), None) => None,
-        (Some(_) | None, _) => Some(load_config(&args.config, color)?),
-    };
-    let dir = match (&args.dir, &config) {
-        (Some(dir), _) => dir.clone(),
-        (None, Some(config)) => config.policy.dir.clone(),
-        (None, None) => return Err(Failure::new(Exit::Mistaken, "no folder is named", "use `--dir DIR`")),
-    };
-    let known = config.as_ref().map(Config::known);
+    let (dir, known) = super::folder(args.dir.as_deref(), &args.config, color)?;
     let workshop = match Workshop::open(&dir, known.as_ref()) {
         Ok(workshop) => workshop,
         Err(failure) => {

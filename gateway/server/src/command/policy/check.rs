@@ -10,11 +10,11 @@ use doorward_workbench::check::{self, Checked};
 use doorward_workbench::report::{self, Look, Report};
 use serde_json::{Value, json};
 
-use super::super::{Exit, Failure, Output, load_config, show_on};
+use super::super::{Exit, Failure, Output, show_on};
 use crate::cli::{FindingsFormat, PolicyCheckArgs};
 use crate::clock;
 use crate::color::{ColorChoice, Style};
-use crate::config::{Config, Show};
+use crate::config::Show;
 
 pub(super) fn check(
     args: &PolicyCheckArgs,
@@ -40,18 +40,7 @@ pub(super) fn check(
 
 /// The folder that is named, or that of the configuration.
 fn folder(args: &PolicyCheckArgs, color: ColorChoice) -> Result<(Checked, Option<bool>), Failure> {
-    // Without a configuration nobody knows which apps there are; with one, a policy for an app
-    // that does not exist is a mistake.
-    let config = match (&args.dir, &args.config.config) {
-        (Some(_), None) => None,
-        (Some(_) | None, _) => Some(load_config(&args.config, color)?),
-    };
-    let known = config.as_ref().map(Config::known);
-    let dir = match (&args.dir, &config) {
-        (Some(dir), _) => dir.clone(),
-        (None, Some(config)) => config.policy.dir.clone(),
-        (None, None) => return Err(Failure::new(Exit::Mistaken, "no folder is named", "use `--dir DIR`")),
-    };
+    let (dir, known) = super::folder(args.dir.as_deref(), &args.config, color)?;
     Ok((check::folder(&dir, known.as_ref(), clock::now()), Some(known.is_some())))
 }
 

@@ -10,28 +10,18 @@ use doorward_workbench::prove::{Breach, Edit, Line, Proof, Verdict, against, pro
 use doorward_workbench::solver::{Bounds, Program, Solver};
 use serde_json::{Value, json};
 
-use super::super::{Exit, Failure, Output, load_config, printable, show_on};
+use super::super::{Exit, Failure, Output, printable, show_on};
 use super::mistakes;
 use crate::cli::{Format, PolicyProveArgs};
 use crate::clock::Stopwatch;
 use crate::color::{ColorChoice, Style};
-use crate::config::Config;
 
 pub(super) fn prove_lines(
     args: &PolicyProveArgs,
     color: ColorChoice,
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
-    let config = match (&args.dir, &args.config.config) {
-        (Some(_), None) => None,
-        (Some(_) | None, _) => Some(load_config(&args.config, color)?),
-    };
-    let dir = match (&args.dir, &config) {
-        (Some(dir), _) => dir.clone(),
-        (None, Some(config)) => config.policy.dir.clone(),
-        (None, None) => return Err(Failure::new(Exit::Mistaken, "no folder is named", "use `--dir DIR`")),
-    };
-    let known = config.as_ref().map(Config::known);
+    let (dir, known) = super::folder(args.dir.as_deref(), &args.config, color)?;
     let open = |dir: &PathBuf| Workshop::untried(dir, known.as_ref());
     let opened = open(&dir).and_then(|new| Ok((new, args.against.as_ref().map(open).transpose()?)));
     let (new, old) = match opened {

@@ -10,7 +10,7 @@ use doorward_model::UnixMillis;
 use doorward_policy::{Known, Workshop};
 use doorward_workbench::replay::{Change, Progress, Replay, Report, write_cases};
 
-use super::super::{Exit, Failure, Output, load_config, show_on};
+use super::super::{Exit, Failure, Output, show_on};
 use super::mistakes;
 use crate::cli::{Format, PolicyReplayArgs};
 use crate::clock;
@@ -38,10 +38,7 @@ pub(super) fn replay(
     color: ColorChoice,
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
-    let config = match (&args.dir, &args.config.config) {
-        (Some(_), None) => None,
-        (Some(_) | None, _) => Some(load_config(&args.config, color)?),
-    };
+    let config = super::configuration(args.dir.as_deref(), &args.config, color)?;
     let known = config.as_ref().map(Config::known);
     let log = match (&args.dir, &config) {
         (Some(dir), _) => dir.clone(),

@@ -20,12 +20,11 @@ use doorward_workbench::solver::{Bounds, Program, Solver, World};
 use doorward_workbench::trial::coverage::Coverage;
 use doorward_workbench::trial::{self, Outcome, Table, Trial};
 
-use super::super::{Exit, Failure, Output, load_config, show_on};
+use super::super::{Exit, Failure, Output, show_on};
 use super::mistakes;
 use crate::cli::{PolicyTestArgs, TestFormat};
 use crate::clock::Stopwatch;
 use crate::color::ColorChoice;
-use crate::config::Config;
 
 /// How long the solver may work on the mutants of a folder.
 const SOLVER_BUDGET: Duration = Duration::from_secs(600);
@@ -105,18 +104,7 @@ impl Subject {
                     .collect()
             }));
         }
-        let config = match (&args.dir, &args.config.config) {
-            (Some(_), None) => None,
-            (Some(_) | None, _) => Some(load_config(&args.config, color)?),
-        };
-        let known = config.as_ref().map(Config::known);
-        let dir = match (&args.dir, &config) {
-            (Some(dir), _) => dir.clone(),
-            (None, Some(config)) => config.policy.dir.clone(),
-            (None, None) => {
-                return Err(Failure::new(Exit::Mistaken, "no folder is named", "use `--dir DIR`"));
-            }
-        };
+        let (dir, known) = super::folder(args.dir.as_deref(), &args.config, color)?;
         let opened = Workshop::untried(&dir, known.as_ref());
         let told = opened.map_err(|failure| mistakes(&failure, show_on(&io::stdout(), color)));
         Ok(told.map(|shop| Self::Folder(dir, Box::new(shop))))
