@@ -155,7 +155,7 @@ fn explain() -> Operation {
         .says("`situation` is what a decision in the audit log has at `unmapped.doorward.situation`, as a text.")
         .body(asked.taken(), json!({ "situation": situation }))
         .answers(200, "The answer, its reasons, and the cheapest way to pass.", to("Explanation"))
-        .refuses(&[Refusal::Mistaken])
+        .refuses(&[Refusal::Mistaken, Refusal::TookTooLong, Refusal::BodyTooLarge, Refusal::MediaType])
 }
 
 /// What [`doorward_policy::Explanation::to_json`] writes.

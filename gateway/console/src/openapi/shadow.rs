@@ -3,12 +3,15 @@
 use doorward_policy::shadow::{Change, Lane};
 use serde_json::{Value, json};
 
-use super::form::{Members, Operation, Paths, count, list, object, or_null, text, time, to, word};
+use super::form::{Members, Operation, Paths, count, formed, list, object, or_null, text, time, to, word};
 use super::node::revision;
 use super::refusals::{CHANGE, LIST};
 use super::releases::{swapped, why};
 
 const TAG: &str = "policies";
+/// What [`doorward_policy::shadow::Sample`] takes: a percentage of more than 0 and at most 100.
+const SHARE: &str = "^(100(\\.0{1,4})?|(0{0,2}[1-9]|0?[1-9][0-9])(\\.[0-9]{1,4})?\
+                     |0{1,3}\\.([1-9][0-9]{0,3}|0[1-9][0-9]{0,2}|00[1-9][0-9]?|000[1-9]))%?$";
 
 /// How many requests something changes, by what it changes.
 fn counts() -> Members {
@@ -86,7 +89,7 @@ pub(super) fn paths(paths: &mut Paths) {
         .refuses(LIST);
     paths.on("get", path, show);
 
-    let wanted = object([("revision", revision())]).maybe([("sample", text())]);
+    let wanted = object([("revision", revision())]).maybe([("sample", formed(SHARE))]);
     let start =
         Operation::new(TAG, "policies.shadow.start", "Asks a bundle that is held beside those in force")
             .says("`sample` is the share of the requests, such as `10%`; without it, all of them.")

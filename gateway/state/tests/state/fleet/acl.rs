@@ -10,7 +10,7 @@ use std::time::Duration;
 use doorward_model::{EntryKind, UnixMillis};
 use doorward_servers::{Cluster, ClusterSetup, MinReplicas, Redis, SentinelSetup, Sentinels, Setup};
 use doorward_state::sessions::{OnceKind, SessionRecord, ToEnd, Touch};
-use doorward_state::{Action, NodeAnswer, RedisSection, Revocations, Sessions};
+use doorward_state::{Action, Board, NodeAnswer, RedisSection, Revocations, Sessions};
 use redis::aio::MultiplexedConnection;
 
 use super::{House, fleet_says, published, section};
@@ -86,6 +86,12 @@ impl Roles {
         let (config, fixture) = (self.0.config("gw-1", directory), &self.0.fixture);
         Sessions::open(&config, fixture.dir.path(), fixture.clocks()).unwrap()
     }
+
+    /// Where the bundle of policies for every node is, as the user of this role.
+    fn board(&mut self, user: &str) -> Board {
+        self.0.redis = login(&self.0, user);
+        Board::of(&self.0.config("gw-1", "none")).unwrap()
+    }
 }
 
 /// Everything that a node does with the records of sessions, but for what it asks of others.
@@ -129,6 +135,14 @@ async fn use_sessions(sessions: &Sessions) {
     assert!(sessions.unlock("l", "me").await.unwrap());
     let version = sessions.memory(&alice).await.unwrap().map_or(0, |(version, _)| version);
     assert!(sessions.put_memory(&alice, b"x", version).await.unwrap());
+}
+
+/// Everything that a node which pulls its policies does there.
+async fn pull_policies(board: &Board) {
+    assert_eq!(board.sequence().await, Ok(Some(7)));
+    assert_eq!(board.bundle().await, Ok(Some(b"signed".to_vec())));
+    board.say("gw-1", "{}").await.unwrap();
+    assert_eq!(board.said().await, Ok(vec![("gw-1".to_owned(), "{}".to_owned())]));
 }
 
 async fn leased(node: &Revocations) {
@@ -233,6 +247,9 @@ fn each_role_works_with_its_rights_and_needs_every_one() {
         let asked = sessions.asked_to_end(10).await.unwrap();
         assert_eq!(asked.len(), 1);
         sessions.acknowledge(&[asked[0].id]).await.unwrap();
+        let board = roles.board(CONTROL);
+        board.publish(7, b"signed").await.unwrap();
+        pull_policies(&board).await;
         seen.extend(used(servers));
         assert_eq!(seen, allowed(CONTROL), "what a control node uses, and what the page allows it");
 
@@ -248,6 +265,7 @@ fn each_role_works_with_its_rights_and_needs_every_one() {
         let sessions = roles.sessions(GATEWAY, "none");
         use_sessions(&sessions).await;
         sessions.ask_to_end(&signed_out()).await.unwrap();
+        pull_policies(&roles.board(GATEWAY)).await;
         assert_eq!(used(servers), allowed(GATEWAY), "what a gateway uses, and what the page allows it");
     });
     nothing_was_refused(servers);
@@ -364,7 +382,7 @@ const NOBODYS: [&str; 24] = [
 ];
 
 /// And these no gateway.
-const NO_GATEWAYS: [&str; 20] = [
+const NO_GATEWAYS: [&str; 22] = [
     "XRANGE {doorward}:ask - +",
     "XDEL {doorward}:ask 1-1",
     "DEL {doorward}:ask",
@@ -384,6 +402,8 @@ const NO_GATEWAYS: [&str; 20] = [
     "COPY {doorward}:log {doorward}:roll",
     "HGETALL {doorward}:roll",
     "SPUBLISH {doorward}:ch look",
+    "HSET {doorward}:policies bundle x",
+    "DEL {doorward}:policies",
     "WAIT 1 1",
 ];
 
