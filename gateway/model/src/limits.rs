@@ -226,6 +226,9 @@ pub const POLICY_BOARD_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const POLICY_BOARD_NODES_MAX: usize = 1024;
 /// How long Redis may take to give or take a bundle of policies.
 pub const POLICY_BOARD_SECONDS_MAX: u64 = 10;
+/// The greatest sequence number of a bundle of policies: seconds since 1970 until the year 2286. A number by another count,
+/// such as a date, would be greater than every number after it.
+pub const POLICY_SEQUENCE_MAX: u64 = 9_999_999_999;
 /// The most signatures on a bundle of policies.
 pub const POLICY_SIGNATURES_MAX: usize = 8;
 /// The most policies that an explanation shows.

@@ -81,6 +81,8 @@ pub enum Unfit {
     },
     /// No request was decided by both, so that nothing is known.
     NothingDecided,
+    /// At so many requests it could not be asked without a panic, which only the shadow contains.
+    Panicked(u64),
 }
 
 impl std::fmt::Display for Unfit {
@@ -98,6 +100,7 @@ impl std::fmt::Display for Unfit {
                 now.short()
             ),
             Self::NothingDecided => f.write_str("the candidate was asked about no request yet"),
+            Self::Panicked(times) => write!(f, "asking the candidate ended in a panic {times} times"),
         }
     }
 }
@@ -242,6 +245,9 @@ impl Shadow {
         }
         if !force && report.tally.decided == 0 {
             return Err(Unfit::NothingDecided);
+        }
+        if !force && report.tally.failed > 0 {
+            return Err(Unfit::Panicked(report.tally.failed));
         }
         Ok((run.candidate(), report))
     }

@@ -288,30 +288,47 @@ fn a_sample_leaves_the_rest_alone() {
     assert_eq!(report.tally.total.newly_denied, report.tally.decided);
 }
 
+fn side() -> Side {
+    Side { decision: Decision::Deny, code: None, determining: Default::default(), errors: Default::default() }
+}
+
+fn item(q: &Question<'_>) -> Item {
+    Item {
+        runs: [None, None],
+        situation: Situation::from(q),
+        in_force: side(),
+        request_id: "r".into(),
+        weight: 1,
+    }
+}
+
 #[test]
 fn a_candidate_that_panics_touches_only_its_own_tally() {
     let words = words();
     let candidate = named(&words, "second", []);
     let run = Run::new(candidate, Revision::of([]), Sample::ALL, NOW, Arc::default());
-    let side = || Side {
-        decision: Decision::Deny,
-        code: None,
-        determining: Default::default(),
-        errors: Default::default(),
-    };
     an_ask().with(|q| {
-        let item = Item {
-            runs: [None, None],
-            situation: Situation::from(q),
-            in_force: side(),
-            request_id: "r".into(),
-            weight: 1,
-        };
-        run.compare(&item, || panic!("on purpose"));
-        run.compare(&item, side);
+        run.compare(&item(q), || panic!("on purpose"));
+        run.compare(&item(q), side);
     });
     let tally = run.report().tally;
     assert_eq!((tally.failed, tally.decided, tally.total.all()), (1, 1, 0));
+}
+
+/// In front of a request nothing would contain the panic.
+#[test]
+fn a_candidate_that_panics_is_promoted_by_force_alone() {
+    let words = words();
+    let house = House::of(&named(&words, "first", [("a", everyone("permit"))]));
+    let candidate = named(&words, "second", []);
+    house.shadow.start(Arc::clone(&candidate), Sample::ALL, NOW).unwrap();
+    house.answers(&an_ask());
+    house.work.catch_up();
+    let unfit = |force| house.shadow.promotable(force, NOW).map(|(bundle, _)| bundle.revision());
+    assert_eq!(unfit(false), Ok(candidate.revision()));
+    let run = house.shadow.candidate.load_full().unwrap();
+    an_ask().with(|q| run.compare(&item(q), || panic!("on purpose")));
+    assert_eq!((unfit(false), unfit(true)), (Err(Unfit::Panicked(1)), Ok(candidate.revision())));
 }
 
 #[test]

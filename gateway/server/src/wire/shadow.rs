@@ -104,6 +104,7 @@ fn hindered(unfit: &Unfit) -> String {
             )
         }
         Unfit::NothingDecided => format!("{unfit}: wait for requests"),
+        Unfit::Panicked(_) => format!("{unfit}: in force, it would end the request each time"),
         Unfit::NothingRuns | Unfit::Runs(_) | Unfit::InForce(_) => unfit.to_string(),
     }
 }
@@ -222,6 +223,11 @@ fn line(report: &Report) -> String {
         "of {} requests {newly_denied} newly denied, {newly_allowed} newly allowed, {other_policies} by other policies",
         tally.decided
     );
+    for (what, count) in [("ended in a panic", tally.failed), ("missed", report.missed)] {
+        if count > 0 {
+            text.push_str(&format!("; {count} {what}"));
+        }
+    }
     let names = most(&tally.by_policy);
     if !names.is_empty() {
         let some = names.get(..names.len().min(NAMES_MAX)).unwrap_or_default();

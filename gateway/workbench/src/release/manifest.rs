@@ -6,9 +6,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use doorward_model::limits::{
-    POLICY_FILES_MAX, POLICY_MANIFEST_TEXT_BYTES_MAX, POLICY_RESULTS_MAX, POLICY_SIGNATURES_MAX,
+    POLICY_FILES_MAX, POLICY_MANIFEST_TEXT_BYTES_MAX, POLICY_RESULTS_MAX, POLICY_SEQUENCE_MAX,
+    POLICY_SIGNATURES_MAX,
 };
-use doorward_policy::{Difference, PolicyFiles};
+use doorward_policy::{Difference, PolicyFiles, Revision};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -187,6 +188,12 @@ impl Manifest {
         if self.files.len() > POLICY_FILES_MAX {
             return Some(format!("it has more than {POLICY_FILES_MAX} files"));
         }
+        if self.sequence > POLICY_SEQUENCE_MAX {
+            return Some(format!("its sequence number is greater than {POLICY_SEQUENCE_MAX}"));
+        }
+        if self.base.as_ref().is_some_and(|base| Revision::from_hex(&base.revision).is_none()) {
+            return Some("what it was made from is no revision".to_owned());
+        }
         let of_results = self.results.iter().flat_map(|result| [&result.name, &result.detail]);
         let blocking = self.results.iter().flat_map(|result| &result.blocking);
         let names = self.added.iter().chain(&self.removed).chain(&self.changed);
@@ -225,10 +232,15 @@ impl Packed {
     }
 }
 
+/// Whether a character turns the direction in which a terminal writes, or is not seen there at all.
+const fn turns(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 fn text_fault(text: &str) -> Option<String> {
     if text.len() > POLICY_MANIFEST_TEXT_BYTES_MAX {
         Some(format!("is longer than {POLICY_MANIFEST_TEXT_BYTES_MAX} bytes"))
-    } else if text.chars().any(char::is_control) {
+    } else if text.chars().any(|c| c.is_control() || turns(c)) {
         Some("has control characters".to_owned())
     } else {
         None
@@ -279,7 +291,11 @@ fn pretty<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 /// Reads JSON that is written as we write it, and in no other way.
 fn read<T: DeserializeOwned + Serialize>(bytes: &[u8], what: &str) -> Result<T, Refused> {
     let value: T = serde_json::from_slice(bytes)
-        .map_err(|e| Refused::NotABundle(format!("{what} cannot be read: {e}")))?;
+        // Not in the words of serde: they quote what stands there, and nobody has vouched for that yet.
+        .map_err(|e| {
+            let (line, column) = (e.line(), e.column());
+            Refused::NotABundle(format!("{what} cannot be read: line {line}, column {column}"))
+        })?;
     if pretty(&value) != bytes {
         return Err(Refused::Altered(format!("{what} is not written as a bundle's is")));
     }

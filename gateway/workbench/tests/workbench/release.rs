@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use doorward_model::UnixMillis;
-use doorward_policy::{PolicyFiles, Workshop, check};
+use doorward_model::limits::POLICY_SEQUENCE_MAX;
+use doorward_policy::{Difference, PolicyFiles, Workshop, check};
 use doorward_workbench::release::{
     About, Attestation, Base, Bundle, Outcome, PublicKey, Refused, SigningKey, Trust, build, bundle_in, open,
     policies_in, sign, sweep, unpack,
@@ -132,6 +133,12 @@ fn what_is_no_bundle_is_not_quoted() {
     let secret = format!("-----BEGIN PRIVATE KEY-----\n{}", "c2VjcmV0".repeat(200));
     let refused = open(secret.as_bytes(), Trust::Anyone).unwrap_err();
     assert_eq!(refused, Refused::NotABundle("it is no tar file, or a damaged one".to_owned()));
+    // Nor what stands in a manifest that nobody has vouched for: it would reach a terminal and the log.
+    let dir = small();
+    let mut parts = entries(&made(dir.path(), 1));
+    parts[0].1 = b"{\"\\u001b[2J\\u0007written by a stranger\": 1}\n".to_vec();
+    let refused = open(&tarred(&parts), Trust::Anyone).unwrap_err().to_string();
+    assert_eq!(refused, "this is not a bundle: its manifest cannot be read: line 1, column 39");
 }
 
 #[test]
@@ -308,7 +315,17 @@ fn texts_are_bounded_and_plain() {
     assert_eq!(with("alice", "so"), Ok(()));
     assert_eq!(with(" ", "so"), Err("the author is missing".to_owned()));
     assert_eq!(with("al\u{1b}ice", "so"), Err("the author has control characters".to_owned()));
+    assert_eq!(with("alice", "\u{202e}ecila"), Err("the note has control characters".to_owned()));
     assert!(with("alice", &"x".repeat(2000)).unwrap_err().starts_with("the note is longer than"));
+    let based = |sequence, revision: &str| {
+        let base = Some((Base { revision: revision.to_owned(), sequence: None }, Difference::default()));
+        build(&files, About { base, ..about(sequence) }).map(drop).map_err(|e| e.to_string())
+    };
+    let whole = files.revision().to_string();
+    assert_eq!(based(POLICY_SEQUENCE_MAX, &whole), Ok(()));
+    assert_eq!(based(1, "\u{1b}[2J"), Err("what it was made from is no revision".to_owned()));
+    let refused = based(20_261_122_001, &whole).unwrap_err();
+    assert!(refused.starts_with("its sequence number is greater than"), "{refused}");
 }
 
 #[test]
