@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!  write     so many requests of 500 people at 20 apps, decided and recorded through the gateway's own log
+//!  lines     one thread reads the same log and looks for the ends of lines and of JSON values: the limit of any replay
 //!  replay    with one thread and with all cores: decisions a second, and the peak of memory (VmHWM)
 //!  truth     every request once more by plain Cedar, without index and memory; the differences must be equal
 //! ```
 //! Run by hand; see tests/bench/README.md. Each part is a process of its own, so that the peak of memory is that of
-//! the replay alone.
+//! the replay alone. Of each stands how long it took, and how much time of processors: beside other work only the
+//! latter says something.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -15,6 +17,7 @@
     reason = "a benchmark, run by hand"
 )]
 
+use std::io::BufRead;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
@@ -57,11 +60,13 @@ fn main() {
             traffic::write_candidate(&candidate);
             recording::record(&log, open(&baseline).bundle(), SEED, decisions, SEGMENT_BYTES);
         }
+        "lines" => lines(&log),
         "replay" => replay(dir, number("threads", 1)),
         "truth" => {
             let (before, after) = (open(&baseline), open(&candidate));
             let (before, after) = (truth::Plain::new(&before), truth::Plain::new(&after));
-            let found = truth::differences(SEED, decisions, &before, &after);
+            let (began, found) = (Instant::now(), truth::differences(SEED, decisions, &before, &after));
+            println!("         {}", rate(2 * decisions as u64, began));
             let lines: String =
                 found.iter().map(|((c, k, app, b, a), n)| line(*n, &(c, k, app, b, a))).collect();
             std::fs::write(dir.join("truth"), lines).unwrap();
@@ -86,6 +91,7 @@ fn all(decisions: usize) {
         println!("{name:<8} {:>8.1} s", began.elapsed().as_secs_f64());
     };
     part("write", &[]);
+    part("lines", &[]);
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     for threads in if cores > 1 { vec![1, cores] } else { vec![1] } {
         part("replay", &[format!("--threads={threads}")]);
@@ -95,6 +101,31 @@ fn all(decisions: usize) {
     let (truth, found) = (read("truth"), read("found"));
     assert_eq!(found, truth, "the differences are not those of plain Cedar");
     println!("the {} kinds of differences are exactly those of plain Cedar", truth.lines().count());
+}
+
+/// How many, how fast, and with how much of the processors.
+fn rate(decisions: u64, began: Instant) -> String {
+    let (took, processors) = (began.elapsed().as_secs_f64(), processor_seconds());
+    format!(
+        "{decisions} decisions in {took:.2} s, {:.0} a second; {processors:.2} s of processors, {:.0} a second of these",
+        decisions as f64 / took,
+        decisions as f64 / processors,
+    )
+}
+
+/// Each line as JSON of which nothing is kept.
+fn lines(log: &Path) {
+    let (mut lines, mut bytes, began) = (0_u64, 0_u64, Instant::now());
+    for entry in std::fs::read_dir(log).unwrap() {
+        let file =
+            std::io::BufReader::with_capacity(1 << 20, std::fs::File::open(entry.unwrap().path()).unwrap());
+        for line in file.split(b'\n') {
+            let line = line.unwrap();
+            let _: serde::de::IgnoredAny = serde_json::from_slice(&line).unwrap();
+            (lines, bytes) = (lines + 1, bytes + line.len() as u64);
+        }
+    }
+    println!("         {} MiB; {}", bytes >> 20, rate(lines, began).replace("decisions", "lines"));
 }
 
 fn replay(dir: &Path, threads: usize) {
@@ -112,14 +143,14 @@ fn replay(dir: &Path, threads: usize) {
     };
     let began = Instant::now();
     let report = task.run(|_| ()).unwrap();
-    let took = began.elapsed().as_secs_f64();
     println!(
-        "         {threads} threads: {} decisions of {} bytes in {took:.2} s, {:.0} a second; {} put to the policies; \
-         {} differ; peak of memory {} MiB",
-        report.decided,
+        "         {threads} threads: {}; lines of {} bytes; Cedar asked about {}, controlled {}, mistaken {}; {} differ; \
+         peak of memory {} MiB",
+        rate(report.decided, began),
         report.bytes / report.lines.max(1),
-        report.decided as f64 / took,
         report.asked,
+        report.controlled,
+        report.mistaken,
         report.differ(),
         peak_kib() / 1024,
     );
@@ -131,6 +162,14 @@ fn replay(dir: &Path, threads: usize) {
     found.sort();
     let lines: String = found.iter().map(|((c, k, app, b, a), n)| line(*n, &(c, k, app, b, a))).collect();
     std::fs::write(dir.join("found"), lines).unwrap();
+}
+
+/// The time of processors that this process had, in seconds.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let numbers: Vec<&str> = stat[stat.rfind(')').unwrap()..].split(' ').collect();
+    // In hundredths, whatever the kernel counts in.
+    numbers[12..14].iter().map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
 }
 
 /// The most memory that this process had at once (`VmHWM`).

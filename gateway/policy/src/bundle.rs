@@ -80,8 +80,8 @@ impl Note {
 #[derive(Debug)]
 pub(crate) struct Placed {
     pub(crate) scene: Scene,
-    principal: Arc<[u32]>,
-    resource: Arc<[u32]>,
+    pub(crate) principal: Arc<[u32]>,
+    pub(crate) resource: Arc<[u32]>,
 }
 
 impl PolicyBundle {

@@ -199,6 +199,13 @@ impl Conditions {
         let _ = eye.look(0, &mut truths, true);
         truths
     }
+
+    /// What the one with this number comes to by itself. What is below it is asked as far as it needs that.
+    #[must_use]
+    pub fn evaluate_one(&self, number: usize, request: &Request, entities: &Entities) -> Truth {
+        let mut truths = Vec::new();
+        Eye::new(self, request, entities).look(number, &mut truths, false)
+    }
 }
 
 impl fmt::Debug for Conditions {

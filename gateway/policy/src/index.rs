@@ -131,24 +131,36 @@ impl Index {
 
     /// The policies that can matter.
     pub(crate) fn slice(&self, key: &SliceKey) -> Result<PolicySet, String> {
-        let here = key.resource.iter().filter_map(|b| self.somewhere.get(b)).flatten();
-        let candidates = self.anywhere.iter().chain(here).filter_map(|at| self.entries.get(*at));
+        let candidates = self.candidates(key).map(|(_, e)| e);
         let matching = candidates.filter(|e| e.matches(key)).map(|e| e.policy.clone());
         PolicySet::from_policies(matching).map_err(|e| e.to_string())
+    }
+
+    /// The same for every action: the places of the policies in [`Self::policies`], and a bit for each action.
+    pub(crate) fn in_scope(&self, key: &SliceKey) -> impl Iterator<Item = (usize, u8)> {
+        self.candidates(key).filter(|(_, e)| e.holds(key)).map(|(at, e)| (at, e.actions))
+    }
+
+    fn candidates(&self, key: &SliceKey) -> impl Iterator<Item = (usize, &Entry)> {
+        let here = key.resource.iter().filter_map(|b| self.somewhere.get(b)).flatten();
+        self.anywhere.iter().chain(here).filter_map(|at| Some((*at, self.entries.get(*at)?)))
     }
 }
 
 impl Entry {
     fn matches(&self, key: &SliceKey) -> bool {
+        self.actions >> key.action & 1 == 1 && self.holds(key)
+    }
+
+    /// Whether the scope holds the principal and the route.
+    fn holds(&self, key: &SliceKey) -> bool {
         let kind = match self.kind {
             Type::Any => true,
             Type::Only(kind) => kind == key.kind,
             Type::Nobody => false,
         };
         let within = |bound: Option<Bound>, of: &[Bound]| bound.is_none_or(|b| of.binary_search(&b).is_ok());
-        kind && self.actions >> key.action & 1 == 1
-            && within(self.principal, &key.principal)
-            && within(self.resource, &key.resource)
+        kind && within(self.principal, &key.principal) && within(self.resource, &key.resource)
     }
 }
 

@@ -67,6 +67,7 @@ pub mod shadow;
 mod difference;
 mod files;
 mod foreign;
+mod pieces;
 mod workshop;
 
 pub mod conditions;
@@ -86,6 +87,7 @@ pub use known::Known;
 pub use lines::{Changed, Claim, RedLine};
 pub use live::{Candidate, Loader, Outcome, Policies, Staged, Vet};
 pub use load::{CheckReport, check, rehearse};
+pub use pieces::{Actions, Standing};
 pub use question::{Action, Decision, Question, Verdict};
 pub use revision::Revision;
 pub use rule::{Level, Rule, allowances, except};

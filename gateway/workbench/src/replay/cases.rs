@@ -37,7 +37,12 @@ pub fn write_cases(cases: &Cases, differences: &[Difference]) -> WrittenCases {
     let mut file = File::default();
     for (n, difference) in differences.iter().enumerate() {
         let Some(example) = difference.examples.first() else { continue };
-        let Some(situation) = &example.situation else { continue };
+        let Some(situation) = &example.situation else {
+            written
+                .left_out
+                .push(format!("{}: too much was seen of all of them to be kept", sentence(difference)));
+            continue;
+        };
         let one = record::read(situation).map_err(|e| e.to_string()).and_then(|situation| {
             let name = format!("replay {}: {}", n + 1, sentence(difference));
             let situation = in_whole_seconds(situation);
@@ -46,8 +51,8 @@ pub fn write_cases(cases: &Cases, differences: &[Difference]) -> WrittenCases {
             cases.write(&NewCase { name: &name, situation: &situation, expect, by: &by })
         });
         let comment = format!(
-            "{} requests, such as {} of {}. The candidate says: {}",
-            difference.requests,
+            "{}, such as {} of {}. The candidate says: {}",
+            counted(difference.requests),
             example.request_id,
             example.who.as_deref().unwrap_or("a visitor"),
             words(&difference.after),
@@ -152,6 +157,10 @@ fn rename(name: Option<&mut Value>, renamed: &BTreeMap<String, String>) {
 fn key(name: &str) -> String {
     let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     if bare { name.to_owned() } else { Value::from(name).to_string() }
+}
+
+fn counted(requests: u64) -> String {
+    if requests == 1 { "1 request".to_owned() } else { format!("{requests} requests") }
 }
 
 /// A difference in one line.

@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 
+use doorward_model::RefusalCode;
+use doorward_model::limits::POLICY_ID_BYTES_MAX;
 use doorward_policy::Decision;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The longest list of policies in an event. A longer one was cut when it was written.
 pub(super) const LISTED_MAX: usize = 32;
+/// The longest revision and the longest id of a request in an event, in bytes.
+const NAME_BYTES_MAX: usize = 256;
 
 /// A line.
 #[derive(Debug, Deserialize)]
@@ -54,6 +58,8 @@ struct Decided<'a> {
     determining: Vec<Text<'a>>,
     #[serde(default)]
     errors: Vec<serde::de::IgnoredAny>,
+    #[serde(borrow, default)]
+    reason_code: Option<Text<'a>>,
     #[serde(default)]
     latency_us: Option<u64>,
     #[serde(borrow, default)]
@@ -77,7 +83,7 @@ pub(super) struct Answer<'a> {
     pub(super) decision: Decision,
     /// The policies that decided, sorted.
     pub(super) policies: Vec<&'a str>,
-    /// One of the policies could not be evaluated.
+    /// One of the policies could not be evaluated, or none could be asked.
     pub(super) broken: bool,
     pub(super) revision: &'a str,
 }
@@ -85,7 +91,27 @@ pub(super) struct Answer<'a> {
 impl<'a> Line<'a> {
     /// Whether a request was decided in it.
     pub(super) fn is_decision(&self) -> bool {
-        matches!(&*self.metadata.event_code.0, "access.request.allowed" | "access.request.denied")
+        self.was_let_in() || self.metadata.event_code.0 == "access.request.denied"
+    }
+
+    /// Whether a request was let in, which no gateway does without asking its policies.
+    pub(super) fn was_let_in(&self) -> bool {
+        self.metadata.event_code.0 == "access.request.allowed"
+    }
+
+    /// What is longer in it than any gateway writes: somebody else wrote it.
+    pub(super) fn excess(&self) -> Option<&'static str> {
+        let decided = self.unmapped.doorward.decision.as_ref();
+        let determining = decided.map_or(&[][..], |decided| &decided.determining);
+        let revision =
+            decided.and_then(|decided| decided.policy_set.as_ref()).map_or(0, |set| set.revision.0.len());
+        if determining.len() > LISTED_MAX || determining.iter().any(|id| id.0.len() > POLICY_ID_BYTES_MAX) {
+            Some("no gateway writes so long a list of policies")
+        } else if revision > NAME_BYTES_MAX || self.request_id().len() > NAME_BYTES_MAX {
+            Some("no gateway writes so long a revision or request id")
+        } else {
+            None
+        }
     }
 
     /// The request, as the person at the door reads its id.
@@ -115,6 +141,9 @@ impl<'a> Line<'a> {
         let mut policies: Vec<&str> = decided.determining.iter().map(|id| &*id.0).collect();
         policies.sort_unstable();
         let revision = decided.policy_set.as_ref().map_or("", |set| &set.revision.0);
-        Some(Answer { decision, policies, broken: !decided.errors.is_empty(), revision })
+        // Where the request was refused for another reason than by the policies, that reason has the code.
+        let unasked = decided.policies_said.is_none()
+            && decided.reason_code.as_ref().is_some_and(|code| code.0 == RefusalCode::PolicyError.as_str());
+        Some(Answer { decision, policies, broken: unasked || !decided.errors.is_empty(), revision })
     }
 }

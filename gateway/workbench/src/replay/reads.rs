@@ -4,8 +4,13 @@
 //! to the same. A time is looked at in a gentler way where it is only compared: whatever lies on the same side of
 //! every limit that it is compared with, comes to the same.
 //!
-//! The condition is walked in Cedar's own JSON form, and whatever this does not know is taken for a look at all
-//! of it: too much is read rather than too little, which costs time and never changes a decision.
+//! The condition is walked in Cedar's own JSON form. Whatever this walk does not know is taken for a look at all of
+//! it: too much is read rather than too little, which costs time and never changes a decision. What looks at a word
+//! of the circumstances that is not known here cannot be told at all, and is asked about each time.
+//!
+//! An entity is looked into only by way of `principal`, `action` or `resource`: strict validation refuses
+//! `User::"corp:alice" in Role::"hr"`. A set of policies that was never validated may do so, and whoever looks into
+//! an entity by any other way is taken to look at all three.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,9 +68,17 @@ pub(super) enum Look {
 pub(super) struct Reads {
     pub(super) facts: BTreeSet<Fact>,
     pub(super) clocks: BTreeMap<Clock, Look>,
-    /// Who asks, what is to be done or what it is for is looked at as well.
-    pub(super) scene: bool,
+    /// Who asks is looked at.
+    pub(super) who: bool,
+    /// What is to be done is looked at.
+    pub(super) action: bool,
+    /// What it is for is looked at.
+    pub(super) route: bool,
 }
+
+/// A word of the circumstances that is not known here.
+#[derive(Debug, PartialEq, Eq)]
+struct UnknownWord;
 
 impl Clock {
     const ALL: [(Self, &'static [&'static str]); 5] = [
@@ -122,27 +135,30 @@ impl Look {
 }
 
 impl Reads {
-    /// What a condition looks at, as it is written in a policy. Runs on the caller's stack, which must be one on
-    /// which policies are read.
-    pub(super) fn of(condition: &str) -> Self {
+    /// What a condition looks at, as it is written in a policy; none where that cannot be told. Runs on the
+    /// caller's stack, which must be one on which policies are read.
+    pub(super) fn of(condition: &str) -> Option<Self> {
         let text = format!("permit (principal, action, resource) when {{\n{condition}\n}};");
-        let policy = Policy::parse(None, text).ok().and_then(|policy| policy.to_json().ok());
+        let policy = Policy::parse(None, text).ok()?.to_json().ok()?;
         let mut reads = Self::default();
-        match policy.as_ref().and_then(|json| json.get("conditions")) {
-            Some(conditions) => reads.walk(conditions),
-            None => reads.everything(),
+        for clause in policy.get("conditions")?.as_array()? {
+            reads.walk(clause.get("body")?).ok()?;
         }
-        reads
+        Some(reads)
     }
 
-    fn everything(&mut self) {
-        self.whole(&[]);
-        self.scene = true;
+    /// Whether more than the circumstances is looked at.
+    pub(super) const fn looks_at_scene(&self) -> bool {
+        self.who || self.action || self.route
     }
 
-    /// Whether the circumstances are looked at.
-    pub(super) fn is_empty(&self) -> bool {
-        self.facts.is_empty() && self.clocks.is_empty()
+    fn scene(&mut self) {
+        (self.who, self.action, self.route) = (true, true, true);
+    }
+
+    fn everything(&mut self) -> Result<(), UnknownWord> {
+        self.scene();
+        self.whole(&[])
     }
 
     fn look(&mut self, clock: Clock, look: Look) {
@@ -155,56 +171,106 @@ impl Reads {
     }
 
     /// All that lies at this path of the context, or below it.
-    fn whole(&mut self, path: &[&str]) {
+    fn whole(&mut self, path: &[&str]) -> Result<(), UnknownWord> {
         // A path that goes on behind a fact lies within it.
         let touches = |known: &[&str]| known.starts_with(path) || path.starts_with(known);
         let known = Fact::ALL.iter().map(|(_, at)| *at).chain(Clock::ALL.iter().map(|(_, at)| *at));
         if !known.into_iter().any(touches) {
-            // A word that is not known here may mean anything.
-            return self.everything();
+            return Err(UnknownWord);
         }
         self.facts.extend(Fact::ALL.into_iter().filter(|(_, at)| touches(at)).map(|(fact, _)| fact));
         for (clock, _) in Clock::ALL.into_iter().filter(|(_, at)| touches(at)) {
             self.look(clock, Look::Exactly);
         }
+        Ok(())
     }
 
-    fn walk(&mut self, at: &Value) {
+    /// An expression: an object with one key, which says what it is.
+    fn walk(&mut self, at: &Value) -> Result<(), UnknownWord> {
         if let Some(path) = chain(at, "context") {
             return self.whole(&path);
         }
-        match at {
-            Value::Object(map) => {
-                if map.get("Var").is_some_and(|name| name != "context") {
-                    self.scene = true;
-                }
-                for (operator, below) in map {
-                    match operator.as_str() {
-                        // A literal: nothing is looked at in it, whatever it is called.
-                        "Value" if map.len() == 1 => {}
-                        "<" | "<=" | ">" | ">=" | "==" | "!=" if self.compares(below) => {}
-                        "has" if self.has(below) => {}
-                        _ => self.walk(below),
-                    }
-                }
+        let operation = at.as_object().filter(|map| map.len() == 1).and_then(|map| map.iter().next());
+        let Some((operator, below)) = operation else { return self.everything() };
+        match operator.as_str() {
+            "Value" => Ok(()),
+            "Var" => self.variable(below),
+            "<" | "<=" | ">" | ">=" | "==" | "!=" if self.compares(below) => Ok(()),
+            "<" | "<=" | ">" | ">=" | "==" | "!=" | "&&" | "||" | "+" | "-" | "*" | "contains"
+            | "containsAll" | "containsAny" => self.parts(below, &["left", "right"]),
+            "!" | "neg" | "isEmpty" => self.parts(below, &["arg"]),
+            "if-then-else" => self.parts(below, &["if", "then", "else"]),
+            "like" => self.parts(below, &["left"]),
+            "has" if below.get("left").is_some_and(|left| chain(left, "context").is_some()) => {
+                self.has(below)
             }
-            Value::Array(all) => all.iter().for_each(|one| self.walk(one)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            "." | "has" => self.into_entity(below),
+            "in" | "getTag" | "hasTag" => {
+                self.into_entity(below)?;
+                self.parts(below, &["right"])
+            }
+            "is" if below.get("in").is_none() => self.parts(below, &["left"]),
+            "is" => {
+                self.into_entity(below)?;
+                self.parts(below, &["in"])
+            }
+            "Set" => self.each(below.as_array().into_iter().flatten()),
+            // The keys of a record are names, whatever they are called.
+            "Record" => self.each(below.as_object().into_iter().flat_map(serde_json::Map::values)),
+            // A function of an extension, such as `ip` and `isInRange`, has a list of arguments. Unknown words have none.
+            _ => match below {
+                Value::Array(arguments) => self.each(arguments),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                    self.everything()
+                }
+            },
         }
     }
 
-    /// `context.a has b` looks at `context.a.b` and at nothing else of `context.a`.
-    fn has(&mut self, sides: &Value) -> bool {
-        let (Some(left), Some(name)) = (sides.get("left"), sides.get("attr")) else { return false };
-        let Some(mut path) = chain(left, "context") else { return false };
-        match name {
-            Value::String(name) => path.push(name),
-            // `has a.b` looks at `a` first.
-            Value::Array(names) => path.extend(names.first().and_then(Value::as_str)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {}
+    fn each<'v>(&mut self, all: impl IntoIterator<Item = &'v Value>) -> Result<(), UnknownWord> {
+        all.into_iter().try_for_each(|one| self.walk(one))
+    }
+
+    /// The parts of an operation. One that is not there makes it another operation than the one that is known.
+    fn parts(&mut self, operation: &Value, names: &[&str]) -> Result<(), UnknownWord> {
+        names.iter().try_for_each(|name| match operation.get(name) {
+            Some(part) => self.walk(part),
+            None => self.everything(),
+        })
+    }
+
+    fn variable(&mut self, name: &Value) -> Result<(), UnknownWord> {
+        match name.as_str() {
+            Some("principal") => self.who = true,
+            Some("action") => self.action = true,
+            Some("resource") => self.route = true,
+            Some(_) | None => return self.everything(),
         }
-        self.whole(&path);
-        true
+        Ok(())
+    }
+
+    /// What stands on the left is looked into.
+    fn into_entity(&mut self, operation: &Value) -> Result<(), UnknownWord> {
+        let is_known =
+            |of: &Value| ["principal", "action", "resource"].iter().any(|v| chain(of, v).is_some());
+        if !operation.get("left").is_some_and(is_known) {
+            self.scene();
+        }
+        self.parts(operation, &["left"])
+    }
+
+    /// `context.a has b` looks at `context.a.b` and at nothing else of `context.a`.
+    fn has(&mut self, sides: &Value) -> Result<(), UnknownWord> {
+        let Some(mut path) = sides.get("left").and_then(|left| chain(left, "context")) else {
+            return self.everything();
+        };
+        match sides.get("attr") {
+            Some(Value::String(name)) => path.push(name),
+            // `has a.b` looks at `a` first.
+            Some(Value::Array(names)) => path.extend(names.first().and_then(Value::as_str)),
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => {}
+        }
+        self.whole(&path)
     }
 
     /// A time on one side, and on the other a limit that the circumstances do not change.
@@ -219,7 +285,7 @@ impl Reads {
         let look = match limit(other) {
             Some(limit) => Look::Compared { limits: [limit].into(), contract_end: false },
             None if clock == Clock::Now && is_contract_end(other) => {
-                self.scene = true;
+                self.who = true;
                 Look::Compared { limits: BTreeSet::new(), contract_end: true }
             }
             None => return false,
@@ -282,106 +348,4 @@ fn limit(at: &Value) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reads(condition: &str) -> Reads {
-        Reads::of(condition)
-    }
-
-    fn compared(limits: &[i64], contract_end: bool) -> Look {
-        Look::Compared { limits: limits.iter().copied().collect(), contract_end }
-    }
-
-    #[test]
-    fn what_stands_in_a_condition_is_looked_at() {
-        let facts = |condition| Vec::from_iter(reads(condition).facts);
-        assert_eq!(facts("context.session.mfa"), [Fact::Mfa]);
-        assert_eq!(
-            facts("!(context.granted || context.http.path like \"/a*\")"),
-            [Fact::Path, Fact::Granted]
-        );
-        assert_eq!(facts("context.http has userAgent"), [Fact::UserAgent]);
-        assert_eq!(facts("context has http.userAgent"), [Fact::Host, Fact::Path, Fact::UserAgent]);
-        assert_eq!(facts("if context.session.known then true else principal.x == 1"), [Fact::SessionKnown]);
-        assert_eq!(facts("[context.time.weekday].contains(resource.day)"), [Fact::Weekday]);
-        assert_eq!(facts("{\"Var\": \"context\"} == principal.x || \"context\" == principal.x"), []);
-        assert_eq!(facts("context.geo.country == Country::\"DE\" && principal.context == 1"), [Fact::Place]);
-        assert_eq!(facts("context.device.postureAge < duration(\"1h\")"), []);
-        assert_eq!(facts("context.device has id && context.risk.score > 3"), [Fact::Device, Fact::Risk]);
-        assert_eq!(facts("context[\"session\"][\"mfa\"]"), [Fact::Mfa]);
-    }
-
-    #[test]
-    fn whoever_looks_at_more_than_the_circumstances_says_so() {
-        for (condition, scene) in [
-            ("context.geo.country == principal.homeCountry", true),
-            ("context.time.now < principal.contractEnd", true),
-            ("resource.public && context.granted", true),
-            ("action == Action::\"GET\" || context.granted", true),
-            ("context.zones.contains(\"principal\") && !context.granted", false),
-            ("no condition at all", true),
-            ("context.mood", true),
-        ] {
-            let reads = reads(condition);
-            assert_eq!((reads.scene, reads.is_empty()), (scene, false), "{condition}");
-        }
-        assert!(reads("resource.public").is_empty());
-    }
-
-    #[test]
-    fn a_whole_record_is_all_that_is_in_it() {
-        let session = reads("context.session == resource.session");
-        assert_eq!(Vec::from_iter(session.facts), [Fact::Mfa, Fact::PhishingResistant, Fact::SessionKnown]);
-        assert_eq!(session.clocks, [(Clock::Age, Look::Exactly), (Clock::MfaAge, Look::Exactly)].into());
-        for all in [
-            "context == resource.x",
-            "[context].contains(resource.x)",
-            "(if true then context else context).granted",
-        ] {
-            let all = reads(all);
-            assert_eq!((all.facts.len(), all.clocks.len()), (11, Clock::ALL.len()));
-            assert!(all.clocks.values().all(|look| *look == Look::Exactly));
-        }
-    }
-
-    #[test]
-    fn a_time_that_is_only_compared_has_limits() {
-        let clocks = |condition| reads(condition).clocks;
-        let minutes = 60_000;
-        assert_eq!(
-            clocks(
-                "context.session.mfaAge <= duration(\"15m\") && duration(\"-1d\") < context.session.mfaAge"
-            ),
-            [(Clock::MfaAge, compared(&[-86_400_000, 15 * minutes], false))].into()
-        );
-        assert_eq!(
-            clocks(
-                "context.time.now < principal.contractEnd || context.time.now != datetime(\"1970-01-02T00:00:00+0100\")"
-            ),
-            [(Clock::Now, compared(&[82_800_000], true))].into()
-        );
-        assert_eq!(
-            clocks("principal.onBehalfOf.contractEnd > context.time.now"),
-            [(Clock::Now, compared(&[], true))].into()
-        );
-    }
-
-    #[test]
-    fn a_time_that_anything_else_is_done_with_counts_to_the_second() {
-        for condition in [
-            "context.time.now.toTime() < duration(\"8h\")",
-            "context.time.now.offset(duration(\"1d\")) < principal.contractEnd",
-            "context.time.now < resource.contractEnd",
-            "context.time.now < (if principal.x then principal.contractEnd else datetime(\"1970-01-01\"))",
-            "[context.time.now].contains(datetime(\"1970-01-01\"))",
-            "context.time.now < datetime(principal.x)",
-        ] {
-            assert_eq!(reads(condition).clocks, [(Clock::Now, Look::Exactly)].into(), "{condition}");
-        }
-        let both = reads("context.session.age < context.session.mfaAge");
-        assert_eq!(both.clocks, [(Clock::Age, Look::Exactly), (Clock::MfaAge, Look::Exactly)].into());
-        let twice = reads("context.session.age < duration(\"1h\") || context.session.age == principal.x");
-        assert_eq!(twice.clocks, [(Clock::Age, Look::Exactly)].into());
-    }
-}
+mod tests;

@@ -78,7 +78,7 @@ pub struct Example {
     pub action: Action,
     /// To which route.
     pub route: String,
-    /// What the policies saw, as it was recorded, where that was to be kept.
+    /// What the policies saw, as it was recorded, where that was to be kept: of the oldest of each difference.
     pub situation: Option<Box<str>>,
 }
 
@@ -96,7 +96,8 @@ pub struct Damaged {
 /// Requests that cannot be decided again, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Undecided {
-    /// The policies were not asked then either: they were refused before.
+    /// The policies were not asked then either: they were refused before. Those that were let in without a
+    /// decision are not among them; no gateway records such a thing.
     pub not_asked: u64,
     /// What the policies saw was not recorded.
     pub not_recorded: u64,
@@ -139,8 +140,13 @@ pub struct Report {
     pub requests: u64,
     /// How many of them were decided again.
     pub decided: u64,
-    /// How many of them were put to the bundle itself; the others have the decision of one that was.
+    /// For how many of them Cedar was asked anything; of the others every condition was asked before about the same.
     pub asked: u64,
+    /// How many of the others were put to the bundle itself as well.
+    pub controlled: u64,
+    /// How many of these came out otherwise than by what was remembered. If there is one, everything was decided
+    /// once more by the bundle alone, and this is the report of that.
+    pub mistaken: u64,
     /// How many could not be.
     pub undecided: Undecided,
     /// How many come to the same.
@@ -151,6 +157,13 @@ pub struct Report {
     pub differences: Vec<Difference>,
     /// How many requests differ in a way that is not in the list.
     pub beyond: u64,
+    /// How many requests differ, by who asked.
+    pub by_kind: BTreeMap<PersonKind, u64>,
+    /// How many requests differ, by the app; the most first. Apps beyond a bound are `others`.
+    pub by_app: Vec<(String, u64)>,
+    /// How many requests differ, by each policy that decides before or after and not both times; the most first. A
+    /// request counts for each of them, so the sum may be more than the number of requests.
+    pub by_policy: Vec<(String, u64)>,
     /// What was decided then, by the revision of the policies.
     pub revisions: BTreeMap<String, ByRevision>,
 }
@@ -224,38 +237,29 @@ impl Undecided {
 impl Report {
     /// How many requests differ, by who asked; the most first.
     #[must_use]
-    pub fn by_kind(&self) -> Vec<(String, u64)> {
-        self.by(|difference| vec![difference.kind.as_str()])
-    }
-
-    /// How many requests differ, by the app; the most first.
-    #[must_use]
-    pub fn by_app(&self) -> Vec<(String, u64)> {
-        self.by(|difference| vec![&difference.app])
-    }
-
-    /// How many requests differ, by each policy that decides before or after and not both times; the most
-    /// first.
-    #[must_use]
-    pub fn by_policy(&self) -> Vec<(String, u64)> {
-        self.by(|difference| {
-            let (before, after) = (&difference.before.policies, &difference.after.policies);
-            let gone = before.iter().filter(|id| !after.contains(id));
-            let new = after.iter().filter(|id| !before.contains(id));
-            gone.chain(new).map(String::as_str).collect()
-        })
-    }
-
-    fn by<'a>(&'a self, names: impl Fn(&'a Difference) -> Vec<&'a str>) -> Vec<(String, u64)> {
-        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-        for difference in &self.differences {
-            for name in names(difference) {
-                *counts.entry(name).or_default() += difference.requests;
-            }
-        }
-        let mut counts: Vec<_> = counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+    pub fn by_kind(&self) -> Vec<(&'static str, u64)> {
+        let mut counts: Vec<_> = self.by_kind.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         counts
+    }
+
+    /// Why nothing is proved by a report in which nothing differs: what was not looked at. None where every
+    /// request of the log was decided again, and there was one.
+    #[must_use]
+    pub fn gap(&self) -> Option<&'static str> {
+        if self.files == 0 {
+            Some("the log has no file of that time")
+        } else if self.undecided.unknown() > 0 {
+            Some("not every decision can be made again")
+        } else if self.damaged > 0 {
+            Some("lines of the log are damaged")
+        } else if !self.packed.is_empty() {
+            Some("compressed files of the log are not read")
+        } else if self.decided == 0 {
+            Some("the log has no decision that was asked for")
+        } else {
+            None
+        }
     }
 
     /// How many requests would be decided otherwise, or by other policies.

@@ -1,5 +1,6 @@
 //! Counting, by each thread for itself; in the end the counts are put together. What comes of it does not
-//! depend on which thread read what.
+//! depend on which thread read what, but for one thing: beyond [`DIFFERENCES_MAX`] sorts of differences in a log, it
+//! is chance of which of them there are examples. All of them are in the totals.
 
 use std::collections::HashMap;
 
@@ -15,6 +16,10 @@ use super::report::{ByRevision, Change, Damaged, Difference, Example, PersonKind
 const DIFFERENCES_MAX: usize = 2000;
 /// How many requests of each are named.
 const EXAMPLES_MAX: usize = 3;
+/// How much of what the policies saw is kept by a thread, in bytes.
+const SITUATIONS_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How many apps, and how many policies, are told apart in the totals.
+const NAMES_MAX: usize = 4096;
 /// How many damaged lines are named.
 const DAMAGED_NAMED_MAX: usize = 20;
 /// How many revisions are told apart.
@@ -38,7 +43,15 @@ pub(super) struct Tally {
     pub(super) report: Report,
     differences: HashMap<Key, Seen>,
     revisions: HashMap<String, ByRevision>,
+    apps: Names,
+    policies: Names,
+    /// What is kept of situations.
+    bytes: usize,
 }
+
+/// Requests by a name, within bounds.
+#[derive(Debug, Default)]
+struct Names(HashMap<String, u64>);
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -57,18 +70,62 @@ pub(super) struct Again<'a> {
     pub(super) revision: &'a str,
 }
 
+impl Names {
+    fn add(&mut self, name: &str, requests: u64) {
+        if let Some(count) = self.0.get_mut(name) {
+            *count += requests;
+            return;
+        }
+        let name = if self.0.len() < NAMES_MAX { name } else { OTHERS };
+        *self.0.entry(name.to_owned()).or_default() += requests;
+    }
+
+    /// Those with the most requests first.
+    fn sorted(self) -> Vec<(String, u64)> {
+        let mut counts: Vec<_> = self.0.into_iter().collect();
+        counts.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
+        counts
+    }
+}
+
 impl Seen {
-    fn keep(&mut self, time: UnixMillis, request_id: &str, example: impl FnOnce() -> Example) {
-        let is_older = |known: &Example| (time, request_id) < (known.time, known.request_id.as_str());
+    fn keep(&mut self, again: &Again<'_>, bytes: &mut usize) {
+        let of_again = (again.time, again.request_id);
+        let is_older = |known: &Example| of_again < (known.time, known.request_id.as_str());
         if self.examples.len() < EXAMPLES_MAX || self.examples.last().is_some_and(is_older) {
-            self.put(example());
+            self.put(again.example(), bytes);
         }
     }
 
-    fn put(&mut self, example: Example) {
+    /// `bytes`: what is kept of situations in all. Only that of the oldest is.
+    fn put(&mut self, mut example: Example, bytes: &mut usize) {
+        let size = |example: &Example| example.situation.as_ref().map_or(0, |text| text.len());
         let at = self.examples.partition_point(|known| *known < example);
+        if at > 0 {
+            example.situation = None;
+        } else if let Some(known) = self.examples.first_mut() {
+            *bytes = bytes.saturating_sub(size(known));
+            known.situation = None;
+        }
+        if *bytes + size(&example) > SITUATIONS_BYTES_MAX {
+            example.situation = None;
+        }
+        *bytes += size(&example);
         self.examples.insert(at, example);
         self.examples.truncate(EXAMPLES_MAX);
+    }
+}
+
+impl Again<'_> {
+    fn example(&self) -> Example {
+        Example {
+            time: self.time,
+            request_id: self.request_id.to_owned(),
+            who: self.record.who.value.0.id().map(ToString::to_string),
+            action: self.record.action,
+            route: self.record.route.value.id.as_str().to_owned(),
+            situation: self.situation.map(Into::into),
+        }
     }
 }
 
@@ -128,28 +185,23 @@ impl Tally {
         let kind = PersonKind::of(&record.who.value.0);
         let app = record.route.value.id.app().as_str().to_owned();
         let key = Key { change, kind, app, before, after: Said::now(after) };
+        *self.report.by_kind.entry(kind).or_default() += 1;
+        self.apps.add(&key.app, 1);
+        let (old, new) = (&key.before.policies, &key.after.policies);
+        let gone = old.iter().filter(|id| !new.contains(id));
+        gone.chain(new.iter().filter(|id| !old.contains(id))).for_each(|id| self.policies.add(id, 1));
         if self.differences.len() >= DIFFERENCES_MAX && !self.differences.contains_key(&key) {
             self.report.beyond += 1;
             return;
         }
         let seen = self.differences.entry(key).or_default();
         seen.requests += 1;
-        seen.keep(again.time, again.request_id, || Example {
-            time: again.time,
-            request_id: again.request_id.to_owned(),
-            who: record.who.value.0.id().map(ToString::to_string),
-            action: record.action,
-            route: record.route.value.id.as_str().to_owned(),
-            situation: again.situation.map(Into::into),
-        });
+        seen.keep(again, &mut self.bytes);
     }
 
     fn revision(&mut self, name: &str) -> &mut ByRevision {
-        let name = if self.revisions.len() < REVISIONS_MAX || self.revisions.contains_key(name) {
-            name
-        } else {
-            OTHERS
-        };
+        let is_known = self.revisions.contains_key(name);
+        let name = if is_known || self.revisions.len() < REVISIONS_MAX { name } else { OTHERS };
         self.revisions.entry(name.to_owned()).or_default()
     }
 
@@ -164,6 +216,8 @@ impl Tally {
         mine.requests += theirs.requests;
         mine.decided += theirs.decided;
         mine.asked += theirs.asked;
+        mine.controlled += theirs.controlled;
+        mine.mistaken += theirs.mistaken;
         mine.same += theirs.same;
         mine.beyond += theirs.beyond;
         let (undecided, more) = (&mut mine.undecided, theirs.undecided);
@@ -175,6 +229,11 @@ impl Tally {
         for (change, count) in theirs.changes {
             *mine.changes.entry(change).or_default() += count;
         }
+        for (kind, count) in theirs.by_kind {
+            *mine.by_kind.entry(kind).or_default() += count;
+        }
+        other.apps.0.iter().for_each(|(name, count)| self.apps.add(name, *count));
+        other.policies.0.iter().for_each(|(name, count)| self.policies.add(name, *count));
         for (key, seen) in other.differences {
             if self.differences.len() >= DIFFERENCES_MAX && !self.differences.contains_key(&key) {
                 self.report.beyond += seen.requests;
@@ -182,7 +241,7 @@ impl Tally {
             }
             let mine = self.differences.entry(key).or_default();
             mine.requests += seen.requests;
-            seen.examples.into_iter().for_each(|example| mine.put(example));
+            seen.examples.into_iter().for_each(|example| mine.put(example, &mut self.bytes));
         }
         for (name, count) in other.revisions {
             let mine = self.revision(&name);
@@ -213,6 +272,13 @@ impl Tally {
                 .then_with(|| a.app.cmp(&b.app))
                 .then_with(|| (&a.before, &a.after).cmp(&(&b.before, &b.after)))
         });
-        Report { differences, revisions: self.revisions.into_iter().collect(), ..self.report }
+        let (by_app, by_policy) = (self.apps.sorted(), self.policies.sorted());
+        Report {
+            differences,
+            by_app,
+            by_policy,
+            revisions: self.revisions.into_iter().collect(),
+            ..self.report
+        }
     }
 }

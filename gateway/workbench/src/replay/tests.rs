@@ -18,11 +18,13 @@ use proptest::sample::select;
 
 use super::memo::{Decider, Outcome};
 
+mod lines;
+
 const NOW: i64 = 1_795_212_000_000;
 const MINUTE: i64 = 60_000;
 
 /// Everything that a policy can look at, in many ways, on the border of what it is compared with too.
-const CONDITIONS: [&str; 46] = [
+const CONDITIONS: [&str; 58] = [
     "true",
     "context.session.mfa",
     "!context.session.phishingResistant",
@@ -69,6 +71,20 @@ const CONDITIONS: [&str; 46] = [
     "context.time.now.offset(duration(\"9223372036854775807ms\")) > context.time.now",
     "resource.tier == Tier::\"restricted\"",
     "principal.hasTag(\"x\")",
+    // Names in a record that are also words of Cedar's own form of a policy.
+    "{Value: context.granted}.Value",
+    "[{Value: context.granted}].contains({Value: true})",
+    "{Var: context.granted}.Var",
+    "{\"<\": context.granted}[\"<\"]",
+    "{\"has\": context.granted}[\"has\"]",
+    "{\".\": context.granted}[\".\"]",
+    "context.http.host like \"a*\"",
+    "context.zones.containsAny([\"corp\", \"vpn\"])",
+    "principal is User && principal.hasTag(\"t\") && principal.getTag(\"t\") == \"1\"",
+    // Strict validation refuses these; a bundle that was not validated may have them.
+    "User::\"corp:u\" in Role::\"r\"",
+    "User::\"corp:u\" has contractEnd && User::\"corp:u\".contractEnd > context.time.now",
+    "(if context.granted then principal else resource) in App::\"a\"",
 ];
 
 fn scopes() -> impl Strategy<Value = String> {
@@ -119,7 +135,7 @@ fn user(name: &str, end: Option<i64>) -> User {
         contract_end: end.map(UnixMillis),
         home_country: CountryCode::new("DE").unwrap(),
         department: None,
-        tags: Default::default(),
+        tags: end.map(|end| ("t".to_owned(), (end % 2).to_string())).into_iter().collect(),
     }
 }
 
@@ -237,7 +253,7 @@ fn compare(policies: &[String], situations: &[Situation]) -> Result<(), TestCase
         .map(|(n, text)| Policy::parse(Some(PolicyId::new(format!("p{n}"))), text).unwrap());
     let bundle = SHIPPED.with(policies.collect());
     let mut reader = Reader::default();
-    let mut decider = Decider::new(&bundle);
+    let mut decider = Decider::new(&bundle, true);
     for situation in situations {
         let text = record::write(&situation.question());
         let record = reader.read(&text).unwrap();
@@ -246,8 +262,7 @@ fn compare(policies: &[String], situations: &[Situation]) -> Result<(), TestCase
             prop_assert_eq!(&*decider.decide(&record), &expect, "{}", text);
         }
     }
-    // No way was another one than before, which would be caught and asked about each time.
-    prop_assert!(decider.is_understood());
+    prop_assert_eq!(decider.mistaken, 0);
     Ok(())
 }
 
@@ -262,7 +277,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6))]
+    #![proptest_config(ProptestConfig::with_cases(3))]
 
     /// Each condition by itself, so that none hides behind another.
     #[test]
@@ -280,7 +295,7 @@ fn requests_that_differ_in_what_nobody_reads_are_decided_once() {
     let text = "permit (principal, action, resource) when { context.session.mfaAge <= duration(\"15m\") };";
     let bundle = SHIPPED.with(vec![Policy::parse(None, text).unwrap()]);
     let base = r#"{"v":1,"who":{"user":{"id":"corp:u","stage":"active","employment":"employee"}},"does":"GET","route":{"id":"a/all","tier":"public"},"session":{"mfa":true,"mfa_at":1795212000000},"place":{"ip":"192.0.2.1"},"now":1795212000000,"local":0,"weekday":"mon","host":"h","path":"/"}"#;
-    let (mut reader, mut decider) = (Reader::default(), Decider::new(&bundle));
+    let (mut reader, mut decider) = (Reader::default(), Decider::new(&bundle, true));
     let mut decide = |text: &str| decider.decide(&reader.read(text).unwrap()).decision;
     for second in 0..2000 {
         let later = base.replace("\"now\":1795212000000", &format!("\"now\":{}", NOW + second * 1000));
@@ -288,4 +303,24 @@ fn requests_that_differ_in_what_nobody_reads_are_decided_once() {
         assert_eq!(decision.as_str(), if second <= 900 { "allow" } else { "deny" }, "{second}");
     }
     assert_eq!(decider.asked, 3, "before the limit, on it, and behind it");
+    assert_eq!((decider.controlled, decider.mistaken), (2, 0));
+}
+
+/// Whatever would be wrong with what is remembered: it does not go on for ever, and is told.
+#[test]
+fn what_is_remembered_wrongly_is_found_and_thrown_away() {
+    let text = "permit (principal, action, resource) when { context.granted };";
+    let bundle = SHIPPED.with(vec![Policy::parse(None, text).unwrap()]);
+    let record = r#"{"v":1,"who":"visitor","does":"GET","granted":true,"route":{"id":"a/all","tier":"public"},"place":{"ip":"192.0.2.1"},"now":1795212000000,"local":0,"weekday":"mon","host":"h","path":"/"}"#;
+    let (mut reader, mut decider) = (Reader::default(), Decider::new(&bundle, true));
+    let mut allowed = |decider: &mut Decider<'_>, times: usize| {
+        let decisions = (0..times).map(|_| decider.decide(&reader.read(record).unwrap()).decision);
+        decisions.filter(|decision| decision.as_str() == "allow").count()
+    };
+    assert_eq!(allowed(&mut decider, 10), 10);
+    decider.mislead();
+    assert_eq!(allowed(&mut decider, 989), 0);
+    assert_eq!(decider.mistaken, 0);
+    assert_eq!(allowed(&mut decider, 500), 500);
+    assert_eq!((decider.mistaken, decider.controlled), (1, 1));
 }

@@ -9,6 +9,9 @@ use doorward_workbench::replay::PersonKind;
 
 use crate::cli::{ConfigArg, Format, app_id};
 
+/// The longest time ago that is taken for meant: a hundred years.
+const AGO_SECONDS_MAX: u64 = 100 * 366 * 86_400;
+
 /// Examples in the help.
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -22,8 +25,8 @@ Examples:
 Only decisions that were recorded with what the policies saw can be made again: that is so unless the
 configuration says `audit.situations = false`. What cannot be decided again is counted.
 
-Exit codes: 0 done; 1 the log cannot be read, or something differs and --fail-on-difference is given;
-2 the policies cannot be loaded.";
+Exit codes: 0 done; 1 the log cannot be read, or with --fail-on-difference: something differs, or not
+everything could be looked at (unless --allow-gaps is given); 2 the policies cannot be loaded.";
 
 /// `doorward policy replay`.
 #[derive(Debug, Args)]
@@ -59,9 +62,13 @@ pub struct PolicyReplayArgs {
     /// Write a case for each difference to this file, which must not be there yet.
     #[arg(long, value_name = "FILE")]
     pub write_cases: Option<PathBuf>,
-    /// Exit with 1 when anything differs.
+    /// Exit with 1 when anything differs, or when not everything could be decided again.
     #[arg(long)]
     pub fail_on_difference: bool,
+    /// With `--fail-on-difference`: what cannot be decided again, and a log without any decision, is no reason to
+    /// fail.
+    #[arg(long, requires = "fail_on_difference")]
+    pub allow_gaps: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -139,7 +146,7 @@ fn when(text: &str) -> Result<When, String> {
             _ => return None,
         };
         let number: u64 = text.get(..at)?.parse().ok()?;
-        number.checked_mul(seconds)
+        number.checked_mul(seconds).filter(|seconds| *seconds <= AGO_SECONDS_MAX)
     });
     ago.map(|seconds| When::Ago(Duration::from_secs(seconds))).ok_or_else(|| {
         "write how long ago, such as `7d` or `12h`, or when, such as `2026-11-20` or `2026-11-20T08:00:00Z`"
@@ -172,6 +179,8 @@ mod tests {
             "2026-13-01",
             "99999999999999999999d",
             "9999999999999999d",
+            "99999999999w",
+            "36601d",
             "7é",
         ] {
             assert!(when(wrong).unwrap_err().contains("`7d`"), "{wrong}");

@@ -1,6 +1,6 @@
 //! `doorward policy replay`: what the log has, decided once more by other policies.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -33,6 +33,12 @@ struct Done<'a> {
     cases: Option<(usize, Vec<String>)>,
 }
 
+/// The file for the cases, which is opened before the work begins: hours later is late for a typo.
+struct CaseFile<'a> {
+    path: &'a Path,
+    to: File,
+}
+
 pub(super) fn replay(
     args: &PolicyReplayArgs,
     color: ColorChoice,
@@ -45,6 +51,12 @@ pub(super) fn replay(
         (None, Some(config)) => config.audit.dir().to_owned(),
         (None, None) => return Err(Failure::new(Exit::Mistaken, "no log is named", "use `--dir DIR`")),
     };
+    let now = clock::now();
+    let (since, until) = (args.since.at(now), args.until.map_or(now, |until| until.at(now)));
+    if since >= until {
+        let help = "`--since` is the earlier one of the two";
+        return Err(Failure::new(Exit::Mistaken, "there is no time between `--since` and `--until`", help));
+    }
     let (candidate, baseline) = match opened(args, known.as_ref(), color) {
         Ok(both) => both,
         Err(told) => {
@@ -52,8 +64,7 @@ pub(super) fn replay(
             return Ok(Exit::Mistaken);
         }
     };
-    let now = clock::now();
-    let (since, until) = (args.since.at(now), args.until.map_or(now, |until| until.at(now)));
+    let case_file = args.write_cases.as_deref().map(CaseFile::open).transpose()?;
     let task = Replay {
         dir: &log,
         since,
@@ -63,20 +74,22 @@ pub(super) fn replay(
         app: args.app.as_ref(),
         kind: args.person_kind.map(Into::into),
         threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-        keep_situations: args.write_cases.is_some(),
+        keep_situations: case_file.is_some(),
     };
-    let (report, took) = run(&task)?;
-    let cases = match &args.write_cases {
-        Some(file) => Some(write(file, baseline.as_ref().unwrap_or(&candidate), &report)?),
-        None => None,
-    };
+    let ran = run(&task);
+    if let (Err(_), Some(file)) = (&ran, &case_file) {
+        file.remove();
+    }
+    let (report, took) = ran?;
+    let beside = baseline.as_ref().unwrap_or(&candidate);
+    let cases = case_file.map(|file| file.write(beside, &report)).transpose()?;
     let revision = candidate.bundle().revision().to_string();
     let done = Done { args, since, until, revision, took, report, cases };
     match args.format {
         Format::Human => print::human(&done, out)?,
         Format::Json => out.line(format_args!("{:#}", print::json(&done)))?,
     }
-    let fails = args.fail_on_difference && done.report.differ() > 0;
+    let fails = args.fail_on_difference && (done.report.differ() > 0 || done.unproved().is_some());
     Ok(if fails { Exit::Failed } else { Exit::Done })
 }
 
@@ -132,16 +145,40 @@ fn how_far(progress: Progress, took: Duration) -> String {
     )
 }
 
-/// Writes the cases to a new file; how many, and why some are missing.
-fn write(file: &Path, beside: &Workshop, report: &Report) -> Result<(usize, Vec<String>), Failure> {
-    let written = write_cases(beside.cases(), &report.differences);
-    let failed = |e: io::Error| {
-        let message = format!("the cases cannot be written to `{}`: {e}", file.display());
+impl Done<'_> {
+    /// Why the pipeline that asked for `--fail-on-difference` learns nothing from a report without one.
+    fn unproved(&self) -> Option<&'static str> {
+        self.report.gap().filter(|_| self.args.fail_on_difference && !self.args.allow_gaps)
+    }
+}
+
+impl<'a> CaseFile<'a> {
+    fn failed(path: &Path, e: &io::Error) -> Failure {
+        let message = format!("the cases cannot be written to `{}`: {e}", path.display());
         Failure::new(Exit::Failed, message, "name a file that is not there yet, in a folder that is")
-    };
-    let mut to = OpenOptions::new().write(true).create_new(true).open(file).map_err(failed)?;
-    to.write_all(written.text.as_bytes()).map_err(failed)?;
-    Ok((written.cases, written.left_out))
+    }
+
+    fn open(path: &'a Path) -> Result<Self, Failure> {
+        let to = OpenOptions::new().write(true).create_new(true).open(path);
+        Ok(Self { path, to: to.map_err(|e| Self::failed(path, &e))? })
+    }
+
+    /// It is empty, and was made by this.
+    fn remove(&self) {
+        // A file that is left behind is harmless, and the failure that is told matters more.
+        let _ = fs::remove_file(self.path);
+    }
+
+    /// Writes the cases; how many, and why some are missing. A file without a case is not left behind.
+    fn write(mut self, beside: &Workshop, report: &Report) -> Result<(usize, Vec<String>), Failure> {
+        let written = write_cases(beside.cases(), &report.differences);
+        if written.cases == 0 {
+            self.remove();
+        } else {
+            self.to.write_all(written.text.as_bytes()).map_err(|e| Self::failed(self.path, &e))?;
+        }
+        Ok((written.cases, written.left_out))
+    }
 }
 
 /// The word for a change, for people.

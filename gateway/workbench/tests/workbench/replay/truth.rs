@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::{Authorizer, PolicySet};
+use cedar_policy::{Authorizer, Entities, PolicySet, Request};
 use doorward_model::Principal;
 use doorward_policy::{Decision, PolicyBundle, Question, Situation, Workshop};
 use doorward_workbench::replay::{Change, PersonKind, Said};
@@ -14,7 +14,6 @@ pub(crate) type Truth = BTreeMap<(Change, PersonKind, String, Said, Said), u64>;
 
 /// A folder of policies as Cedar has it.
 pub(crate) struct Plain<'a> {
-    /// Says the question in Cedar's words, and decides nothing.
     words: &'a PolicyBundle,
     policies: PolicySet,
     authorizer: Authorizer,
@@ -27,9 +26,8 @@ impl<'a> Plain<'a> {
         Self { words: workshop.bundle(), policies, authorizer: Authorizer::new() }
     }
 
-    fn one(&self, q: &Question<'_>) -> Said {
-        let (request, entities) = self.words.in_cedar(q).unwrap();
-        let response = self.authorizer.is_authorized(&request, &self.policies, &entities);
+    fn one(&self, (request, entities): &(Request, Entities)) -> Said {
+        let response = self.authorizer.is_authorized(request, &self.policies, entities);
         let broken = response.diagnostics().errors().next().is_some();
         let allowed = response.decision() == cedar_policy::Decision::Allow;
         let mut policies: Vec<String> = response.diagnostics().reason().map(|id| id.to_string()).collect();
@@ -42,15 +40,13 @@ impl<'a> Plain<'a> {
         }
     }
 
-    fn said(&self, situation: &Situation) -> Said {
-        let question = situation.question();
-        let said = self.one(&question);
-        let Principal::Agent(agent) = &**question.principal else { return said };
+    fn said(&self, asked: &Asked) -> Said {
+        let said = self.one(&asked.own);
+        let Some(of_person) = &asked.of_person else { return said };
         if said.decision == Decision::Deny {
             return said;
         }
-        let person = Principal::User(agent.on_behalf_of.clone()).into();
-        let mut of_person = self.one(&Question { principal: &person, ..question.clone() });
+        let mut of_person = self.one(of_person);
         if of_person.decision == Decision::Allow {
             of_person.policies.extend(said.policies);
             of_person.policies.sort();
@@ -60,14 +56,33 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// The differences of a week.
+/// A question in Cedar's words, and of an agent also the one about its person.
+struct Asked {
+    own: (Request, Entities),
+    of_person: Option<(Request, Entities)>,
+}
+
+impl Asked {
+    /// In the words of a bundle; it decides nothing.
+    fn new(words: &PolicyBundle, situation: &Situation) -> Self {
+        let question = situation.question();
+        let own = words.in_cedar(&question).unwrap();
+        let Principal::Agent(agent) = &**question.principal else { return Self { own, of_person: None } };
+        let person = Principal::User(agent.on_behalf_of.clone()).into();
+        let of_person = words.in_cedar(&Question { principal: &person, ..question.clone() }).unwrap();
+        Self { own, of_person: Some(of_person) }
+    }
+}
+
+/// The differences of a week between two folders with one schema.
 pub(crate) fn differences(seed: u64, requests: usize, before: &Plain<'_>, after: &Plain<'_>) -> Truth {
     let mut week = Week::new(seed, requests);
     let situations: Vec<Situation> = (0..requests).map(|_| week.next()).collect();
     let of = |some: &[Situation]| {
         let mut truth = Truth::new();
         for situation in some {
-            let (before, after) = (before.said(situation), after.said(situation));
+            let asked = Asked::new(before.words, situation);
+            let (before, after) = (before.said(&asked), after.said(&asked));
             if before == after {
                 continue;
             }

@@ -16,8 +16,8 @@ pub(super) fn human(done: &Done<'_>, out: &mut Output<'_>) -> Result<(), Failure
     let report = &done.report;
     let candidate = done.args.candidate.display();
     out.line(format_args!(
-        "{} decisions from {} to {}, made again by {candidate} (revision {})",
-        grouped(report.decided),
+        "{} from {} to {}, made again by {candidate} (revision {})",
+        counted(report.decided, "decision"),
         iso(done.since),
         iso(done.until),
         done.revision.get(..12).unwrap_or(&done.revision),
@@ -33,28 +33,41 @@ pub(super) fn human(done: &Done<'_>, out: &mut Output<'_>) -> Result<(), Failure
         let verdict = if differ == 0 {
             out.style.green("all come to the same")
         } else {
-            let differ = format!("{} differ: {}", grouped(differ), changes.join(", "));
-            format!("{} come to the same, {}", grouped(report.same), out.style.yellow(&differ))
+            let verb = if differ == 1 { "differs" } else { "differ" };
+            let differ = format!("{} {verb}: {}", grouped(differ), changes.join(", "));
+            let come = if report.same == 1 { "comes" } else { "come" };
+            format!("{} {come} to the same, {}", grouped(report.same), out.style.yellow(&differ))
         };
         out.line(format_args!("{verdict}"))?;
     }
     differences(done, out)?;
-    what_is_missing(report, out)?;
+    what_is_missing(done, out)?;
     if let Some((cases, left_out)) = &done.cases {
         let file = done.args.write_cases.as_deref().unwrap_or(std::path::Path::new("")).display();
-        out.line(format_args!("{cases} cases in {file}: they hold as long as nothing changes"))?;
+        match cases {
+            0 => out.line(format_args!("no case is written, and {file} is not"))?,
+            1 => out.line(format_args!("1 case in {file}: it holds as long as nothing changes"))?,
+            more => out.line(format_args!("{more} cases in {file}: they hold as long as nothing changes"))?,
+        }
         for why in left_out {
             out.line(format_args!("  no case of {}", printable(why)))?;
         }
     }
     let line = format!(
-        "{} in {:.1} s, {} decisions a second; {} of them put to the policies, the others known by what they read",
+        "{} in {:.1} s, {} a second; Cedar was asked about {} of them, the others are known by what they look at",
         bytes(report.bytes),
         done.took.as_secs_f64(),
-        grouped(rate(report.decided, done.took)),
+        counted(rate(report.decided, done.took), "decision"),
         grouped(report.asked),
     );
-    out.line(out.style.dim(&line))
+    out.line(out.style.dim(&line))?;
+    match done.unproved() {
+        Some(why) => {
+            let line = format!("nothing is proved: {why}; `--allow-gaps` takes it for enough");
+            out.line(out.style.red(&line))
+        }
+        None => Ok(()),
+    }
 }
 
 fn differences(done: &Done<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
@@ -62,18 +75,12 @@ fn differences(done: &Done<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
     if report.differences.is_empty() {
         return Ok(());
     }
-    for (by, counts) in
-        [("people", report.by_kind()), ("app", report.by_app()), ("policy", report.by_policy())]
-    {
-        let named: Vec<String> = counts
-            .iter()
-            .take(NAMED_MAX)
-            .map(|(name, count)| format!("{} {}", printable(name), grouped(*count)))
-            .collect();
-        let more = counts.len().saturating_sub(NAMED_MAX);
-        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        out.line(format_args!("  by {by}: {}{more}", named.join(", ")))?;
-    }
+    let kinds: Vec<(String, u64)> =
+        report.by_kind().into_iter().map(|(kind, n)| (kind.to_owned(), n)).collect();
+    totals("people", &kinds, out)?;
+    totals("app", &report.by_app, out)?;
+    let once_each = report.by_policy.iter().map(|(_, count)| count).sum::<u64>() <= report.differ();
+    totals(if once_each { "policy" } else { "policy (a request counts for each)" }, &report.by_policy, out)?;
     out.line("")?;
     let mut rows =
         vec![["change", "requests", "who", "app", "was", "would be", "such as"].map(str::to_owned)];
@@ -103,14 +110,35 @@ fn differences(done: &Done<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
     }
     if report.beyond > 0 {
         out.line(format_args!(
-            "and {} requests of so many sorts that they are not told apart",
-            report.beyond
+            "and {} of so many sorts that they are not told apart; the totals above hold them",
+            counted(report.beyond, "request")
         ))?;
     }
     out.line("")
 }
 
-fn what_is_missing(report: &Report, out: &mut Output<'_>) -> Result<(), Failure> {
+fn totals(by: &str, counts: &[(String, u64)], out: &mut Output<'_>) -> Result<(), Failure> {
+    let named = counts.iter().take(NAMED_MAX);
+    let named: Vec<String> =
+        named.map(|(name, count)| format!("{} {}", printable(name), grouped(*count))).collect();
+    let more = counts.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    out.line(format_args!("  by {by}: {}{more}", named.join(", ")))
+}
+
+fn what_is_missing(done: &Done<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
+    let report = &done.report;
+    if report.mistaken > 0 {
+        let line = "what was remembered was wrong once, so all was made again by the bundle alone: this is right, and \
+                    a fault of Doorward";
+        out.line(out.style.red(line))?;
+    }
+    if report.files == 0 {
+        out.line(out.style.yellow("the folder has no file of the log of that time"))?;
+    } else if report.requests == 0 {
+        let of = done.args.app.as_ref().map_or_else(String::new, |app| format!(" for the app `{app}`"));
+        out.line(out.style.yellow(&format!("the log has no request{of} in that time that was asked for")))?;
+    }
     let undecided = &report.undecided;
     let reasons = [
         (
@@ -125,19 +153,22 @@ fn what_is_missing(report: &Report, out: &mut Output<'_>) -> Result<(), Failure>
         out.line(out.style.yellow(&format!("{} not decided again: {why}", grouped(count))))?;
     }
     if undecided.not_asked > 0 {
-        let count = grouped(undecided.not_asked);
-        out.line(format_args!("{count} were refused before any policy was asked, and still would be"))?;
+        let (count, were) =
+            (grouped(undecided.not_asked), if undecided.not_asked == 1 { "was" } else { "were" });
+        out.line(format_args!("{count} {were} refused before any policy was asked, and still would be"))?;
     }
     if report.damaged > 0 {
-        out.line(out.style.red(&format!("{} lines of the log are damaged:", grouped(report.damaged))))?;
+        let are = if report.damaged == 1 { "is" } else { "are" };
+        let line = format!("{} of the log {are} damaged:", counted(report.damaged, "line"));
+        out.line(out.style.red(&line))?;
         for line in &report.damaged_lines {
             out.line(format_args!("  {}:{}: {}", printable(&line.file), line.line, printable(&line.why)))?;
         }
     }
     if !report.packed.is_empty() {
         let files = printable(&report.packed.join(", "));
-        let line =
-            format!("{} compressed files are not read, unpack them first: {files}", report.packed.len());
+        let count = counted(report.packed.len() as u64, "compressed file");
+        let line = format!("not read, unpack it first: {count}: {files}");
         out.line(out.style.yellow(&line))?;
     }
     if report.revisions.len() > 1 {
@@ -157,16 +188,18 @@ pub(super) fn json(done: &Done<'_>) -> Value {
         .into_iter()
         .map(|change| (change.as_str().to_owned(), json!(report.changes.get(&change).unwrap_or(&0))))
         .collect();
-    let counts = |counts: Vec<(String, u64)>| {
-        let of = |(name, requests): (String, u64)| json!({ "name": name, "requests": requests });
-        Value::Array(counts.into_iter().map(of).collect())
+    let counts = |counts: &[(String, u64)]| {
+        let of = |(name, requests): &(String, u64)| json!({ "name": name, "requests": requests });
+        Value::Array(counts.iter().map(of).collect())
     };
+    let kinds: Vec<Value> =
+        report.by_kind().into_iter().map(|(name, n)| json!({ "name": name, "requests": n })).collect();
     json!({
         "candidate": done.args.candidate, "revision": done.revision,
         "since": iso(done.since), "until": iso(done.until),
         "requests": report.requests, "decided": report.decided, "same": report.same, "differ": report.differ(),
         "changes": changes,
-        "by_kind": counts(report.by_kind()), "by_app": counts(report.by_app()), "by_policy": counts(report.by_policy()),
+        "by_kind": kinds, "by_app": counts(&report.by_app), "by_policy": counts(&report.by_policy),
         "differences": report.differences.iter().take(done.args.limit).map(difference).collect::<Vec<_>>(),
         "differences_total": report.differences.len(), "beyond": report.beyond,
         "undecided": {
@@ -185,6 +218,8 @@ pub(super) fn json(done: &Done<'_>) -> Value {
             })).collect::<Vec<_>>(),
         },
         "cases": done.cases.as_ref().map(|(cases, left_out)| json!({ "written": cases, "left_out": left_out })),
+        "asked": report.asked, "controlled": report.controlled, "mistaken": report.mistaken,
+        "unproved": done.unproved(),
         "took_ms": u64::try_from(done.took.as_millis()).unwrap_or(u64::MAX),
         "decisions_per_second": rate(report.decided, done.took),
     })
@@ -210,6 +245,11 @@ fn said(said: &Said) -> Value {
 pub(super) fn rate(decided: u64, took: Duration) -> u64 {
     let millis = took.as_millis().max(1);
     u64::try_from(u128::from(decided) * 1000 / millis).unwrap_or(u64::MAX)
+}
+
+/// `1 decision`, `1,234 decisions`
+fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 /// `1,234,567`
