@@ -148,6 +148,72 @@ fn an_edit_shows_what_it_would_have_done() {
     assert_eq!(beside["changes"], json["changes"]);
 }
 
+/// A pipeline that is green because nothing was looked at is worse than none.
+#[test]
+fn what_was_not_looked_at_proves_nothing() {
+    let (dir, _) = house();
+    let at = |name: &str| dir.path().join(name);
+    let log = fs::read_to_string(at("log/audit-gw-20261120T220000123Z-000000000001.jsonl")).unwrap();
+    let write = |folder: &str, file: &str, text: &[u8]| {
+        fs::create_dir_all(at(folder)).unwrap();
+        fs::write(at(folder).join(file), text).unwrap();
+    };
+    const FILE: &str = "audit-gw-20261120T220000123Z-000000000001.jsonl";
+    fs::create_dir(at("empty")).unwrap();
+    write("without", FILE, log.replace("\"situation\":{", "\"was_situation\":{").as_bytes());
+    write("noise", FILE, "\u{fffd}\n".repeat(50).as_bytes());
+    write("packed", &format!("{FILE}.gz"), b"");
+    let run = |folder: &str, more: &[&str]| {
+        let args = ["--since", "2000-01-01", "--dir", folder, "--fail-on-difference", "candidate"];
+        doorward(dir.path(), &[&args[..], more].concat())
+    };
+    for (folder, more, says) in [
+        ("empty", &[][..], "no file"),
+        ("without", &[], "not every decision can be made again"),
+        ("noise", &[], "lines of the log are damaged"),
+        ("packed", &[], "compressed"),
+        ("log", &["--app", "nosuch"], "no request for the app `nosuch`"),
+    ] {
+        let shown = run(folder, more);
+        assert_eq!(shown.status.code(), Some(1), "{folder}: {}", text(&shown.stdout));
+        assert!(text(&shown.stdout).contains(says), "{folder}: {}", text(&shown.stdout));
+        assert!(text(&shown.stdout).contains("nothing is proved: "), "{folder}: {}", text(&shown.stdout));
+        let allowed = run(folder, &[more, &["--allow-gaps"]].concat());
+        assert_eq!(allowed.status.code(), Some(0), "{folder}: {}", text(&allowed.stdout));
+    }
+    let never = run("log", &["--until", "1999-12-31"]);
+    assert_eq!(never.status.code(), Some(2), "{}", text(&never.stdout));
+    assert!(text(&never.stderr).contains("there is no time between"), "{}", text(&never.stderr));
+    assert_eq!(run("log", &[]).status.code(), Some(0), "all of it was looked at");
+}
+
+#[test]
+fn one_is_said_as_one() {
+    let (dir, _) = house();
+    let file = dir.path().join("log/audit-gw-20261120T220000123Z-000000000001.jsonl");
+    let log = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{}\nhalf\n", log.lines().next().unwrap())).unwrap();
+    let shown = doorward(dir.path(), &[&ALL[..], &["candidate"]].concat());
+    assert!(text(&shown.stdout).starts_with("1 decision from "), "{}", text(&shown.stdout));
+    assert!(text(&shown.stdout).contains("1 line of the log is damaged:"), "{}", text(&shown.stdout));
+}
+
+#[test]
+fn a_file_without_a_case_is_not_left_behind() {
+    let (dir, _) = house();
+    let cases = ["--write-cases", "new.toml", "candidate"];
+    let shown = doorward(dir.path(), &[&ALL[..], &cases].concat());
+    assert_eq!(shown.status.code(), Some(0), "{}", text(&shown.stderr));
+    assert!(text(&shown.stdout).contains("no case is written"), "{}", text(&shown.stdout));
+    assert!(!dir.path().join("new.toml").exists());
+    let failed = doorward(dir.path(), &["--dir", "nowhere", "--write-cases", "new.toml", "candidate"]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(!dir.path().join("new.toml").exists());
+    // What cannot be written is known before the work begins.
+    let nowhere = ["--dir", "nowhere", "--write-cases", "nowhere/new.toml", "candidate"];
+    assert!(text(&doorward(dir.path(), &nowhere).stderr).contains("cases cannot be written"));
+}
+
 #[test]
 fn differences_become_cases_that_the_edit_fails() {
     let (dir, _) = house();

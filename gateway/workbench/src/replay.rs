@@ -196,7 +196,7 @@ impl Replay<'_> {
             let Ok(piece) = next else { break };
             let before = worker.tally.report.decided;
             let file = names.get(piece.file).map_or("", String::as_str);
-            for (line, number) in piece.text.split_inclusive(|b| *b == b'\n').zip(piece.line..) {
+            for (line, number) in log::lines(&piece.text).zip(piece.line..) {
                 worker.line(line, file, number);
             }
             decided.fetch_add(worker.tally.report.decided - before, Ordering::Relaxed);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use doorward_model::{
     Assurance, DevicePosture, LifecycleStage, Place, Principal, Risk, RouteFacts, UnixMillis, Weekday,
 };
+use quick_cache::DefaultHashBuilder;
 
 use super::Unreadable;
 use super::read::{self, Parts};
@@ -77,14 +78,15 @@ pub struct Recorded<'a> {
 
 #[derive(Debug)]
 struct Remembered<T> {
-    known: HashMap<Box<str>, Known<T>>,
+    /// With a hash that is made for long texts.
+    known: HashMap<Box<str>, Known<T>, DefaultHashBuilder>,
     bytes: usize,
     next: u64,
 }
 
 impl<T> Default for Remembered<T> {
     fn default() -> Self {
-        Self { known: HashMap::new(), bytes: 0, next: 0 }
+        Self { known: HashMap::default(), bytes: 0, next: 0 }
     }
 }
 

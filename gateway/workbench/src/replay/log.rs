@@ -1,7 +1,7 @@
 //! Reads the files of a log as pieces of whole lines, from the oldest to the newest.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 use doorward_audit::files::LogFile;
@@ -52,12 +52,22 @@ pub(super) fn read(
                 continue;
             }
         }
-        let lines = text.iter().filter(|b| **b == b'\n').count() as u64;
+        let number = lines(&text).count() as u64;
         if !take(Piece { file, line, text }) {
             return Ok(Some(Tail { bytes: 0 }));
         }
-        line += lines;
+        line += number;
     }
+}
+
+/// Each line of a text, with its end.
+pub(super) fn lines(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let all = text;
+        // Found many bytes at a time. Memory can always be read.
+        let bytes = text.skip_until(b'\n').ok().filter(|bytes| *bytes > 0)?;
+        all.get(..bytes)
+    })
 }
 
 /// What a file ends in behind its last line.
@@ -113,6 +123,18 @@ mod tests {
         let (found, tail, _) = pieces(&vec![b'x'; 3 * PIECE_BYTES + 5]);
         assert_eq!(found, [(1, 1), (2, 1), (3, 1)], "each piece is a line of its own");
         assert_eq!(tail, Some(Tail { bytes: 5 }));
+    }
+
+    #[test]
+    fn a_text_is_the_sum_of_its_lines() {
+        for (text, expect) in [
+            (&b""[..], &[][..]),
+            (b"a\n", &[&b"a\n"[..]]),
+            (b"a\n\nb\xff\n", &[b"a\n", b"\n", b"b\xff\n"]),
+            (b"\nhalf", &[b"\n", b"half"]),
+        ] {
+            assert_eq!(Vec::from_iter(lines(text)), expect);
+        }
     }
 
     #[test]

@@ -168,13 +168,11 @@ impl Tally {
     /// A decision was made again. `before` is what was said, where it is not the same as `after`.
     pub(super) fn decided(&mut self, again: &Again<'_>, before: Option<Said>, after: &Outcome) {
         self.report.decided += 1;
-        let revision = self.revision(again.revision);
-        revision.decided += 1;
+        self.revision(again.revision, ByRevision { decided: 1, differ: u64::from(before.is_some()) });
         let Some(before) = before else {
             self.report.same += 1;
             return;
         };
-        revision.differ += 1;
         let change = match (before.decision, after.decision) {
             (Decision::Allow, Decision::Deny) => Change::NewlyDenied,
             (Decision::Deny, Decision::Allow) => Change::NewlyAllowed,
@@ -199,10 +197,16 @@ impl Tally {
         seen.keep(again, &mut self.bytes);
     }
 
-    fn revision(&mut self, name: &str) -> &mut ByRevision {
-        let is_known = self.revisions.contains_key(name);
-        let name = if is_known || self.revisions.len() < REVISIONS_MAX { name } else { OTHERS };
-        self.revisions.entry(name.to_owned()).or_default()
+    fn revision(&mut self, name: &str, ByRevision { decided, differ }: ByRevision) {
+        let known = match self.revisions.get_mut(name) {
+            Some(known) => known,
+            None => {
+                let name = if self.revisions.len() < REVISIONS_MAX { name } else { OTHERS };
+                self.revisions.entry(name.to_owned()).or_default()
+            }
+        };
+        known.decided += decided;
+        known.differ += differ;
     }
 
     /// Puts the counts of another thread to these.
@@ -244,9 +248,7 @@ impl Tally {
             seen.examples.into_iter().for_each(|example| mine.put(example, &mut self.bytes));
         }
         for (name, count) in other.revisions {
-            let mine = self.revision(&name);
-            mine.decided += count.decided;
-            mine.differ += count.differ;
+            self.revision(&name, count);
         }
     }
 

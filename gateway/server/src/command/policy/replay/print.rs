@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use doorward_model::UnixMillis;
-use doorward_workbench::replay::{self, Difference, Report, Said};
+use doorward_workbench::replay::{self, Difference, Said};
 use serde_json::{Value, json};
 
 use super::super::super::{Failure, Output, printable, table};
