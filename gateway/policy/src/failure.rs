@@ -2,28 +2,82 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use doorward_model::limits::POLICY_FINDINGS_MAX;
-use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use miette::{
+    Diagnostic, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents,
+};
 
 use crate::rule::{Level, Rule};
+use crate::shown::{drawable, printable};
 
 /// One file of the folder, as it was read.
-#[derive(Debug)]
 pub(crate) struct SourceFile {
     /// Its path within the folder, with `/`.
     pub(crate) path: String,
     /// What it holds.
     pub(crate) text: String,
-    /// For miette.
-    named: NamedSource<String>,
+    /// Where each line begins; found when it is asked for.
+    lines: OnceLock<Vec<usize>>,
+    /// The text as it may be drawn, where that is another one.
+    drawn: OnceLock<Option<String>>,
 }
 
 impl SourceFile {
     pub(crate) fn new(path: String, text: String) -> Arc<Self> {
-        let named = NamedSource::new(&path, text.clone()).with_language("Cedar");
-        Arc::new(Self { path, text, named })
+        Arc::new(Self { path, text, lines: OnceLock::new(), drawn: OnceLock::new() })
+    }
+
+    fn lines(&self) -> &[usize] {
+        let behind = || self.text.match_indices('\n').map(|(at, _)| at + 1);
+        self.lines.get_or_init(|| std::iter::once(0).chain(behind()).collect())
+    }
+
+    /// The line of a byte, from 1.
+    pub(crate) fn line(&self, at: usize) -> usize {
+        self.lines().partition_point(|start| *start <= at)
+    }
+
+    /// Line and column of a byte, both from 1; the column counts characters.
+    fn line_and_column(&self, at: usize) -> Option<(usize, usize)> {
+        let line = self.line(at);
+        let start = *self.lines().get(line.checked_sub(1)?)?;
+        Some((line, self.text.get(start..at)?.chars().count() + 1))
+    }
+}
+
+/// By its name: of what it holds, a finding shows the place.
+impl fmt::Debug for SourceFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SourceFile").field(&self.path).finish()
+    }
+}
+
+/// For drawing. What would move the cursor is shown as question marks; only the lines that are wanted are looked at.
+impl SourceCode for SourceFile {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let text = self.drawn.get_or_init(|| drawable(&self.text)).as_deref().unwrap_or(&self.text);
+        let end = span.offset().saturating_add(span.len());
+        let first = self.line(span.offset()).saturating_sub(lines_before.saturating_add(1));
+        let last = self.line(end).saturating_add(lines_after).saturating_add(1);
+        let start = self.lines().get(first).copied().unwrap_or(0);
+        let stop = self.lines().get(last).copied().unwrap_or(text.len());
+        let window = text.get(start..stop).unwrap_or_default();
+        let shifted = SourceSpan::new((span.offset().saturating_sub(start)).into(), span.len());
+        let inner = window.read_span(&shifted, lines_before, lines_after)?;
+        let (within, line) = (inner.span(), first + inner.line());
+        let data = window.as_bytes().get(within.offset()..within.offset() + within.len()).unwrap_or_default();
+        let place = SourceSpan::new((start + within.offset()).into(), within.len());
+        let lines = first + inner.line_count();
+        let named =
+            MietteSpanContents::new_named(printable(&self.path), data, place, line, inner.column(), lines);
+        Ok(Box::new(named.with_language("Cedar")))
     }
 }
 
@@ -168,8 +222,8 @@ impl Finding {
         }
         let (file, span) = self.place.as_ref()?;
         let span = (*span)?;
-        let (line, column) = line_and_column(&file.text, span.start)?;
-        let (end_line, end_column) = line_and_column(&file.text, span.start + span.len)?;
+        let (line, column) = file.line_and_column(span.start)?;
+        let (end_line, end_column) = file.line_and_column(span.start + span.len)?;
         Some(Extent { line, column, end_line, end_column })
     }
 
@@ -186,7 +240,7 @@ impl Finding {
             return Some((told.line, told.column));
         }
         let (file, span) = self.place.as_ref()?;
-        line_and_column(&file.text, (*span)?.start)
+        file.line_and_column((*span)?.start)
     }
 
     /// What findings are sorted and merged by.
@@ -196,25 +250,17 @@ impl Finding {
     }
 }
 
-/// Line and column of a byte, both from 1; the column counts characters.
-fn line_and_column(text: &str, at: usize) -> Option<(usize, usize)> {
-    let before = text.get(..at)?;
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
-    Some((line, column))
-}
-
-/// `file:line:column: message`, as compilers write and editors read it.
+/// `file:line:column: message`, as compilers write and editors read it, fit for a terminal.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = self.file() {
-            f.write_str(file)?;
+            f.write_str(&printable(file))?;
             if let Some((line, column)) = self.line_and_column() {
                 write!(f, ":{line}:{column}")?;
             }
             f.write_str(": ")?;
         }
-        f.write_str(&self.message)
+        f.write_str(&printable(&self.message))
     }
 }
 
@@ -238,7 +284,7 @@ impl Diagnostic for Finding {
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
         let (file, span) = self.place.as_ref()?;
-        span.map(|_| &file.named as &dyn SourceCode)
+        span.map(|_| file as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -309,7 +355,7 @@ pub(crate) fn plain(findings: &[Finding]) -> String {
         out.push('\n');
         if let Some(help) = &finding.help {
             out.push_str("    help: ");
-            out.push_str(help);
+            out.push_str(&printable(help));
             out.push('\n');
         }
     }
@@ -320,7 +366,11 @@ impl fmt::Display for LoadFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n = self.findings.len();
         let s = if n == 1 { "" } else { "s" };
-        write!(f, "the policies in `{}` are not put in force: {n} mistake{s}", self.dir.display())
+        write!(
+            f,
+            "the policies in `{}` are not put in force: {n} mistake{s}",
+            printable(&self.dir.display().to_string())
+        )
     }
 }
 
@@ -345,6 +395,28 @@ mod tests {
         let all = LoadFailure::new("/p", vec![f.clone(), Finding::new("worse"), f]);
         assert_eq!(all.plain(), "worse\napps/x.cedar:2:9: bad\n    help: mend it\n");
         assert_eq!(all.to_string(), "the policies in `/p` are not put in force: 2 mistakes");
+    }
+
+    /// As on a terminal, but without its drawings.
+    fn drawn(finding: &Finding) -> String {
+        let label = finding.labels().unwrap().next().unwrap();
+        let contents = finding.source_code().unwrap().read_span(label.inner(), 1, 1).unwrap();
+        let text = String::from_utf8(contents.data().to_vec()).unwrap();
+        format!("{}:{}:{text}", contents.name().unwrap(), contents.line())
+    }
+
+    #[test]
+    fn a_file_is_drawn_where_it_is_and_writes_to_no_terminal() {
+        let lines: String = (0..50).map(|n| format!("line {n} \u{1b}[2Jü\u{202e}\r\n")).collect();
+        let file = SourceFile::new("a\u{1b}[31m".into(), lines);
+        let start = file.text.find("line 30").unwrap();
+        let f = Finding::new("x\u{7}").at(&file, Some(Span { start, len: 4 })).help("\u{9b}1m");
+        let line = |n: usize| format!("line {n} ?[2Jü???");
+        assert_eq!(drawn(&f), format!("a\\u{{1b}}[31m:29:{}\r\n{}\r\n{}", line(29), line(30), line(31)));
+        assert_eq!(f.to_string(), "a\\u{1b}[31m:31:1: x\\u{7}");
+        assert!(!plain(&[f]).contains(|c: char| c.is_control() && c != '\n'));
+        let last = Finding::new("").at(&file, Some(Span { start: file.text.len(), len: 0 }));
+        assert_eq!(last.extent().unwrap().line, 51);
     }
 
     #[test]

@@ -46,6 +46,7 @@ mod mode;
 mod probe;
 mod rule;
 mod shape;
+mod shown;
 mod source;
 mod vocabulary;
 
@@ -92,5 +93,6 @@ pub use question::{Action, Decision, Question, Verdict};
 pub use revision::Revision;
 pub use rule::{Level, Rule, allowances, except};
 pub use share::{Share, WHOLE};
+pub use shown::{is_unfit, printable};
 pub use situation::{Rounding, Situation};
 pub use workshop::{Inspection, PolicySource, Workshop, on_policy_stack, statements};

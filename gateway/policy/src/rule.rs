@@ -92,6 +92,7 @@ rules! {
     CaseRoute "case-route" Mistake "A route in the cases is not as in the configuration."
     CaseFails "case-fails" Mistake "A case does not hold."
     NoCases "no-cases" Hint "Nothing is written down about what must be allowed and what must not."
+    NotAllLooked "not-all-looked" Hint "There is more than can be looked at: not every hint was sought."
     NoTitle "no-title" Hint "A policy without `@title`."
     NoOwner "no-owner" Hint "A policy without `@owner`."
     NoReason "no-reason" Hint "A forbid without `@reason`: the person at the door is told nothing."
@@ -124,10 +125,11 @@ impl Rule {
         Self::ALL.iter().copied().find(|rule| rule.name().strip_prefix(PREFIX) == Some(short))
     }
 
-    /// Whether a policy may be excepted from it. The rules about exceptions have none.
+    /// Whether a policy may be excepted from it. The rules about exceptions have none, nor have those that are about no policy.
     #[must_use]
     pub fn may_be_allowed(self) -> bool {
-        self.level() == Level::Hint && !matches!(self, Self::UnknownLint | Self::UnusedAllow | Self::NoCases)
+        let of_no_policy = matches!(self, Self::NoCases | Self::NotAllLooked);
+        self.level() == Level::Hint && !of_no_policy && !matches!(self, Self::UnknownLint | Self::UnusedAllow)
     }
 }
 

@@ -247,8 +247,13 @@ impl PolicySource {
     /// Where it begins in the file, from 1.
     #[must_use]
     pub fn line(&self) -> usize {
-        let before = self.0.file.text.get(..self.0.span.start).unwrap_or_default();
-        before.matches('\n').count() + 1
+        self.0.file.line(self.0.span.start)
+    }
+
+    /// Whether it only reports (`@mode("report")`) and decides nothing.
+    #[must_use]
+    pub fn only_reports(&self) -> bool {
+        mode::only_reports(self.policy())
     }
 
     /// As it is written, annotations included.
