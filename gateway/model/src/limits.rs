@@ -194,6 +194,8 @@ pub const POLICY_FILES_MAX: usize = 10_000;
 pub const POLICY_FOLDERS_DEEP_MAX: usize = 8;
 /// How many operators may stand on top of each other in a policy, brackets included.
 pub const POLICY_DEPTH_MAX: usize = 160;
+/// The most parts of a name in a policy or a schema, as in `A::B::"c"`.
+pub const POLICY_NAME_PARTS_MAX: usize = 64;
 /// The longest name of a policy, in bytes.
 pub const POLICY_ID_BYTES_MAX: usize = 128;
 /// The most conditions of one policy that are told apart.

@@ -79,6 +79,11 @@ fn read_schema(name: &str, text: &str, findings: &mut Vec<Finding>) -> Option<Sc
     }
     let file = SourceFile::new(name.to_owned(), text.to_owned());
     if text.trim_start().starts_with('{') {
+        if let Err(large) = shape::json(text) {
+            let finding = Finding::new(large.message).rule_is(Rule::TooDeep).in_path(name);
+            findings.push(finding.help("write it with fewer types within each other"));
+            return None;
+        }
         let read =
             Schema::from_json_str(text).map_err(|e| compile::from_cedar(&e, &file, 0).rule_is(Rule::Schema));
         return read.map_err(|finding| findings.push(finding)).ok();
@@ -181,5 +186,18 @@ mod tests {
         assert!(findings[0].message().contains("brackets nest deeper"), "{findings:?}");
         let schema = format!("type T = {}Long{};", "Set<".repeat(5000), ">".repeat(5000));
         assert!(ForeignSet::read(Some(("s", &schema)), ("p", "")).is_err());
+        // 3 KB that stand for a billion words.
+        let types: Vec<String> = (1..30)
+            .map(|i| {
+                let of = format!("{{\"type\":\"T{}\"}}", i - 1);
+                format!("\"T{i}\":{{\"type\":\"Record\",\"attributes\":{{\"a\":{of},\"b\":{of}}}}}")
+            })
+            .collect();
+        let bomb = format!(
+            "{{\"\":{{\"commonTypes\":{{\"T0\":{{\"type\":\"Long\"}},{}}},\"entityTypes\":{{}},\"actions\":{{}}}}}}",
+            types.join(",")
+        );
+        let findings = ForeignSet::read(Some(("s.json", &bomb)), ("p", "")).unwrap_err();
+        assert_eq!((findings[0].rule(), findings[0].file()), (Rule::TooDeep, Some("s.json")));
     }
 }

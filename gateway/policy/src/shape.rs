@@ -4,7 +4,7 @@
 //! nesting. A file of a thousand opening brackets would end the process. So before Cedar sees a
 //! file, this scanner, which is one loop, finds where each policy begins and ends, how deep its
 //! brackets nest, and how tall the tree of its operators will be at most. What is too deep is
-//! refused here, with its place.
+//! refused here, with its place; so is a name of so many parts that reading it takes minutes.
 //!
 //! A schema can also be small and stand for something huge; `schema` measures that.
 //!
@@ -14,11 +14,11 @@
 mod schema;
 mod scope;
 
-use doorward_model::limits::{POLICY_DEPTH_MAX, POLICY_NESTING_MAX};
+use doorward_model::limits::{POLICY_DEPTH_MAX, POLICY_NAME_PARTS_MAX, POLICY_NESTING_MAX};
 
 use crate::failure::Span;
 
-pub(crate) use schema::schema;
+pub(crate) use schema::{json, schema};
 pub(crate) use scope::scope;
 
 /// Which language the file is in.
@@ -51,8 +51,14 @@ pub(crate) struct TooDeep {
 
 /// Finds the statements of a file.
 pub(crate) fn statements(text: &str, language: Language) -> Result<Vec<Statement>, TooDeep> {
-    let mut scan =
-        Scan { language, levels: vec![Level::default()], begun: None, found: Vec::new(), arithmetic: None };
+    let mut scan = Scan {
+        language,
+        levels: vec![Level::default()],
+        begun: None,
+        found: Vec::new(),
+        arithmetic: None,
+        colons: 0,
+    };
     for token in (Tokens { text, at: 0 }) {
         scan.take(&token)?;
     }
@@ -75,6 +81,7 @@ enum Kind {
     Minus,
     Times,
     Dot,
+    Colon,
     Not,
     Less,
     Greater,
@@ -168,6 +175,7 @@ impl Iterator for Tokens<'_> {
                 (b'-', _) => (Kind::Minus, start + 1),
                 (b'*', _) => (Kind::Times, start + 1),
                 (b'.', _) => (Kind::Dot, start + 1),
+                (b':', _) => (Kind::Colon, start + 1),
                 (b'!', _) => (Kind::Not, start + 1),
                 (b, _) if is_word(b) => {
                     let end = self.run(start, is_word);
@@ -235,10 +243,13 @@ struct Scan {
     begun: Option<usize>,
     found: Vec<Statement>,
     arithmetic: Option<Span>,
+    /// Colons with nothing but names between them: a name in namespaces, `A::B::"c"`.
+    colons: usize,
 }
 
 impl Scan {
     fn take(&mut self, token: &Token) -> Result<(), TooDeep> {
+        self.name(token)?;
         let begun = *self.begun.get_or_insert(token.start);
         let at_top = self.levels.len() == 1;
         let schema = self.language == Language::Schema;
@@ -255,6 +266,23 @@ impl Scan {
             kind => self.operator(kind),
         }
         Ok(())
+    }
+
+    /// Cedar takes the longer for each part of a name the more parts it has.
+    fn name(&mut self, token: &Token) -> Result<(), TooDeep> {
+        match token.kind {
+            Kind::Colon => self.colons += 1,
+            Kind::Leaf => {}
+            _ => self.colons = 0,
+        }
+        if self.colons <= 2 * POLICY_NAME_PARTS_MAX {
+            return Ok(());
+        }
+        Err(TooDeep {
+            span: Span { start: token.start, len: 1 },
+            message: format!("a name has more than {POLICY_NAME_PARTS_MAX} parts"),
+            help: "use fewer namespaces within each other",
+        })
     }
 
     fn operator(&mut self, kind: Kind) {
@@ -274,7 +302,7 @@ impl Scan {
             }
             Kind::Compare | Kind::Relation | Kind::Less | Kind::Greater => level.tight += 2,
             Kind::Plus | Kind::Minus | Kind::Times | Kind::Dot | Kind::Not => level.tight += 1,
-            Kind::Open | Kind::Close | Kind::Leaf => {}
+            Kind::Open | Kind::Close | Kind::Colon | Kind::Leaf => {}
         }
     }
 
@@ -341,74 +369,4 @@ impl Scan {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn depth(condition: &str) -> usize {
-        let text = format!("permit(principal,action,resource)when{{{condition}}};");
-        let found = statements(&text, Language::Policies).unwrap();
-        assert_eq!(found.len(), 1, "{condition}");
-        found[0].depth
-    }
-
-    fn texts(text: &str) -> Vec<&str> {
-        let found = statements(text, Language::Policies).unwrap();
-        found.iter().map(|s| &text[s.span.start..s.span.start + s.span.len]).collect()
-    }
-
-    #[test]
-    fn statements_end_at_semicolons_outside_of_strings_and_comments() {
-        let text = "// a; comment\n@id(\"a;\\\"b\") permit(x); /x/ // c\r\nforbid(y)\n; // end";
-        assert_eq!(texts(text), ["@id(\"a;\\\"b\") permit(x);", "/x/ // c\r\nforbid(y)\n;"]);
-        assert_eq!(texts(" // nothing\n"), Vec::<&str>::new());
-        assert_eq!(texts("permit(a"), ["permit(a"]);
-        assert_eq!(texts("@id(\"never closed; permit();"), ["@id(\"never closed; permit();"]);
-        assert_eq!(texts("a)};]b;c"), ["a)};", "]b;", "c"]);
-        assert_eq!(texts("é\u{0};\u{feff}x;"), ["é\u{0};", "\u{feff}x;"]);
-    }
-
-    #[test]
-    fn a_chain_is_as_deep_as_it_is_long_and_a_list_is_flat() {
-        let base = depth("a");
-        assert_eq!(depth("a||a||a"), base + 2);
-        assert_eq!(depth("a&&a||a&&a"), base + 2);
-        assert_eq!(depth("(((a)))"), base + 3);
-        assert_eq!(depth("[a,a,a,a]"), base + 1);
-        assert_eq!(depth("if a then b else if c then d else e"), base + 2);
-        assert_eq!(depth("\"((((\" == a // ((((\n"), base + 2);
-        let chain = vec!["a == b"; 100].join(" || ");
-        assert_eq!(depth(&chain), base + 99 + 2);
-    }
-
-    #[test]
-    fn nesting_is_refused_one_level_beyond_the_limit_with_its_place() {
-        let nest = |n: usize| format!("{}{}", "(".repeat(n), ")".repeat(n));
-        assert!(statements(&nest(POLICY_NESTING_MAX), Language::Policies).is_ok());
-        let e = statements(&nest(POLICY_NESTING_MAX + 1), Language::Policies).unwrap_err();
-        assert_eq!(e.span, Span { start: POLICY_NESTING_MAX, len: 1 });
-        let set = |n: usize| format!("type A = {}Long{};", "Set<".repeat(n), ">".repeat(n));
-        assert!(statements(&set(POLICY_NESTING_MAX), Language::Schema).is_ok());
-        assert!(statements(&set(POLICY_NESTING_MAX + 1), Language::Schema).is_err());
-    }
-
-    #[test]
-    fn depth_is_refused_wherever_it_comes_from() {
-        let over = POLICY_DEPTH_MAX + 1;
-        let long = |sep: &str| vec!["a"; over + 1].join(sep);
-        for sep in ["||", "&&", "+", "-", "*", "==", ".", " in ", "<"] {
-            let text = format!("permit(p,a,r)when{{{}}};", long(sep));
-            assert!(statements(&text, Language::Policies).is_err(), "{sep}");
-        }
-        let ifs = format!("permit(p,a,r)when{{{} true}};", "if true then true else ".repeat(over));
-        assert!(statements(&ifs, Language::Policies).is_err());
-        let clauses = format!("permit(p,a,r){};", "when{true}".repeat(over));
-        assert!(statements(&clauses, Language::Policies).is_err());
-    }
-
-    #[test]
-    fn arithmetic_is_seen() {
-        let found = statements("permit(a)when{x+1>2};permit(b)when{\"+\"==y};", Language::Policies).unwrap();
-        assert_eq!(found[0].arithmetic, Some(Span { start: 15, len: 1 }));
-        assert_eq!(found[1].arithmetic, None);
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use doorward_model::limits::{POLICY_SCHEMA_NAMES_MAX, POLICY_SCHEMA_WORDS_MAX};
+use serde_json::{Map, Value};
 
 use super::{Kind, Token, Tokens, TooDeep};
 use crate::failure::Span;
@@ -34,28 +35,58 @@ enum Alias<'a> {
 
 /// Refuses a schema that declares too much, or becomes too large.
 pub(crate) fn schema(text: &str) -> Result<(), TooDeep> {
-    let mut declarations: Vec<Declaration<'_>> = Vec::new();
-    let mut declared = 0;
+    let mut declarations = Declarations::default();
     let mut statement = Vec::new();
     for token in (Tokens { text, at: 0 }) {
-        if token.kind != Kind::Semicolon {
+        if token.kind == Kind::Semicolon {
+            declarations.push(Declaration::read(text, &statement))?;
+            statement.clear();
+        } else {
             statement.push(token);
-            continue;
         }
-        let declaration = Declaration::read(text, &statement);
-        statement.clear();
-        declared += declaration.declares;
-        if declared > POLICY_SCHEMA_NAMES_MAX {
+    }
+    measure(&declarations.all)
+}
+
+/// The same for a schema that is written as JSON.
+pub(crate) fn json(text: &str) -> Result<(), TooDeep> {
+    let Ok(Value::Object(namespaces)) = serde_json::from_str(text) else { return Ok(()) };
+    let mut declarations = Declarations::default();
+    for namespace in namespaces.values().filter_map(Value::as_object) {
+        for (part, is_alias) in [("commonTypes", true), ("entityTypes", false), ("actions", false)] {
+            for (name, said) in namespace.get(part).and_then(Value::as_object).into_iter().flatten() {
+                declarations.push(Declaration::told(is_alias.then_some(name.as_str()), said))?;
+            }
+        }
+    }
+    measure(&declarations.all)
+}
+
+/// The declarations of a schema, which are counted.
+#[derive(Default)]
+struct Declarations<'a> {
+    all: Vec<Declaration<'a>>,
+    names: usize,
+}
+
+impl<'a> Declarations<'a> {
+    fn push(&mut self, declaration: Declaration<'a>) -> Result<(), TooDeep> {
+        self.names += declaration.declares;
+        if self.names > POLICY_SCHEMA_NAMES_MAX {
             return Err(TooDeep {
                 span: declaration.span,
                 message: format!("the schema declares more than {POLICY_SCHEMA_NAMES_MAX} types and actions"),
                 help: "the gateway says the words of the schema that comes with it, and no others",
             });
         }
-        declarations.push(declaration);
+        self.all.push(declaration);
+        Ok(())
     }
+}
+
+fn measure(declarations: &[Declaration<'_>]) -> Result<(), TooDeep> {
     let mut aliases: HashMap<&str, Alias<'_>> = HashMap::new();
-    for d in &declarations {
+    for d in declarations {
         if let Some(name) = d.alias {
             // Of two with one name, in two namespaces, nobody knows here which is meant: both are.
             let all = aliases.entry(name).or_insert_with(|| Alias::Written(0, Vec::new()));
@@ -66,7 +97,7 @@ pub(crate) fn schema(text: &str) -> Result<(), TooDeep> {
         }
     }
     let mut total = 0_usize;
-    for d in &declarations {
+    for d in declarations {
         let whole = d.mentions.iter().try_fold(d.words, |sum, name| {
             measured(name, &mut aliases, d.span).map(|size| sum.saturating_add(size))
         })?;
@@ -151,6 +182,36 @@ impl<'a> Declaration<'a> {
     }
 }
 
+impl<'a> Declaration<'a> {
+    /// As JSON says it, of which nobody knows the place.
+    fn told(alias: Option<&'a str>, said: &'a Value) -> Self {
+        let span = Span { start: 0, len: 0 };
+        let mut declaration = Self { span, alias, declares: 1, words: 0, mentions: Vec::new() };
+        declaration.count(said);
+        declaration
+    }
+
+    /// Calls itself once for each level; the reader of JSON takes a hundred of them.
+    fn count(&mut self, said: &'a Value) {
+        match said {
+            Value::String(word) => {
+                self.words += 1;
+                self.mentions.push(word.rsplit("::").next().unwrap_or(word));
+            }
+            Value::Array(all) => all.iter().for_each(|one| self.count(one)),
+            // It names an entity type, whatever else is called so.
+            Value::Object(fields) if is_entity(fields) => self.words += 1,
+            Value::Object(fields) => fields.values().for_each(|one| self.count(one)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => self.words += 1,
+        }
+    }
+}
+
+fn is_entity(fields: &Map<String, Value>) -> bool {
+    fields.get("type").and_then(Value::as_str) == Some("Entity")
+        && fields.get("name").is_some_and(Value::is_string)
+}
+
 /// The place of `entity`, `type` or `action`, behind the end of a namespace, annotations and the
 /// beginning of a namespace.
 fn keyword<'a>(word: &impl Fn(usize) -> &'a str, len: usize) -> usize {
@@ -169,6 +230,8 @@ fn keyword<'a>(word: &impl Fn(usize) -> &'a str, len: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn refused(text: &str) -> String {
@@ -203,6 +266,38 @@ mod tests {
         assert!(refused(&same).contains("of the same name"));
         assert!(refused("type A = {a: A};").contains("of the same name"));
         assert_eq!(refused("type A = {A: Long}; type B = {a: A, b: A};"), "");
+    }
+
+    fn refused_json(value: &Value) -> String {
+        json(&value.to_string()).map_err(|large| large.message).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn json_is_measured_as_well() {
+        let record = |a: Value| json!({ "type": "Record", "attributes": { "a": a.clone(), "b": a } });
+        let doubling = |of: fn(String) -> Value| -> Value {
+            let types: Map<String, Value> =
+                (1..40).map(|i| (format!("A{i}"), record(of(format!("A{}", i - 1))))).collect();
+            json!({ "N": { "commonTypes": types, "entityTypes": {}, "actions": {} } })
+        };
+        for of in [
+            (|name| json!({ "type": name })) as fn(String) -> Value,
+            |name| json!({ "type": "EntityOrCommon", "name": format!("N::{name}") }),
+            |name| json!({ "type": "Set", "element": { "type": name } }),
+        ] {
+            assert!(refused_json(&doubling(of)).contains("words once every named type"));
+        }
+        // An entity type may have the name of a common type that speaks of it.
+        assert_eq!(refused_json(&doubling(|name| json!({ "type": "Entity", "name": name }))), "");
+        let names =
+            |n: usize| -> Map<String, Value> { (0..n).map(|i| (format!("E{i}"), json!({}))).collect() };
+        assert_eq!(refused_json(&json!({ "": { "entityTypes": names(256), "actions": {} } })), "");
+        let more = json!({ "": { "entityTypes": names(250), "actions": names(7) } });
+        assert!(refused_json(&more).contains("more than 256"));
+        for other in [json!({}), json!([]), json!({ "": 1 }), json!({ "": { "actions": [] } })] {
+            assert_eq!(refused_json(&other), "");
+        }
+        assert!(json("{").is_ok());
     }
 
     #[test]
