@@ -35,7 +35,7 @@ use crate::color::{ColorChoice, Style};
 use crate::config::{self, Config, ConfigError, Show};
 use crate::operator::ApiError;
 
-pub(crate) use doorward_workbench::report::printable;
+pub(crate) use doorward_workbench::report::{json_text, printable};
 
 /// How a command ended. The words stand in `doorward --help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

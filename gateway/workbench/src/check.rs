@@ -1,16 +1,15 @@
 //! Checks a folder, or any set of policies, as a whole: what is wrong, and what could be better.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use cedar_policy::{PolicySet, ValidationMode, Validator};
+use cedar_policy::{PolicyId, PolicySet, ValidationMode, Validator};
 use doorward_model::UnixMillis;
 use doorward_policy::{
-    Finding, ForeignSet, Inspection, Known, LoadFailure, PolicySource, Revision, Rule, allowances, except,
-    on_policy_stack,
+    Finding, ForeignSet, Inspection, Known, LoadFailure, PolicySource, Revision, Rule, on_policy_stack,
 };
 
-use crate::lint::{Names, lint};
+use crate::lint::{Found, Names, lint};
 
 /// What a check came to.
 #[derive(Debug)]
@@ -19,6 +18,8 @@ pub struct Checked {
     pub subject: PathBuf,
     /// How many policies could be read.
     pub policies: usize,
+    /// How many of them only report.
+    pub reporting: usize,
     /// How many cases there are; all of them hold where there is no mistake.
     pub cases: usize,
     /// The revision that the folder would have, where there is no mistake.
@@ -36,12 +37,14 @@ pub struct Checked {
 pub fn folder(dir: &Path, known: Option<&Known>, now: UnixMillis) -> Checked {
     let look = |inspection: Inspection| {
         let names = Names { routes: inspection.routes, networks: inspection.networks };
-        let mut hints = inspection.hints;
-        hints.extend(lint(&inspection.policies, inspection.schema.as_ref(), &names));
-        let allowed = settle(&inspection.policies, &mut hints);
+        let mut found = Found::new(&inspection.policies);
+        found.take(inspection.hints);
+        lint(&inspection.policies, inspection.schema.as_ref(), &names, &mut found);
+        let (hints, allowed) = found.settled();
         Checked {
             subject: dir.to_owned(),
             policies: inspection.policies.len(),
+            reporting: inspection.policies.iter().filter(|p| p.only_reports()).count(),
             cases: inspection.cases,
             revision: inspection.revision,
             mistakes: inspection.mistakes,
@@ -62,12 +65,14 @@ pub fn foreign(schema: Option<(&str, &str)>, policies: (&str, &str)) -> Checked 
         Err(findings) => return failed(subject, findings),
     };
     let work = || {
-        let (mistakes, mut hints) = validated(&set);
-        hints.extend(lint(set.policies(), set.schema(), &Names::default()));
-        let allowed = settle(set.policies(), &mut hints);
+        let (mistakes, hints) = validated(&set);
+        let mut found = Found::new(set.policies());
+        found.take(hints);
+        lint(set.policies(), set.schema(), &Names::default(), &mut found);
+        let (hints, allowed) = found.settled();
         let policies = set.policies().len();
         let subject = subject.to_owned();
-        Checked { subject, policies, cases: 0, revision: None, mistakes, hints, allowed }
+        Checked { subject, policies, reporting: 0, cases: 0, revision: None, mistakes, hints, allowed }
     };
     on_policy_stack(work)
         .unwrap_or_else(|e| failed(subject, vec![Finding::told(Rule::Broken, e, None, None, None)]))
@@ -75,7 +80,16 @@ pub fn foreign(schema: Option<(&str, &str)>, policies: (&str, &str)) -> Checked 
 
 fn failed(subject: &Path, mistakes: Vec<Finding>) -> Checked {
     let subject = subject.to_owned();
-    Checked { subject, policies: 0, cases: 0, revision: None, mistakes, hints: Vec::new(), allowed: 0 }
+    Checked {
+        subject,
+        policies: 0,
+        reporting: 0,
+        cases: 0,
+        revision: None,
+        mistakes,
+        hints: Vec::new(),
+        allowed: 0,
+    }
 }
 
 /// What strict validation says. Warnings are hints here: it is Doorward's own rule that they are mistakes.
@@ -85,7 +99,9 @@ fn validated(set: &ForeignSet) -> (Vec<Finding>, Vec<Finding>) {
         Ok(all) => all,
         Err(e) => return (vec![Finding::told(Rule::Invalid, e.to_string(), None, None, None)], Vec::new()),
     };
-    let of = |id: &cedar_policy::PolicyId| set.policies().iter().find(|p| p.policy().id() == id);
+    let by_id: HashMap<&PolicyId, &PolicySource> =
+        set.policies().iter().map(|p| (p.policy().id(), p)).collect();
+    let of = |id: &PolicyId| by_id.get(id);
     let result = Validator::new(schema.clone()).validate(&all, ValidationMode::Strict);
     let errors = result.validation_errors();
     let mut mistakes: Vec<Finding> =
@@ -95,37 +111,4 @@ fn validated(set: &ForeignSet) -> (Vec<Finding>, Vec<Finding>) {
         warnings.filter_map(|w| Some(of(w.policy_id())?.said(Rule::Impossible, w).as_hint())).collect();
     mistakes = LoadFailure::told("", mistakes).findings;
     (mistakes, hints)
-}
-
-/// Takes away what is meant, tells of exceptions that lead nowhere, and sorts. Returns how many are meant.
-fn settle(policies: &[PolicySource], hints: &mut Vec<Finding>) -> usize {
-    let taken = except(policies.iter().map(PolicySource::policy), hints);
-    let used: HashSet<(&str, Rule)> =
-        taken.iter().filter_map(|hint| Some((hint.policy()?, hint.rule()))).collect();
-    for source in policies {
-        let (rules, strangers) = allowances(source.policy());
-        let at = |word: &str| source.text().find(word).map(|at| at..at + word.len());
-        for word in strangers {
-            let message = match Rule::named(&word) {
-                Some(rule) => format!("nobody is excepted from `{rule}`"),
-                None => format!("there is no rule `{word}`"),
-            };
-            let help = "the rules are in docs/reference/policy-lints.md; only hints can be meant so";
-            hints.push(source.found_at(Rule::UnknownLint, at(&word), message, help));
-        }
-        for rule in rules {
-            if !used.contains(&(source.id(), rule)) {
-                let message =
-                    format!("`{}` is excepted from `{rule}`, which finds nothing here", source.id());
-                let help = "remove it from `@allow_lint`, so that it tells when there is something";
-                hints.push(source.found_at(Rule::UnusedAllow, at("allow_lint"), message, help));
-            }
-        }
-    }
-    let key = |f: &Finding| {
-        let (line, column) = f.line_and_column().unwrap_or_default();
-        (f.file().map(str::to_owned), line, column, f.rule(), f.message().to_owned())
-    };
-    hints.sort_by_cached_key(key);
-    taken.len()
 }

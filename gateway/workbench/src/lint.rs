@@ -10,6 +10,7 @@
 mod absent;
 mod conditions;
 mod form;
+mod found;
 mod letters;
 mod pairs;
 mod scope;
@@ -18,11 +19,11 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use cedar_policy::{Schema, pst};
-use doorward_model::limits::POLICY_HINTS_MAX;
 use doorward_policy::conditions::Part;
 use doorward_policy::{Conditions, Finding, PolicySource, Rule};
 
 use self::form::Form;
+pub use self::found::Found;
 use self::scope::Scope;
 
 /// Names that a hint can offer.
@@ -42,25 +43,24 @@ struct Subject<'a> {
     form: Form,
 }
 
-/// Everything that could be better in these policies, at most [`POLICY_HINTS_MAX`] findings. What a policy is
-/// excepted from is in it.
-#[must_use]
-pub fn lint(policies: &[PolicySource], schema: Option<&Schema>, names: &Names) -> Vec<Finding> {
+/// Looks for everything that could be better in these policies, at most [`POLICY_HINTS_MAX`] hints more than are
+/// found already and are not meant. Where something was not looked for, [`Found::settled`] says so.
+///
+/// [`POLICY_HINTS_MAX`]: doorward_model::limits::POLICY_HINTS_MAX
+pub fn lint(policies: &[PolicySource], schema: Option<&Schema>, names: &Names, found: &mut Found<'_>) {
     let actions = scope::Actions::new(schema);
     let subjects: Vec<Subject<'_>> = policies.iter().filter_map(|p| Subject::new(p, &actions)).collect();
-    let mut found = Vec::new();
+    found.begin();
     for subject in &subjects {
-        if found.len() >= POLICY_HINTS_MAX {
+        if found.is_full() {
             break;
         }
-        scope::lint(subject, schema, &mut found);
-        conditions::lint(subject, names, &mut found);
-        absent::lint(subject, &mut found);
-        letters::lint(subject.source, &mut found);
+        scope::lint(subject, schema, found);
+        conditions::lint(subject, names, found);
+        absent::lint(subject, found);
+        letters::lint(subject.source, found);
     }
-    pairs::lint(&subjects, &mut found);
-    found.truncate(POLICY_HINTS_MAX);
-    found
+    pairs::lint(&subjects, found);
 }
 
 impl<'a> Subject<'a> {

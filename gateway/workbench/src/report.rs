@@ -19,9 +19,10 @@ use doorward_policy::Finding;
 use crate::check::Checked;
 
 pub use self::github::github;
-pub use self::human::{Look, finding, human, printable};
-pub use self::json::{found, json};
+pub use self::human::{Look, finding, human};
+pub use self::json::{found, json, json_text};
 pub use self::sarif::sarif;
+pub use doorward_policy::printable;
 
 /// A check, and how it is to be told.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl Report {
         };
         let path = self.top.as_ref().and_then(|top| path.strip_prefix(top).ok()).unwrap_or(&path);
         // `./policies` and `policies` are one place.
-        path.components().filter(|c| !matches!(c, Component::CurDir)).collect()
+        let path: PathBuf = path.components().filter(|c| !matches!(c, Component::CurDir)).collect();
+        if path.as_os_str().is_empty() { PathBuf::from(".") } else { path }
     }
 }

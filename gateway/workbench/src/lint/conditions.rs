@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, PatternElem, UnaryOp, Var};
-use doorward_policy::{Finding, Rule};
+use doorward_policy::Rule;
 
 use super::form::{self, Form};
+use super::found::Found;
 use super::{Names, Subject};
 
 /// More questions than these in one policy, and nobody sees what it says.
@@ -15,7 +16,7 @@ const LEVELS_MAX: usize = 6;
 /// As many ranges of addresses are a network that lacks a name.
 const ADDRESSES_MAX: usize = 1;
 
-pub(super) fn lint(subject: &Subject<'_>, names: &Names, found: &mut Vec<Finding>) {
+pub(super) fn lint(subject: &Subject<'_>, names: &Names, found: &mut Found<'_>) {
     settled(subject, found);
     let mut seen = Seen::default();
     for clause in subject.body.clauses() {
@@ -56,7 +57,7 @@ pub(super) fn lint(subject: &Subject<'_>, names: &Names, found: &mut Vec<Finding
 }
 
 /// Conditions that hold never, or always.
-fn settled(subject: &Subject<'_>, found: &mut Vec<Finding>) {
+fn settled(subject: &Subject<'_>, found: &mut Found<'_>) {
     let id = subject.source.id();
     if subject.form == Form::Settled(false) {
         let message = format!("`{id}` never applies: its conditions contradict each other");

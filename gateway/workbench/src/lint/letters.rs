@@ -2,14 +2,19 @@
 
 use std::ops::Range;
 
-use doorward_policy::{Finding, PolicySource, Rule};
+use doorward_policy::{PolicySource, Rule};
+
+use super::found::Found;
 
 /// Cyrillic and Greek letters that look like Latin ones.
 const ALIKE: &str = "аеорсухіјѕԁһԛԝАВЕКМНОРСТУХІЈЅαορνικΑΒΕΖΗΙΚΜΝΟΡΤΥΧ";
 
-pub(super) fn lint(source: &PolicySource, found: &mut Vec<Finding>) {
+pub(super) fn lint(source: &PolicySource, found: &mut Found<'_>) {
     let text = source.text();
     for string in strings(text) {
+        if found.is_full() {
+            return;
+        }
         let said = text.get(string.at.clone()).unwrap_or_default();
         let Some((place, what)) = oddity(said, string.in_annotation) else { continue };
         let at = string.at.start + place.start..string.at.start + place.end;
@@ -32,7 +37,8 @@ fn strings(text: &str) -> Vec<Text> {
     let (mut at, mut found) = (0, Vec::new());
     while let Some(here) = byte(at) {
         if here == b'/' && byte(at + 1) == Some(b'/') {
-            while byte(at).is_some_and(|b| b != b'\n') {
+            // For Cedar a comment ends here as well.
+            while byte(at).is_some_and(|b| b != b'\n' && b != b'\r') {
                 at += 1;
             }
         } else if here == b'"' {
@@ -104,6 +110,8 @@ mod tests {
         let found: Vec<(&str, bool)> =
             strings(text).into_iter().map(|s| (&text[s.at], s.in_annotation)).collect();
         assert_eq!(found, [("one\\\"", true), ("two", false), ("three", false)]);
+        let behind = strings("@id(\"x\") // note \"no\"\rpermit(principal == User::\"y\",action,resource);");
+        assert_eq!(behind.len(), 2);
         assert_eq!(strings("\"open").len(), 1);
         assert_eq!(strings("\"open\\").len(), 1);
     }

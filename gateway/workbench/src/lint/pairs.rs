@@ -1,84 +1,186 @@
 //! What two policies say together: the same, more than the other, or the contrary.
+//!
+//! Policies that can matter to each other are found by what they have in common, so that a thousand that say the
+//! same are not held against each other a million times.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use doorward_model::limits::POLICY_HINTS_MAX;
 use doorward_policy::conditions::Part;
 use doorward_policy::{Finding, Rule};
 
 use super::Subject;
 use super::form::Form;
+use super::found::{Found, LeftOut};
+use super::scope::{Scope, Sides};
 
-/// How many pairs are held against each other; with more the comparison is left out.
-const PAIRS_MAX: usize = 1_000_000;
+/// How many steps are gone; each holds two policies, or two of their conditions, against each other.
+const STEPS_MAX: usize = 5_000_000;
 
-pub(super) fn lint(subjects: &[Subject<'_>], found: &mut Vec<Finding>) {
-    let mut alike: BTreeMap<(bool, &Form), Vec<&Subject<'_>>> = BTreeMap::new();
-    for subject in subjects {
-        if subject.form != Form::Settled(false) {
-            alike.entry((subject.permits(), &subject.form)).or_default().push(subject);
-        }
-    }
-    let mut left = PAIRS_MAX;
-    for group in alike.values() {
-        // Two that compare themselves with each other, each once.
-        let pairs = group.len().saturating_mul(group.len());
-        if pairs > left || found.len() >= POLICY_HINTS_MAX {
-            break;
-        }
-        left -= pairs;
-        for (at, one) in group.iter().enumerate() {
-            group.iter().skip(at + 1).for_each(|other| compare(one, other, found));
-        }
-    }
-    let forbids: Vec<&Subject<'_>> = subjects.iter().filter(|s| !s.permits()).collect();
-    let permits: Vec<&Subject<'_>> = subjects.iter().filter(|s| s.permits()).collect();
-    if forbids.len().saturating_mul(permits.len()) <= left {
-        permits.iter().for_each(|permit| overruled(permit, &forbids, found));
+/// Compares policies that decide. What only reports overrules nobody and lets nobody in.
+pub(super) fn lint(subjects: &[Subject<'_>], found: &mut Found<'_>) {
+    let mut numbers = BTreeMap::new();
+    let deciding = subjects.iter().filter(|s| !s.source.only_reports() && s.form != Form::Settled(false));
+    let all: Vec<Compared<'_>> = deciding.map(|s| Compared::new(s, &mut numbers)).collect();
+    let mut left = STEPS_MAX;
+    alike(&all, &mut left, found);
+    overruled(&all, &mut left, found);
+    if left == 0 {
+        found.leave_out(LeftOut::Pairs);
     }
 }
 
-fn place(subject: &Subject<'_>) -> String {
-    format!("`{}` ({}:{})", subject.source.id(), subject.source.file(), subject.source.line())
+/// A policy, ready to be held against others.
+struct Compared<'a> {
+    subject: &'a Subject<'a>,
+    /// What must all hold, each condition as a number that only it has, sorted.
+    asked: Vec<usize>,
 }
 
-/// Two policies of one effect whose conditions are the same.
-fn compare(one: &Subject<'_>, other: &Subject<'_>, found: &mut Vec<Finding>) {
-    let id = other.source.id();
-    match (one.scope.covers(&other.scope), other.scope.covers(&one.scope)) {
-        (true, true) => {
-            let message = format!("`{id}` says the same as {}", place(one));
-            let help = "remove one of them; whoever changes one will forget the other";
-            found.push(other.found(Rule::SamePolicy, other.side(Part::Whole), message, help));
-        }
-        (true, false) if other.permits() => found.push(contained(other, one)),
-        (false, true) if other.permits() => found.push(contained(one, other)),
-        (true | false, true | false) => {}
+impl<'a> Compared<'a> {
+    fn new(subject: &'a Subject<'a>, numbers: &mut BTreeMap<&'a Form, usize>) -> Self {
+        let number = |form| {
+            let next = numbers.len();
+            *numbers.entry(form).or_insert(next)
+        };
+        let mut asked: Vec<usize> = subject.form.conjuncts().into_iter().map(number).collect();
+        asked.sort_unstable();
+        Self { subject, asked }
+    }
+
+    fn scope(&self) -> &'a Scope {
+        &self.subject.scope
+    }
+
+    fn place(&self) -> String {
+        let source = self.subject.source;
+        format!("`{}` ({}:{})", source.id(), source.file(), source.line())
+    }
+
+    fn found(&self, rule: Rule, message: String, help: &str) -> Finding {
+        self.subject.found(rule, self.subject.side(Part::Whole), message, help)
     }
 }
 
-fn contained(narrow: &Subject<'_>, wide: &Subject<'_>) -> Finding {
-    let message = format!("all that `{}` permits, {} permits as well", narrow.source.id(), place(wide));
+/// Policies by principal and resource of their scope, each in the order of the files.
+fn by_sides<'a, 'b>(all: impl IntoIterator<Item = &'b Compared<'a>>) -> HashMap<Sides, Vec<&'b Compared<'a>>>
+where
+    'a: 'b,
+{
+    let mut found: HashMap<Sides, Vec<&'b Compared<'a>>> = HashMap::new();
+    for one in all {
+        found.entry(one.scope().sides()).or_default().push(one);
+    }
+    found
+}
+
+/// Takes a number of steps; none where they are used up.
+fn step(left: &mut usize, steps: usize) -> Option<()> {
+    *left = left.saturating_sub(steps);
+    (*left > 0).then_some(())
+}
+
+/// Policies of one effect whose conditions are the same: each is told of the first that says as much or more.
+fn alike(all: &[Compared<'_>], left: &mut usize, found: &mut Found<'_>) {
+    let mut groups: BTreeMap<(bool, &[usize]), Vec<&Compared<'_>>> = BTreeMap::new();
+    for one in all {
+        groups.entry((one.subject.permits(), &one.asked)).or_default().push(one);
+    }
+    for ((permits, _), group) in groups {
+        let mut first: HashMap<&Scope, &Compared<'_>> = HashMap::new();
+        let mut distinct = Vec::new();
+        for one in group {
+            match first.get(one.scope()) {
+                Some(other) => found.push(same(one, other)),
+                None => {
+                    first.insert(one.scope(), one);
+                    distinct.push(one);
+                }
+            }
+        }
+        // Of two forbids the narrower one may say something else to whom it refuses.
+        if permits && distinct.len() > 1 {
+            let places = by_sides(distinct.iter().copied());
+            for narrow in &distinct {
+                let wider =
+                    |wide: &Compared<'_>| !std::ptr::eq(wide, *narrow) && wide.scope().covers(narrow.scope());
+                if let Some(wide) = first_above(&places, narrow, left, |wide, _| wider(wide)) {
+                    found.push(contained(narrow, wide));
+                }
+            }
+        }
+    }
+}
+
+/// The first policy whose principal and resource hold those of `narrow`, and of which `fits` says so.
+fn first_above<'b, 'a>(
+    places: &HashMap<Sides, Vec<&'b Compared<'a>>>,
+    narrow: &Compared<'a>,
+    left: &mut usize,
+    fits: impl Fn(&Compared<'a>, &Compared<'a>) -> bool,
+) -> Option<&'b Compared<'a>> {
+    for sides in narrow.scope().above() {
+        for wide in places.get(&sides).into_iter().flatten() {
+            step(left, wide.asked.len() + wide.scope().weight())?;
+            if fits(wide, narrow) {
+                return Some(wide);
+            }
+        }
+    }
+    None
+}
+
+fn same(one: &Compared<'_>, other: &Compared<'_>) -> Finding {
+    let message = format!("`{}` says the same as {}", one.subject.source.id(), other.place());
+    let help = "remove one of them; whoever changes one will forget the other";
+    one.found(Rule::SamePolicy, message, help)
+}
+
+fn contained(narrow: &Compared<'_>, wide: &Compared<'_>) -> Finding {
+    let message =
+        format!("all that `{}` permits, {} permits as well", narrow.subject.source.id(), wide.place());
     let help =
         "remove the narrower one, or narrow the wider one: taking the narrower away takes nothing away";
-    narrow.found(Rule::WiderPermit, narrow.side(Part::Whole), message, help)
+    narrow.found(Rule::WiderPermit, message, help)
 }
 
-/// A permit that never decides: wherever it applies, so does a forbid.
-fn overruled(permit: &Subject<'_>, forbids: &[&Subject<'_>], found: &mut Vec<Finding>) {
-    if permit.form == Form::Settled(false) || found.len() >= POLICY_HINTS_MAX {
-        return;
+/// Permits that never decide: wherever they apply, so does a forbid.
+fn overruled(all: &[Compared<'_>], left: &mut usize, found: &mut Found<'_>) {
+    let forbids = by_sides(all.iter().filter(|one| !one.subject.permits()));
+    for permit in all.iter().filter(|one| one.subject.permits()) {
+        let stronger = |forbid: &Compared<'_>, permit: &Compared<'_>| {
+            forbid.scope().covers(permit.scope()) && is_within(&forbid.asked, &permit.asked)
+        };
+        if let Some(forbid) = first_above(&forbids, permit, left, stronger) {
+            let (id, by) = (permit.subject.source.id(), forbid.place());
+            let message = format!("`{id}` lets nobody in: {by} always overrules it");
+            let help =
+                "remove the permit, or write into the forbid for whom it does not hold (`unless { … }`)";
+            found.push(permit.found(Rule::Overruled, message, help));
+        }
     }
-    let asked = permit.form.conjuncts();
-    let stronger = forbids.iter().find(|forbid| {
-        forbid.form != Form::Settled(false)
-            && forbid.scope.covers(&permit.scope)
-            && forbid.form.conjuncts().is_subset(&asked)
-    });
-    if let Some(forbid) = stronger {
-        let message =
-            format!("`{}` lets nobody in: {} always overrules it", permit.source.id(), place(forbid));
-        let help = "remove the permit, or write into the forbid for whom it does not hold (`unless { … }`)";
-        found.push(permit.found(Rule::Overruled, permit.side(Part::Whole), message, help));
+}
+
+/// Whether each of these sorted numbers is among those.
+fn is_within(few: &[usize], many: &[usize]) -> bool {
+    let mut rest = many.iter();
+    few.iter().all(|wanted| rest.by_ref().find(|n| *n >= wanted) == Some(wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorted_numbers_are_found() {
+        for (few, many, within) in [
+            (&[][..], &[][..], true),
+            (&[], &[1], true),
+            (&[1], &[], false),
+            (&[1, 3], &[1, 2, 3], true),
+            (&[1, 4], &[1, 2, 3], false),
+            (&[2, 3], &[1, 3], false),
+        ] {
+            assert_eq!(is_within(few, many), within, "{few:?} {many:?}");
+        }
     }
 }

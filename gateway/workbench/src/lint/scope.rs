@@ -5,23 +5,27 @@ use std::collections::BTreeSet;
 use cedar_policy::{
     ActionConstraint, EntityTypeName, EntityUid, Policy, PrincipalConstraint, ResourceConstraint, Schema,
 };
+use doorward_policy::Rule;
 use doorward_policy::conditions::Part;
-use doorward_policy::{Finding, Rule};
 
 use super::Subject;
 use super::form::Form;
+use super::found::Found;
 
 /// The scope of a policy, so that two can be held against each other.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Scope {
     principal: Side,
     actions: Option<BTreeSet<String>>,
     resource: Side,
 }
 
+/// The principal and the resource of a scope.
+pub(super) type Sides = (Side, Side);
+
 /// What a scope says of the principal, or of the resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Side {
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Side {
     Any,
     Is(EntityTypeName),
     In(Option<EntityTypeName>, EntityUid),
@@ -100,9 +104,42 @@ impl Scope {
         };
         actions && self.principal.covers(&other.principal) && self.resource.covers(&other.resource)
     }
+
+    /// How much it takes to hold another one against it.
+    pub(super) fn weight(&self) -> usize {
+        self.actions.as_ref().map_or(1, BTreeSet::len)
+    }
+
+    /// Its principal and its resource.
+    pub(super) fn sides(&self) -> Sides {
+        (self.principal.clone(), self.resource.clone())
+    }
+
+    /// The principals and resources of all scopes that can cover this one.
+    pub(super) fn above(&self) -> Vec<Sides> {
+        let resources = self.resource.above();
+        let with = |principal: Side| resources.iter().map(move |r| (principal.clone(), r.clone()));
+        self.principal.above().into_iter().flat_map(with).collect()
+    }
 }
 
 impl Side {
+    /// Itself and all that covers it, the widest first.
+    fn above(&self) -> Vec<Self> {
+        let mut all = match self {
+            Self::Any => Vec::new(),
+            Self::Is(_) | Self::In(None, _) => vec![Self::Any],
+            Self::In(Some(of), uid) => vec![Self::Any, Self::Is(of.clone()), Self::In(None, uid.clone())],
+            Self::Exactly(uid) => {
+                let of = uid.type_name();
+                let within = Self::In(Some(of.clone()), uid.clone());
+                vec![Self::Any, Self::Is(of.clone()), Self::In(None, uid.clone()), within]
+            }
+        };
+        all.push(self.clone());
+        all
+    }
+
     fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Any, _) => true,
@@ -123,7 +160,7 @@ impl Side {
 }
 
 /// What is wrong with the scope of one policy.
-pub(super) fn lint(subject: &Subject<'_>, schema: Option<&Schema>, found: &mut Vec<Finding>) {
+pub(super) fn lint(subject: &Subject<'_>, schema: Option<&Schema>, found: &mut Found<'_>) {
     if !subject.permits() {
         return;
     }
@@ -177,4 +214,40 @@ fn kinds(side: &Side, schema: Option<&Schema>) -> BTreeSet<String> {
         Side::Exactly(uid) => uid.type_name() == *kind,
     };
     schema.principals().filter(fits).map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is looked up instead of comparing each with each.
+    #[test]
+    fn above_a_scope_is_all_that_covers_it() {
+        let actions = Actions::new(None);
+        let said = [
+            "",
+            " is A",
+            " is B",
+            " in A::\"x\"",
+            " in B::\"x\"",
+            " is A in A::\"x\"",
+            " is A in B::\"x\"",
+            " is B in A::\"x\"",
+            " == A::\"x\"",
+            " == A::\"y\"",
+            " == B::\"x\"",
+        ];
+        let scope = |principal: &str, resource: &str| {
+            let text = format!("permit(principal{principal},action,resource{resource});");
+            Scope::new(&Policy::parse(None, text).unwrap(), &actions)
+        };
+        let all: Vec<Scope> =
+            said.iter().flat_map(|p| said.iter().map(move |r| (p, r))).map(|(p, r)| scope(p, r)).collect();
+        for narrow in &all {
+            let above = narrow.above();
+            for wide in &all {
+                assert_eq!(above.contains(&wide.sides()), wide.covers(narrow), "{wide:?}\n{narrow:?}");
+            }
+        }
+    }
 }

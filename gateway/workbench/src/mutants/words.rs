@@ -41,7 +41,7 @@ pub(super) fn words(text: &str) -> Vec<Word<'_>> {
             continue;
         }
         if rest.starts_with("//") {
-            at += rest.find('\n').unwrap_or(rest.len());
+            at += rest.find(['\n', '\r']).unwrap_or(rest.len());
             continue;
         }
         let (kind, len) = word(rest, first);
@@ -150,6 +150,7 @@ mod tests {
         ];
         assert_eq!(told, expect);
         assert!(words(text).iter().all(|w| &text[w.span.clone()] == w.text));
+        assert_eq!(words("a // \"\rb").len(), 2);
     }
 
     #[test]

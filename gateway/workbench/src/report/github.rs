@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use doorward_policy::Level;
+use doorward_policy::{Level, printable};
 
 use super::Report;
 
@@ -15,7 +15,11 @@ pub fn github(report: &Report) -> String {
             (Level::Mistake, _) | (Level::Hint, true) => "error",
             (Level::Hint, false) => "notice",
         };
-        let _ = write!(out, "::{command} file={}", property(&report.path_of(finding).to_string_lossy()));
+        let _ = write!(
+            out,
+            "::{command} file={}",
+            property(&printable(&report.path_of(finding).to_string_lossy()))
+        );
         if let Some(at) = finding.extent() {
             let _ = write!(
                 out,
@@ -23,8 +27,8 @@ pub fn github(report: &Report) -> String {
                 at.line, at.column, at.end_line, at.end_column
             );
         }
-        let help = finding.help_text().map(|help| format!("\nhelp: {help}")).unwrap_or_default();
-        let message = format!("{}{help}", finding.message());
+        let help = finding.help_text().map(|help| format!("\nhelp: {}", printable(help))).unwrap_or_default();
+        let message = format!("{}{help}", printable(finding.message()));
         let _ = writeln!(out, ",title={}::{}", property(finding.rule().name()), text(&message));
     }
     out

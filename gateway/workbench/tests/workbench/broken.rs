@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use doorward_model::{AppId, IssuerId, RouteFacts, RouteId, Tier, UnixMillis};
 use doorward_policy::{Extent, Finding, Known, Rule};
@@ -57,18 +58,25 @@ fn checked(bundle: &Path) -> (Checked, bool) {
     (checked, with_config)
 }
 
+/// Each bundle, checked once for all tests.
+static ALL: LazyLock<Vec<(PathBuf, Report)>> = LazyLock::new(|| {
+    let report = |bundle: PathBuf| {
+        let (checked, with_config) = checked(&bundle);
+        (bundle, Report { checked, deny_hints: false, names_checked: Some(with_config), top: None })
+    };
+    bundles().into_iter().map(report).collect()
+});
+
 #[test]
 fn each_gets_its_message() {
     let mut wrong = Vec::new();
-    for bundle in bundles() {
+    for (bundle, report) in &*ALL {
         let name = bundle.file_name().unwrap().to_str().unwrap();
-        let (checked, with_config) = checked(&bundle);
-        let report = Report { checked, deny_hints: false, names_checked: Some(with_config), top: None };
         assert!(!report.is_good(), "{name} is not broken");
         let text = format!(
             "On a terminal:\n\n{}\nIn a pipe:\n\n{}",
-            human(&report, Look::Drawn),
-            human(&report, Look::Lines)
+            human(report, Look::Drawn),
+            human(report, Look::Lines)
         );
         let golden = bundle.with_extension("golden");
         if std::env::var_os("DOORWARD_BLESS").is_some() {
@@ -88,11 +96,10 @@ fn each_gets_its_message() {
 /// File, line, what it is about, and what to do.
 #[test]
 fn each_message_names_place_span_and_mend() {
-    let bundles = bundles();
-    assert!(bundles.len() >= 10, "{}", bundles.len());
+    assert!(ALL.len() >= 10, "{}", ALL.len());
     let mut rules = BTreeSet::new();
-    for bundle in bundles {
-        for finding in &checked(&bundle).0.mistakes {
+    for (bundle, report) in &*ALL {
+        for finding in &report.checked.mistakes {
             let told = format!("{}: {finding:?}", bundle.display());
             let Some(Extent { line, column, end_line, end_column }) = finding.extent() else {
                 panic!("no place: {told}")
@@ -111,8 +118,7 @@ fn each_message_names_place_span_and_mend() {
 /// A color is a color and nothing else: without them it is what is drawn.
 #[test]
 fn colors_change_nothing_but_colors() {
-    let (checked, _) = checked(&bundles()[0]);
-    let finding: &Finding = &checked.mistakes[0];
+    let finding: &Finding = &ALL[0].1.checked.mistakes[0];
     let colored = doorward_workbench::report::finding(finding, Look::Colored);
     let mut plain = String::new();
     for (n, part) in colored.split('\u{1b}').enumerate() {

@@ -3,7 +3,7 @@
 use doorward_model::UnixMillis;
 use doorward_policy::Rule;
 use doorward_workbench::check;
-use doorward_workbench::report::{self, Report};
+use doorward_workbench::report::{self, Look, Report};
 use serde_json::Value;
 
 use crate::lints::folder;
@@ -108,4 +108,35 @@ fn hints_count_when_they_are_denied() {
     let allowing = report_of(dir.path(), false);
     assert!(allowing.is_good() && !allowing.checked.hints.is_empty());
     assert!(!report_of(dir.path(), true).is_good());
+}
+
+/// What is a color is one of ours; all else that a file says is shown and not done.
+#[test]
+fn nothing_in_a_file_moves_the_cursor() {
+    let harm = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}\u{9b}1m";
+    let text = format!(
+        "// {harm}\r@id(\"open\") @title(\"{harm}\") permit (principal, action, resource) // {harm}\n;\n// {harm}"
+    );
+    let dir = folder(&[("apps/x.cedar", &text), (&format!("apps/y{}.CEDAR", harm.replace('/', "")), "")]);
+    let mut report = report_of(dir.path(), false);
+    report.checked.subject.push(harm);
+    assert!(report.checked.mistakes.len() + report.checked.hints.len() > 1);
+    for look in [Look::Lines, Look::Drawn, Look::Colored] {
+        let text = report::human(&report, look);
+        let plain: String = match look {
+            Look::Lines | Look::Drawn => text.clone(),
+            Look::Colored => {
+                text.split("\u{1b}[").map(|part| part.split_once('m').map_or(part, |(_, p)| p)).collect()
+            }
+        };
+        let unfit: Vec<&str> =
+            plain.lines().filter(|l| l.chars().any(|c| c.is_control() || c == '\u{202e}')).collect();
+        assert!(unfit.is_empty(), "{look:?}: {unfit:?}");
+        assert!(text.contains("open-permit") && !text.contains("[2J\u{1b}"), "{look:?}: {text:?}");
+    }
+    let github = report::github(&report);
+    assert!(!github.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}')), "{github:?}");
+    // Drawn with what stands beside it, byte for byte.
+    let drawn = report::human(&report, Look::Drawn);
+    assert!(drawn.contains("// ?[2J?]0;owned??????1m?@id(\"open\")"), "{drawn}");
 }

@@ -1,13 +1,16 @@
 //! Every lint: a policy that it is about, and one that is fine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::LazyLock;
 
+use cedar_policy::{PolicySet, Schema, ValidationMode, Validator};
 use doorward_model::{RouteFacts, UnixMillis};
-use doorward_policy::{Finding, Known, Level, Rule};
+use doorward_policy::{Finding, ForeignSet, Known, Level, Rule};
 use doorward_workbench::check::{self, Checked};
+use doorward_workbench::lint::{Found, Names, lint};
 
 /// The policies that come with Doorward.
-fn shipped() -> PathBuf {
+pub(crate) fn shipped() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../policies")
 }
 
@@ -23,13 +26,30 @@ pub(crate) fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
-fn checked(policies: &str) -> Checked {
+pub(crate) fn checked(policies: &str) -> Checked {
     let dir = folder(&[("apps/x.cedar", policies)]);
     check::folder(dir.path(), None, UnixMillis(0))
 }
 
+/// The schema that comes with Doorward, read once: in debug builds that takes longer than all lints.
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+    let text = std::fs::read_to_string(shipped().join("schema.cedarschema")).unwrap();
+    Schema::from_cedarschema_str(&text).unwrap().0
+});
+
+/// The hints about policies that are strictly valid, without all else that a folder is checked for.
+fn linted(text: &str) -> Vec<(Rule, String)> {
+    let set = ForeignSet::read(None, ("apps/x.cedar", text)).unwrap();
+    let all = PolicySet::from_policies(set.policies().iter().map(|p| p.policy().clone())).unwrap();
+    let valid = Validator::new(SCHEMA.clone()).validate(&all, ValidationMode::Strict);
+    assert!(valid.validation_passed_without_warnings(), "{valid}\nin\n{text}");
+    let mut found = Found::new(set.policies());
+    lint(set.policies(), Some(&SCHEMA), &Names::default(), &mut found);
+    found.settled().0.iter().map(|h| (h.rule(), marked(text, h))).collect()
+}
+
 /// Writes `N:permit …` as a policy with all that a policy should say about itself.
-fn full(policies: &[&str]) -> String {
+pub(crate) fn full(policies: &[&str]) -> String {
     let one = |(n, policy): (usize, &&str)| {
         format!("@id(\"p{n}\") @title(\"t\") @owner(\"o\") @reason(\"r\")\n{policy};\n")
     };
@@ -37,7 +57,7 @@ fn full(policies: &[&str]) -> String {
 }
 
 /// The hints, but for those about cases, by rule and by what is marked.
-fn hints(text: &str, checked: &Checked) -> Vec<(Rule, String)> {
+pub(crate) fn hints(text: &str, checked: &Checked) -> Vec<(Rule, String)> {
     assert!(checked.mistakes.is_empty(), "{:?}\nin\n{text}", checked.mistakes);
     let hints = checked.hints.iter().filter(|h| h.rule() != Rule::NoCases);
     hints.map(|h| (h.rule(), marked(text, h))).collect()
@@ -58,8 +78,7 @@ fn marked(text: &str, finding: &Finding) -> String {
 #[track_caller]
 fn shows(rule: Rule, policies: &[&str], mark: &str) {
     let text = full(policies);
-    let found = hints(&text, &checked(&text));
-    assert_eq!(found, [(rule, mark.to_owned())], "{text}");
+    assert_eq!(linted(&text), [(rule, mark.to_owned())], "{text}");
     assert_eq!(rule.level(), Level::Hint);
 }
 
@@ -67,10 +86,11 @@ fn shows(rule: Rule, policies: &[&str], mark: &str) {
 #[track_caller]
 fn silent(policies: &[&str]) {
     let text = full(policies);
-    assert_eq!(hints(&text, &checked(&text)), [], "{text}");
+    assert_eq!(linted(&text), [], "{text}");
 }
 
-const WIKI: &str = "permit (principal is User, action in Action::\"read\", resource in App::\"wiki\")";
+pub(crate) const WIKI: &str =
+    "permit (principal is User, action in Action::\"read\", resource in App::\"wiki\")";
 
 #[test]
 fn a_good_policy_is_good() {
@@ -120,6 +140,7 @@ fn never_applies() {
 fn always_holds() {
     let always = "when { context.session.mfa || !context.session.mfa }";
     shows(Rule::AlwaysHolds, &[&format!("{WIKI} {always}")], "context.session.mfa || !context.session.mfa");
+    shows(Rule::AlwaysHolds, &[&format!("{WIKI} when {{ 1 < 2 }}")], "1 < 2");
     silent(&[&format!("{WIKI} when {{ context.session.mfa || context.session.known }}")]);
 }
 
@@ -143,6 +164,8 @@ fn overruled() {
     silent(&[WIKI, "forbid (principal is Agent, action, resource)"]);
     silent(&[WIKI, "forbid (principal, action in Action::\"write\", resource)"]);
     silent(&[WIKI, "forbid (principal, action, resource in App::\"payroll\")"]);
+    // What only reports overrules nobody.
+    silent(&[WIKI, &format!("@mode(\"report\")\n{forbid}")]);
 }
 
 #[test]
@@ -153,6 +176,7 @@ fn same_policy() {
     shows(Rule::SamePolicy, &[one, other], mark);
     let forbid = "forbid (principal, action, resource) when { context.risk.score >= 70 }";
     shows(Rule::SamePolicy, &[forbid, forbid], "principal, action, resource");
+    silent(&[forbid, &format!("@mode(\"report\")\n{forbid}")]);
     silent(&[
         one,
         "permit (principal is Agent, action in Action::\"read\", resource in App::\"wiki\") when { context.session.mfa && context.session.known }",
@@ -174,6 +198,8 @@ fn wider_permit() {
         "principal is User in Role::\"hr\", action == Action::\"GET\", resource in App::\"wiki\"",
     );
     silent(&[&format!("{WIKI} when {{ context.session.mfa }}"), wide]);
+    // What only reports lets nobody in.
+    silent(&[WIKI, &format!("@mode(\"report\")\n{wide}")]);
     silent(&[WIKI, "permit (principal is User, action in Action::\"read\", resource in App::\"wikis\")"]);
     // Of two forbids the narrower one may say something else to whom it refuses.
     silent(&[
@@ -193,7 +219,28 @@ fn absent_fact() {
     shows(Rule::AbsentFact, &[branch], "context.geo has asn");
     let permit = format!("{WIKI} unless {{ {ended} }}");
     shows(Rule::AbsentFact, &[&permit], "principal has contractEnd");
+    // Where nobody says it, more than this decides, and the message says no more than that.
+    for (policy, says) in [
+        (forbid.clone(), "does not forbid"),
+        (
+            format!("forbid (principal is User, action, resource) when {{ {ended} || context.session.mfa }}"),
+            "may not forbid",
+        ),
+        (permit, "permits all the more"),
+        (format!("{WIKI} when {{ context.session.mfa }} unless {{ {ended} }}"), "may permit more"),
+    ] {
+        let text = full(&[&policy]);
+        let checked = checked(&text);
+        let hint = checked.hints.iter().find(|h| h.rule() == Rule::AbsentFact).unwrap();
+        assert!(hint.message().ends_with(says), "{hint} of {policy}");
+    }
     // Absent is refused, or not permitted: that is as it should be.
+    silent(&[&format!(
+        "forbid (principal is User, action, resource) when {{ {ended} || !(principal has contractEnd) }}"
+    )]);
+    silent(&[
+        "forbid (principal is User, action, resource) when { if principal has contractEnd then principal.contractEnd < context.time.now else true }",
+    ]);
     silent(&[
         "forbid (principal is User, action, resource) unless { principal has contractEnd && context.time.now < principal.contractEnd }",
     ]);
@@ -301,114 +348,4 @@ fn annotations_and_arithmetic() {
     ]);
     assert_eq!(hints(&near, &checked(&near)).iter().map(|h| h.0).collect::<Vec<_>>(), [Rule::NearName]);
     assert_eq!(checked(&near).hints.iter().filter(|h| h.rule() == Rule::NoCases).count(), 1);
-}
-
-#[test]
-fn what_is_meant_is_counted_and_not_told() {
-    let open = "permit (principal, action, resource)";
-    let meant = full(&[&format!("@allow_lint(\"doorward/open-permit\")\n{open}")]);
-    let found = checked(&meant);
-    assert_eq!((hints(&meant, &found), found.allowed), (vec![], 1));
-    let strange = full(&[&format!("@allow_lint(\"open-permit, no-id, nothing\")\n{open}")]);
-    let found = checked(&strange);
-    let told = hints(&strange, &found);
-    assert_eq!(
-        told.iter().map(|(rule, mark)| (*rule, mark.as_str())).collect::<Vec<_>>(),
-        [(Rule::UnknownLint, "no-id"), (Rule::UnknownLint, "nothing"),]
-    );
-    let stale = full(&[&format!("@allow_lint(\"open-permit\")\n{WIKI}")]);
-    assert_eq!(hints(&stale, &checked(&stale)), [(Rule::UnusedAllow, "allow_lint".to_owned())]);
-    // A mistake cannot be meant.
-    let mistaken = full(&["@allow_lint(\"invalid\")\npermit (principal is Nobody, action, resource)"]);
-    assert!(!checked(&mistaken).mistakes.is_empty());
-}
-
-/// Hints are told beside mistakes: nobody wants to run it twice.
-#[test]
-fn a_folder_with_mistakes_is_linted_too() {
-    let text = format!(
-        "{}@id(\"bad\") permit (principal is Nobody, action, resource);",
-        full(&["permit (principal, action, resource)"])
-    );
-    let found = checked(&text);
-    assert!(found.mistakes.iter().any(|m| m.rule() == Rule::Invalid));
-    assert!(found.hints.iter().any(|h| h.rule() == Rule::OpenPermit), "{:?}", found.hints);
-}
-
-/// The policies that come with Doorward are an example to others.
-#[test]
-fn the_shipped_policies_have_no_hints() {
-    let found = check::folder(&shipped(), None, UnixMillis(0));
-    assert!(found.mistakes.is_empty() && found.hints.is_empty(), "{:?} {:?}", found.mistakes, found.hints);
-    let page = std::fs::read_to_string(shipped().join("../docs/reference/policy-lints.md")).unwrap();
-    assert!(page.contains("allow_lint"), "and the page says how to except one");
-}
-
-/// A set that is nobody's is linted as it is, and Cedar's warnings are hints.
-#[test]
-fn somebody_elses_set() {
-    let schema = "entity User; entity Photo; action view appliesTo { principal: [User], resource: [Photo] };";
-    let set = |text: &str| check::foreign(Some(("s.cedarschema", schema)), ("p.cedar", text));
-    let found = set("permit (principal, action, resource);");
-    assert_eq!((found.mistakes.len(), found.policies), (0, 1));
-    assert_eq!(found.hints.iter().map(Finding::rule).collect::<Vec<_>>(), [Rule::OpenPermit]);
-    let found = set("permit (principal, action, resource == User::\"a\");");
-    assert!(
-        found.hints.iter().any(|h| h.rule() == Rule::Impossible && h.level() == Level::Hint),
-        "{found:?}"
-    );
-    let found = set("permit (principal is Usr, action, resource);");
-    assert!(found.mistakes.iter().any(|m| m.rule() == Rule::Invalid && m.extent().is_some()), "{found:?}");
-    let found = check::foreign(None, ("p.cedar", "permit (principal, action, resource); permit("));
-    assert_eq!(found.mistakes.iter().map(Finding::rule).collect::<Vec<_>>(), [Rule::Syntax]);
-    let deep = format!(
-        "permit (principal, action, resource) when {{ {}true{} }};",
-        "(".repeat(9000),
-        ")".repeat(9000)
-    );
-    let found = check::foreign(None, ("p.cedar", &deep));
-    assert_eq!(found.mistakes.iter().map(Finding::rule).collect::<Vec<_>>(), [Rule::TooDeep]);
-}
-
-/// As deep and as long as a policy may be: linting is slow at worst.
-#[test]
-fn the_deepest_policy_is_linted() {
-    let deep = format!("{}context.session.mfa{}", "(context.session.mfa && ".repeat(60), ")".repeat(60));
-    let wide: Vec<String> = (0..20_000).map(|i| format!("\"z{i}\"")).collect();
-    let text = full(&[
-        &format!("forbid (principal, action, resource) when {{ {deep} }}"),
-        &format!(
-            "forbid (principal is User, action, resource) when {{ context.zones.containsAll([{}]) }}",
-            wide.join(",")
-        ),
-    ]);
-    let found = checked(&text);
-    assert!(found.mistakes.is_empty(), "{:?}", found.mistakes);
-    assert!(
-        found.hints.iter().any(|h| h.rule() == Rule::LongCondition || h.rule() == Rule::DeepCondition)
-            || !found.hints.is_empty()
-    );
-}
-
-/// The page that names every rule is the table in the code.
-#[test]
-fn the_page_of_rules_is_the_table() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/policy-lints.md");
-    let (begin, end) = ("<!-- rules: written from gateway/policy/src/rule.rs -->\n", "<!-- /rules -->");
-    let mut table = String::from("| rule | | what it finds |\n|---|---|---|\n");
-    for rule in Rule::ALL {
-        let level = match rule.level() {
-            Level::Mistake => "mistake",
-            Level::Hint => "hint",
-        };
-        table.push_str(&format!("| `{rule}` | {level} | {} |\n", rule.about()));
-    }
-    let page = std::fs::read_to_string(&path).unwrap();
-    let (head, rest) = page.split_once(begin).unwrap();
-    let (found, tail) = rest.split_once(end).unwrap();
-    if std::env::var_os("DOORWARD_BLESS").is_some() {
-        std::fs::write(&path, format!("{head}{begin}{table}{end}{tail}")).unwrap();
-    } else {
-        assert_eq!(found, table, "run this test with DOORWARD_BLESS=1");
-    }
 }

@@ -1,6 +1,7 @@
 //! The workbench from outside: its tools on whole folders of policies.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod bounds;
 mod broken;
 mod cedar_format;
 mod differential;
@@ -15,3 +16,4 @@ mod shipped;
 mod solver;
 mod third_party;
 mod trial;
+mod whole;
