@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "policy_test/hostile.rs"]
+mod hostile;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

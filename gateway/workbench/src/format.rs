@@ -5,13 +5,13 @@
 //! again: unless every policy is the same policy and every comment is still there, the file is left alone.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use cedar_policy::{Policy, Template};
 use cedar_policy_formatter::{Config, policies_str_to_pretty};
-use doorward_model::limits::POLICY_FILE_BYTES_MAX;
-use doorward_policy::{Finding, Rule, on_policy_stack, statements};
+use doorward_model::limits::{POLICY_FILE_BYTES_MAX, POLICY_FINDINGS_MAX};
+use doorward_policy::{Extent, Finding, LoadFailure, Rule, on_policy_stack, statements};
 use serde_json::Value;
 
 /// As wide as Cedar's own command line and its editors lay out policies, so that they agree with this.
@@ -61,24 +61,18 @@ pub fn format(path: &str, text: &str) -> Result<String, FormatError> {
 /// # Errors
 /// Why it stays as it is.
 pub fn file(path: &Path, name: &str, write: bool) -> Result<bool, FormatError> {
-    let size = fs::metadata(path)?.len();
-    if size > POLICY_FILE_BYTES_MAX {
-        let message = format!("this file is larger than {POLICY_FILE_BYTES_MAX} bytes");
-        return Err(FormatError::Mistakes(vec![told(Rule::TooLarge, message, "split it", name)]));
-    }
-    let text = match String::from_utf8(fs::read(path)?) {
+    let text = match text_of(path, name)? {
         Ok(text) => text,
-        Err(_) => {
-            let message = "this file is not UTF-8".to_owned();
-            return Err(FormatError::Mistakes(vec![told(
-                Rule::NotText,
-                message,
-                "save it as UTF-8 text",
-                name,
-            )]));
-        }
+        Err(finding) => return Err(FormatError::Mistakes(vec![*finding])),
     };
-    let laid_out = format(name, &text)?;
+    let laid_out = format(name, &text).map_err(|e| match e {
+        FormatError::Mistakes(_) if path.extension().is_none_or(|e| e != "cedar") => {
+            let message = "this is no file of policies".to_owned();
+            let help = "policies are in files that end in `.cedar`";
+            FormatError::Mistakes(vec![told(Rule::FileName, message, help, name)])
+        }
+        other => other,
+    })?;
     if laid_out == text {
         return Ok(false);
     }
@@ -86,6 +80,24 @@ pub fn file(path: &Path, name: &str, write: bool) -> Result<bool, FormatError> {
         replace(path, &laid_out)?;
     }
     Ok(true)
+}
+
+/// What a file says, bounded, or what is wrong with it. What is no file may have no end, and nobody who writes to it.
+fn text_of(path: &Path, name: &str) -> io::Result<Result<String, Box<Finding>>> {
+    let wrong = |rule, message: String, help| Ok(Err(Box::new(told(rule, message, help, name))));
+    if !fs::metadata(path)?.is_file() {
+        return wrong(Rule::Unreadable, "this is not a regular file".to_owned(), "name files of policies");
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(POLICY_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > POLICY_FILE_BYTES_MAX {
+        let message = format!("this file is larger than {POLICY_FILE_BYTES_MAX} bytes");
+        return wrong(Rule::TooLarge, message, "split it");
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Ok(text)),
+        Err(_) => wrong(Rule::NotText, "this file is not UTF-8".to_owned(), "save it as UTF-8 text"),
+    }
 }
 
 fn told(rule: Rule, message: String, help: &str, name: &str) -> Finding {
@@ -111,6 +123,7 @@ pub fn files_below(dir: &Path) -> io::Result<Vec<PathBuf>> {
             if kind.is_dir() {
                 folders.push(entry.path());
             } else if name.ends_with(".cedar") {
+                // What is no file is found out when it is read.
                 found.push(entry.path());
             }
         }
@@ -153,24 +166,26 @@ impl Content {
     fn of(path: &str, text: &str) -> Result<Self, FormatError> {
         let spans = statements(path, text).map_err(|deep| FormatError::Mistakes(vec![*deep]))?;
         let (mut policies, mut mistakes) = (Vec::new(), Vec::new());
+        let (mut line, mut counted) = (1, 0);
         for span in spans {
-            let one = text.get(span.clone()).unwrap_or_default();
-            match as_json(one) {
+            // Nobody reads what else is wrong in a file of nothing but mistakes.
+            if mistakes.len() > POLICY_FINDINGS_MAX {
+                break;
+            }
+            line += text.get(counted..span.start).unwrap_or_default().matches('\n').count();
+            counted = span.start;
+            match as_json(text.get(span).unwrap_or_default()) {
                 Ok(json) => policies.push(json),
                 Err(e) => {
-                    let before = text.get(..span.start).unwrap_or_default();
-                    mistakes.push(Finding::told(
-                        Rule::Syntax,
-                        e,
-                        Some("`doorward policy check` shows the place".to_owned()),
-                        Some(format!("{path}:{}", before.matches('\n').count() + 1)),
-                        None,
-                    ));
+                    let place = Extent { line, column: 1, end_line: line, end_column: 1 };
+                    let help = "`doorward policy check` shows the place".to_owned();
+                    let path = Some(path.to_owned());
+                    mistakes.push(Finding::told(Rule::Syntax, e, Some(help), path, Some(place)));
                 }
             }
         }
         if !mistakes.is_empty() {
-            return Err(FormatError::Mistakes(mistakes));
+            return Err(FormatError::Mistakes(LoadFailure::told("", mistakes).findings));
         }
         let mut comments = comments(text);
         comments.sort_unstable();

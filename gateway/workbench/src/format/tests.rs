@@ -101,3 +101,37 @@ fn a_file_is_replaced_whole_and_keeps_its_mode_and_its_link() {
     assert!(file(&real, "real.cedar", true).is_err());
     assert_eq!(fs::read_to_string(&real).unwrap(), "permit(");
 }
+
+/// The line of the first mistakes is told, and not those of all.
+#[test]
+fn a_file_of_nothing_but_mistakes_has_a_bound() {
+    let bad = "permit(principal,action,resource)when{context.a&&};\n";
+    let text = format!("{POLICY}\n\n{}", bad.repeat(20_000));
+    let Err(FormatError::Mistakes(found)) = format("x.cedar", &text) else { panic!("it is no Cedar") };
+    assert_eq!(found.len(), POLICY_FINDINGS_MAX + 1);
+    assert_eq!(found[0].line_and_column().unwrap().0, 3);
+    assert_eq!(found[199].line_and_column().unwrap().0, 202);
+}
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe.cedar");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let toml = dir.path().join("x.toml");
+    fs::write(&toml, "[policy]\ndir = \"p\"\n").unwrap();
+    assert_eq!(files_below(dir.path()).unwrap(), [pipe.clone()]);
+    let rule = |path: &Path| match file(path, "x", true) {
+        Err(FormatError::Mistakes(found)) => found[0].rule(),
+        other => panic!("{other:?}"),
+    };
+    for (path, expect) in [
+        (pipe.as_path(), Rule::Unreadable),
+        (Path::new("/dev/zero"), Rule::Unreadable),
+        (dir.path(), Rule::Unreadable),
+        (toml.as_path(), Rule::FileName),
+    ] {
+        assert_eq!(rule(path), expect, "{}", path.display());
+    }
+}

@@ -9,20 +9,26 @@ use crate::cli::ConfigArg;
 pub(super) const CHECK_EXAMPLES: &str = "\
 Examples:
   doorward policy check --dir policies
-  doorward policy check --config doorward.toml     also refuses apps and routes that do not exist
-  doorward policy check --dir policies --deny-hints --format github      in a workflow
-  doorward policy check --dir policies --format sarif > policies.sarif   for code scanning
-  doorward policy check --schema s.cedarschema --policies p.cedar        any set of Cedar policies
+  doorward policy check --config doorward.toml
+      also refuses apps and routes that do not exist
+  doorward policy check --dir policies --deny-hints --format github
+      in a workflow
+  doorward policy check --dir policies --format sarif > policies.sarif
+      for code scanning
+  doorward policy check --schema s.cedarschema --policies p.cedar
+      any set of Cedar policies
 
-Exit codes: 0 good (there may be hints), 2 mistakes. What each rule finds: docs/reference/policy-lints.md.";
+Exit codes: 0 good (there may be hints), 2 mistakes.
+What each rule finds: docs/reference/policy-lints.md.";
 
 pub(super) const FMT_EXAMPLES: &str = "\
 Examples:
   doorward policy fmt --dir policies
   doorward policy fmt --check policies/apps/wiki.cedar
 
-Exit codes: 0 done; with --check 1 where a file is laid out otherwise; 2 where one is no Cedar, or would not
-say the same afterwards: such a file is left as it is.";
+Exit codes: 0 done; with --check 1 where a file is laid out otherwise;
+2 where one cannot be read, is no Cedar, or would not say the same afterwards:
+such a file is left as it is.";
 
 /// `doorward policy check`.
 #[derive(Debug, Args)]
@@ -75,9 +81,12 @@ pub struct PolicyVetArgs {
 pub struct PolicyFmtArgs {
     /// The files; without them all policy files of the folder.
     pub files: Vec<PathBuf>,
-    /// The folder with the policies.
-    #[arg(long, value_name = "DIR", conflicts_with = "files", required_unless_present = "files")]
+    /// The folder with the policies; without it the one in the configuration file.
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
     pub dir: Option<PathBuf>,
+    /// The configuration file, which names the folder.
+    #[command(flatten)]
+    pub config: ConfigArg,
     /// Write nothing; name the files that are laid out otherwise.
     #[arg(long)]
     pub check: bool,

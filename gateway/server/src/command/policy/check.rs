@@ -29,9 +29,9 @@ pub(super) fn check(
     let report = Report { checked, deny_hints: args.deny_hints, names_checked, top };
     match args.format {
         FindingsFormat::Human => out.text(report::human(&report, look(show_on(&io::stdout(), color))))?,
-        FindingsFormat::Json => out.line(format_args!("{:#}", report::json(&report)))?,
+        FindingsFormat::Json => out.line(report::json_text(&report::json(&report)))?,
         FindingsFormat::Sarif => {
-            out.line(format_args!("{:#}", report::sarif(&report, env!("CARGO_PKG_VERSION"))))?;
+            out.line(report::json_text(&report::sarif(&report, env!("CARGO_PKG_VERSION"))))?;
         }
         FindingsFormat::Github => out.text(report::github(&report))?,
     }

@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use self::asked::Asked;
-use super::super::{Exit, Failure, Output, load_config, printable, show_on};
+use super::super::{Exit, Failure, Output, json_text, load_config, printable, show_on};
 use super::mistakes;
 use crate::cli::{Format, PolicyExplainArgs};
 use crate::color::ColorChoice;
@@ -68,7 +68,7 @@ pub(super) fn explain(
                 map.insert("notes".to_owned(), json!(notes));
             }
             print::place(&mut told, &sources);
-            out.line(format_args!("{told:#}"))?;
+            out.line(json_text(&told))?;
         }
     }
     Ok(Exit::Done)

@@ -10,7 +10,7 @@ use doorward_workbench::prove::{Breach, Edit, Line, Proof, Verdict, against, pro
 use doorward_workbench::solver::{Bounds, Program, Solver};
 use serde_json::{Value, json};
 
-use super::super::{Exit, Failure, Output, printable, show_on};
+use super::super::{Exit, Failure, Output, json_text, printable, show_on};
 use super::mistakes;
 use crate::cli::{Format, PolicyProveArgs};
 use crate::clock::Stopwatch;
@@ -47,7 +47,7 @@ pub(super) fn prove_lines(
             let proof = prove(&mut solver, &new, only, &mut told()).map_err(failed)?;
             match args.format {
                 Format::Human => human(&proof, &solver, out)?,
-                Format::Json => out.line(format_args!("{:#}", proof_json(&proof, &solver)))?,
+                Format::Json => out.line(json_text(&proof_json(&proof, &solver)))?,
             }
             Ok(verdict_of(&proof))
         }
@@ -55,10 +55,10 @@ pub(super) fn prove_lines(
             let edit = against(&mut solver, &old, &new, &mut told()).map_err(failed)?;
             match args.format {
                 Format::Human => out.text(edit_human(&edit, out.style))?,
-                Format::Json => out.line(format_args!(
-                    "{:#}",
-                    json!({ "widens": way(&edit.widens), "narrows": way(&edit.narrows) })
-                ))?,
+                Format::Json => {
+                    let both = json!({ "widens": way(&edit.widens), "narrows": way(&edit.narrows) });
+                    out.line(json_text(&both))?;
+                }
             }
             let unknown = |v: &Verdict| matches!(v, Verdict::Unknown(_));
             Ok(match &edit.widens {
@@ -97,7 +97,7 @@ fn told() -> impl FnMut(usize, usize, &str) {
     let watched = io::stderr().is_terminal();
     move |done, total, id| {
         if watched {
-            let _ = write!(io::stderr(), "\r\u{1b}[K{done} of {total}: {id}");
+            let _ = write!(io::stderr(), "\r\u{1b}[K{done} of {total}: {}", printable(id));
         }
     }
 }
@@ -129,7 +129,7 @@ fn line_human(line: &Line, style: Style) -> String {
         }
     };
     let took = style.dim(&format!("{:>7}", seconds(line.took)));
-    format!("{word} {took}  {}  {}\n{more}", line.id, printable(&line.title))
+    format!("{word} {took}  {}  {}\n{more}", printable(&line.id), printable(&line.title))
 }
 
 fn breach_human(breach: &Breach, owner: &Option<String>) -> String {
@@ -137,7 +137,7 @@ fn breach_human(breach: &Breach, owner: &Option<String>) -> String {
     let by = if breach.by.is_empty() {
         "because nothing permits it".to_owned()
     } else {
-        format!("by {}", breach.by.join(", "))
+        format!("by {}", printable(&breach.by.join(", ")))
     };
     let _ = writeln!(text, "          {by}");
     if let Some(owner) = owner {

@@ -79,7 +79,7 @@ pub(super) fn test(args: &PolicyTestArgs, color: ColorChoice, out: &mut Output<'
     let report = report.map_err(|e| Failure { exit: Exit::Failed, message: e, help: None })??;
     match args.format {
         TestFormat::Human => print::human(&subject, &report, out)?,
-        TestFormat::Json => out.line(format_args!("{:#}", print::json(&subject, &report)))?,
+        TestFormat::Json => out.line(super::super::json_text(&print::json(&subject, &report)))?,
         TestFormat::Junit => out.text(trial::junit::report(&report.run))?,
     }
     Ok(if report.is_good() { Exit::Done } else { Exit::Failed })

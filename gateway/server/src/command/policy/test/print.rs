@@ -62,7 +62,7 @@ fn uncovered(sources: &[PolicySource], coverage: &Coverage, style: Style) -> Str
 /// What no case has seen of a policy, a line for each.
 fn missing(policy: &PolicyCoverage, source: &PolicySource) -> Vec<String> {
     let mut lines = Vec::new();
-    let whole = format!("{}:{}: `{}`", policy.file, policy.line, policy.id);
+    let whole = printable(&format!("{}:{}: `{}`", policy.file, policy.line, policy.id));
     if policy.applied == 0 {
         lines.push(format!("{whole} never applies"));
     }
@@ -83,15 +83,14 @@ fn missing(policy: &PolicyCoverage, source: &PolicySource) -> Vec<String> {
 
 fn place(source: &PolicySource, at: usize) -> String {
     let (line, column) = source.finding(at, at, "", "").line_and_column().unwrap_or((source.line(), 1));
-    format!("{}:{line}:{column}", source.file())
+    format!("{}:{line}:{column}", printable(source.file()))
 }
 
 fn survivor(subject: &Subject, mutant: &Mutant, settled: Option<&Settled>, style: Style) -> String {
     let Some(source) = subject.policies().get(mutant.policy) else { return String::new() };
-    let (place, id) = (place(source, mutant.span.start), source.id());
-    let mut text = String::new();
-    let _ =
-        writeln!(text, "{} {place}: {} in `{id}`, and no case notices", style.red("survives"), mutant.what);
+    let (place, id) = (place(source, mutant.span.start), printable(source.id()));
+    let (mut text, what) = (String::new(), printable(&mutant.what));
+    let _ = writeln!(text, "{} {place}: {what} in `{id}`, and no case notices", style.red("survives"));
     if mutant.mutated.is_some() {
         text.push_str(&indented(&mutant.difference(source)));
     }
