@@ -8,7 +8,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -33,8 +33,10 @@ pub struct Policies {
     dir: PathBuf,
     loader: Loader,
     stand: ArcSwap<Stand>,
+    /// Held while the folder is loaded, so that a slow old load cannot overtake a new one. Nobody else waits for it.
+    loading: Mutex<()>,
     /// What the folder held when it was last decided which bundle is in force; none where it could not be
-    /// read then. Held while something is loaded, so that a slow old load cannot overtake a new one.
+    /// read then. Held for a moment only: whoever stops a roll-out or goes back waits for it.
     folder: Mutex<Option<Revision>>,
 }
 
@@ -225,22 +227,32 @@ impl Policies {
     /// Begins with a bundle that was installed before, while the folder holds `folder`.
     #[must_use]
     pub fn with(dir: &Path, loader: Loader, candidate: Candidate, folder: Option<Revision>) -> Self {
-        let stand = Stand { bundle: candidate.bundle, staged: None };
-        Self { dir: dir.to_owned(), loader, stand: ArcSwap::from_pointee(stand), folder: Mutex::new(folder) }
+        let stand = ArcSwap::from_pointee(Stand { bundle: candidate.bundle, staged: None });
+        let (loading, folder) = (Mutex::new(()), Mutex::new(folder));
+        Self { dir: dir.to_owned(), loader, stand, loading, folder }
     }
 
     /// Loads the folder again. The bundle before stays in force unless the new one passed
     /// everything, and the folder has stopped changing. Takes as long as validation takes: not for a thread that serves requests.
     pub fn reload(&self, now: UnixMillis) -> Outcome {
-        let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.loader.load_unless(&self.dir, now, *folder) {
-            Ok(None) => Outcome::Unchanged,
-            Ok(Some(candidate)) => {
-                *folder = Some(candidate.bundle.revision());
-                self.swap(candidate)
-            }
-            Err(failure) => Outcome::Rejected(failure),
+        let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *self.held();
+        let candidate = match self.loader.load_unless(&self.dir, now, before) {
+            Ok(None) => return Outcome::Unchanged,
+            Ok(Some(candidate)) => candidate,
+            Err(failure) => return Outcome::Rejected(failure),
+        };
+        let mut held = self.held();
+        if *held == Some(candidate.bundle.revision()) {
+            // Meanwhile somebody put another bundle in force and knew of this folder: theirs is the last change.
+            return Outcome::Unchanged;
         }
+        *held = Some(candidate.bundle.revision());
+        self.swap(held, candidate)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Revision>> {
+        self.folder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Loads another folder as this one is. It is in force nowhere.
@@ -255,12 +267,12 @@ impl Policies {
     /// else than `folder`, which is what it held when this was asked for ([`Policies::in_folder`]).
     /// [`Outcome::Unchanged`] when it is in force already.
     pub fn install(&self, candidate: Candidate, folder: Option<Revision>) -> Outcome {
-        let mut held = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held();
         *held = folder;
-        self.swap(candidate)
+        self.swap(held, candidate)
     }
 
-    fn swap(&self, candidate: Candidate) -> Outcome {
+    fn swap(&self, held: MutexGuard<'_, Option<Revision>>, candidate: Candidate) -> Outcome {
         let Candidate { bundle: next, cases, hints } = candidate;
         let before = self.stand.load().bundle.clone();
         let (from, to) = (before.revision(), next.revision());
@@ -268,6 +280,7 @@ impl Policies {
             return Outcome::Unchanged;
         }
         self.stand.rcu(|stand| Stand { bundle: Arc::clone(&next), staged: stand.staged.clone() });
+        drop(held);
         let (lost_forbids, lost_permits) = before.lost_to(&next);
         let difference = before.difference(&next);
         retire(before);
@@ -276,9 +289,10 @@ impl Policies {
 
     /// Asks a share of another bundle than the one in force, or nobody any more.
     pub fn stage(&self, staged: Option<Staged>) {
-        let _one_at_a_time = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held();
         let before = self.staged();
         self.stand.rcu(|stand| Stand { bundle: Arc::clone(&stand.bundle), staged: staged.clone() });
+        drop(held);
         if let Some(before) = before {
             drop(staged);
             retire(before.bundle);
@@ -313,8 +327,7 @@ impl Policies {
     /// Whether what is in force is what the folder held when it was last looked at.
     #[must_use]
     pub fn is_of_folder(&self) -> bool {
-        let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
-        *folder == Some(self.stand.load().bundle.revision())
+        *self.held() == Some(self.stand.load().bundle.revision())
     }
 
     /// The revision of what the folder holds now; none if some of it cannot be read. Reads all of it.

@@ -1,10 +1,15 @@
 //! What is put in force beside the folder, and for some people only: the last change wins.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use doorward_model::principal::Visitor;
 use doorward_model::{AppId, Principal, UnixMillis};
-use doorward_policy::{Candidate, Loader, Outcome, Policies, Share, Staged, WHOLE};
+use doorward_policy::{Candidate, Known, Loader, Outcome, Policies, Share, Staged, WHOLE};
 
 use crate::support::Folder;
 
@@ -91,4 +96,53 @@ fn a_share_is_asked_of_what_is_staged_and_everybody_else_of_what_is_in_force() {
     policies.stage(None);
     assert_eq!(asked("wiki"), policies.bundle().revision());
     assert!(policies.staged().is_none());
+}
+
+/// A folder that takes long to try holds nobody up who goes back, stops a roll-out, or asks how things stand; and what
+/// was put in force meanwhile by somebody who knew the folder stays.
+#[test]
+fn a_slow_trial_of_the_folder_holds_up_nobody_else() {
+    let (folder, other) = (Folder::with(OPEN), Folder::with(SHUT));
+    let (began, begun) = channel();
+    let (end, ended) = channel::<()>();
+    let ended = Mutex::new(ended);
+    let vet = move |dir: &Path, known: Option<&Known>| {
+        began.send(()).unwrap();
+        ended.lock().unwrap().recv().unwrap();
+        doorward_policy::rehearse(dir, known)
+    };
+    let policies = Arc::new(Policies::load(folder.path(), Loader::vetted(None, Box::new(vet)), NOW).unwrap());
+    let apart = |work: fn(&Policies, Candidate) -> Outcome| {
+        let (policies, other) = (Arc::clone(&policies), candidate(&other));
+        let (tell, told) = channel();
+        thread::spawn(move || tell.send(work(&policies, other)));
+        told
+    };
+    let patience = Duration::from_secs(60);
+
+    folder.write("apps/test.cedar", AJAR);
+    let reload = apart(|policies, _| policies.reload(NOW));
+    begun.recv_timeout(patience).unwrap();
+    let meanwhile = apart(|policies, other| {
+        assert!(policies.is_of_folder());
+        policies.stage(None);
+        policies.install(other, policies.in_folder())
+    });
+    let outcome = meanwhile.recv_timeout(patience).expect("nobody waits for the trial");
+    assert!(matches!(outcome, Outcome::Swapped { .. }), "{outcome:?}");
+    end.send(()).unwrap();
+    let outcome = reload.recv_timeout(patience).unwrap();
+    assert!(matches!(outcome, Outcome::Unchanged), "{outcome:?}");
+    assert!(has(&policies, &other) && !policies.is_of_folder());
+
+    // Somebody who knew of an older folder does not win against the one that is being loaded.
+    let known = policies.in_folder();
+    folder.write("apps/test.cedar", OPEN);
+    let reload = apart(|policies, _| policies.reload(NOW));
+    begun.recv_timeout(patience).unwrap();
+    assert!(matches!(policies.install(candidate(&other), known), Outcome::Unchanged));
+    end.send(()).unwrap();
+    let outcome = reload.recv_timeout(patience).unwrap();
+    assert!(matches!(outcome, Outcome::Swapped { .. }), "{outcome:?}");
+    assert!(has(&policies, &folder) && policies.is_of_folder());
 }

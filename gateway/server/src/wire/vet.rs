@@ -23,6 +23,11 @@ use std::time::Duration;
 use doorward_model::limits::{POLICY_VET_SAID_BYTES_MAX, POLICY_VET_SECONDS_MAX};
 use doorward_policy::{Finding, Known, LoadFailure, Revision, Rule, Vet};
 
+use crate::clock::Stopwatch;
+
+/// How often is looked whether a process that is silent has ended.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// The executable of this process, also when its file was replaced or removed since.
 const MYSELF: &str = "/proc/self/exe";
 
@@ -68,17 +73,33 @@ impl Trial<'_> {
             .stderr(Stdio::null())
             .spawn();
         let mut child = child.map_err(|e| format!("cannot be started: {e}"))?;
-        let said = self.listen(&mut child, names);
-        if said.is_err() {
-            let _ = child.kill();
+        let watch = Stopwatch::start();
+        let over = self.listen(&mut child, names).and_then(|said| Ok((said, self.wait(&mut child, &watch)?)));
+        if over.is_err() {
+            // Whatever it does, nothing of it is left.
+            let _ = child.kill().and_then(|()| child.wait());
         }
-        let status = child.wait().map_err(|e| format!("cannot be waited for: {e}"))?;
-        let said = said?;
+        let (said, status) = over?;
         let revision = said.strip_suffix('\n').and_then(Revision::from_hex);
         match (status.success(), revision) {
             (true, Some(revision)) => Ok(revision),
             (true, None) => Err("answered something else than a revision".to_owned()),
             (false, _) => Err(ended(status)),
+        }
+    }
+
+    /// Waits until a process that has said all has ended. One that closed its output may live on.
+    fn wait(&self, child: &mut Child, watch: &Stopwatch) -> Result<ExitStatus, String> {
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) if watch.elapsed() < self.bound => thread::sleep(LOOK),
+                Ok(None) => {
+                    let seconds = self.bound.as_secs();
+                    return Err(format!("answered, but has not ended for {seconds} seconds and was ended"));
+                }
+                Err(e) => return Err(format!("cannot be waited for: {e}")),
+            }
         }
     }
 
@@ -162,6 +183,10 @@ mod tests {
         assert!(still.starts_with("has not answered for 0 seconds"), "{still}");
         let deaf = trial("exec sleep 600 < /dev/null", Duration::from_millis(200)).unwrap_err();
         assert!(deaf.starts_with("has not answered"), "{deaf}");
+        // One that closes its output and lives on is no better.
+        let quiet = format!("echo {}; exec sleep 600 >&-", Revision::of([]));
+        let lingers = trial(&quiet, Duration::from_millis(200)).unwrap_err();
+        assert!(lingers.starts_with("answered, but has not ended for 0 seconds"), "{lingers}");
         // It is cut off when it has said too much, and dies of the closed pipe.
         let talks = trial("exec yes", LONG).unwrap_err();
         assert!(talks.contains("signal 13"), "{talks}");
