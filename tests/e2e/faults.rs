@@ -27,3 +27,5 @@ mod standing;
 mod store;
 #[path = "faults/unread.rs"]
 mod unread;
+#[path = "faults/vet.rs"]
+mod vet;

@@ -96,6 +96,15 @@ impl Gateway {
         Place::new(config, binary()).run().await
     }
 
+    /// Starts a gateway from a copy of the binary, which a test may take away while it runs.
+    ///
+    /// # Panics
+    /// When it does not start; the message holds what it wrote.
+    pub async fn start_copy(config: Config, copy: &Path) -> Self {
+        std::fs::copy(binary(), copy).unwrap();
+        Place::new(config, copy.to_owned()).run().await.unwrap_or_else(|e| panic!("{e}"))
+    }
+
     /// Starts a gateway and waits only until it lives: one that lacks something, such as the keys of
     /// an issuer, is not ready, and refuses who needs it.
     ///
@@ -357,6 +366,14 @@ pub async fn command(arguments: &[impl AsRef<std::ffi::OsStr>]) -> CommandOutput
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// Sends a signal to a process that a gateway started.
+///
+/// # Panics
+/// When there is no such process any more.
+pub fn end_by(pid: u32, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
 }
 
 fn binary() -> PathBuf {

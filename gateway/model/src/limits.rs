@@ -202,6 +202,11 @@ pub const POLICY_ID_BYTES_MAX: usize = 128;
 pub const POLICY_CONDITIONS_MAX: usize = 4096;
 /// The most cells of the matrix of a folder of policies: kinds of people by situations, routes and actions.
 pub const POLICY_MATRIX_CELLS_MAX: usize = 20_000;
+/// The most text of all mutants of a run together, in bytes: each of them is a policy of its own in memory, some
+/// twenty times as large.
+pub const POLICY_MUTANTS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The most elements of a list that are left out, one at a time, by mutants of one policy.
+pub const POLICY_MUTANTS_ELEMENTS_MAX: usize = 16;
 /// The longest path of a file of policies in a bundle, in bytes.
 pub const POLICY_PATH_BYTES_MAX: usize = 200;
 /// The largest bundle of policies: the largest folder, and what is written about each file.

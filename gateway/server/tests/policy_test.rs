@@ -63,12 +63,26 @@ fn cases_hold_or_are_told_with_the_clause_that_settled_them() {
     let dir = folder();
     let (code, text) = said(&test(dir.path(), &["--dir", "p"], false));
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains(" cases hold\n"), "{text}");
-    let (code, text) = said(&test(dir.path(), &["--dir", "p", "--filter", "13 hours"], false));
-    assert_eq!((code, text.as_str()), (Some(0), "0 of 0 cases hold\n"));
+    assert!(
+        text.contains(" cases hold\n") && text.ends_with("MATRIX.md is what the policies say\n"),
+        "{text}"
+    );
+    let (code, text) = said(&test(dir.path(), &["--dir", "p", "--filter", "a sign-in before that"], false));
+    assert!(code == Some(0) && text.starts_with("1 of 1 cases hold\n"), "{text}");
     replace(dir.path(), "p/guardrails/sign-in.cedar", "context.session.age > duration(\"12h\")", "false");
-    // What Cedar warns of (this can never apply) does not load.
-    assert_eq!(said(&test(dir.path(), &["--dir", "p"], false)).0, Some(2));
+    // What Cedar warns of (this can never apply) does not load; a program is told so in its own format.
+    let (code, text) = said(&test(dir.path(), &["--dir", "p"], false));
+    assert!(code == Some(2) && text.contains("guardrails/sign-in.cedar:"), "{text}");
+    let output = test(dir.path(), &["--dir", "p", "--format", "json"], false);
+    let told = json(&output);
+    assert_eq!((output.status.code(), &told["good"]), (Some(2), &Value::Bool(false)));
+    assert_eq!(told["mistakes"][0]["file"], "guardrails/sign-in.cedar", "{told}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("guardrails/sign-in.cedar:"));
+    let (code, text) = said(&test(dir.path(), &["--dir", "p", "--format", "junit"], false));
+    assert!(
+        code == Some(2) && text.starts_with("<?xml") && text.contains("<testsuite name=\"load\""),
+        "{text}"
+    );
     replace(
         dir.path(),
         "p/guardrails/sign-in.cedar",
@@ -100,6 +114,34 @@ fn cases_hold_or_are_told_with_the_clause_that_settled_them() {
     assert!(failed.iter().any(|c| c["name"] == "a sign-in before that" && c["got"] == "allow"), "{failed:?}");
 }
 
+/// Where nothing is asked nothing is shown: a filter that is misspelt, a folder without a case, a list without a test.
+#[test]
+fn nothing_to_ask_is_a_failure() {
+    let dir = folder();
+    let output = test(dir.path(), &["--dir", "p", "--filter", "nosuchthing"], false);
+    assert_eq!(output.status.code(), Some(2), "{:?}", said(&output));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("no case has `nosuchthing` in its name or its file"), "{stderr}");
+    // A part of the cases says nothing of what all of them notice.
+    for measure in ["--mutants", "--coverage"] {
+        let output = test(dir.path(), &["--dir", "p", "--filter", "a", measure], false);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be used with"), "{measure}");
+    }
+    let output = test(dir.path(), &["--dir", "p", "--mutants", "--only", "nobody"], false);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no policy `nobody`"));
+
+    fs::remove_dir_all(dir.path().join("p/cases")).unwrap();
+    fs::remove_file(dir.path().join("p/matrix.toml")).unwrap();
+    let (code, text) = said(&test(dir.path(), &["--dir", "p"], false));
+    assert!(code == Some(1) && text.starts_with("there are no cases: "), "{text}");
+    let (code, text) = said(&test(dir.path(), &["--dir", "p", "--format", "junit"], false));
+    assert!(code == Some(1) && text.contains("tests=\"1\" failures=\"1\""), "{text}");
+    fs::write(dir.path().join("t.json"), "[]").unwrap();
+    let args = ["--policies", "p/apps/wiki.cedar", "t.json"];
+    assert_eq!(said(&test(dir.path(), &args, false)).0, Some(1));
+}
+
 #[test]
 fn too_little_covered_is_a_failure() {
     let dir = folder();
@@ -118,6 +160,11 @@ fn too_little_covered_is_a_failure() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
+    // What fails the command fails on the board.
+    let args = ["--dir", "p", "--coverage-min", "95", "--format", "junit"];
+    let (code, text) = said(&test(dir.path(), &args, false));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("failures=\"1\">") && text.contains("95 % are asked for"), "{text}");
 }
 
 /// From a mistake that nobody would notice to the case that notices it.
@@ -138,10 +185,19 @@ fn a_survivor_is_shown_and_its_case_taken_over() {
         "    -  action in [Action::\"read\", Action::\"write\"],\n    +  action in [Action::\"write\"],\n",
         "    does = \"GET payroll/admin\"\n",
         "nothing was proved: ",
-        "cases are proposed in p/cases/proposed.toml.new",
+        "1 case is proposed in p/cases/proposed.toml.new: give it a name",
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
+    // Of one policy alone, where every survivor is told by a case.
+    let of_one = ["--dir", "p", "--mutants", "--only", "payroll.admin"];
+    let (code, text) = said(&test(dir.path(), &[&of_one[..], &["--format", "junit"]].concat(), false));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("<testsuite name=\"mutants\"")
+            && text.contains("<failure message=\"no case notices\">"),
+        "{text}"
+    );
     let told = json(&test(dir.path(), &["--dir", "p", "--mutants", "--accept", "--format", "json"], false));
     assert_eq!(told["good"], false);
     assert_eq!(told["mutants"]["proposed"]["file"], "p/cases/proposed.toml");
@@ -153,26 +209,58 @@ fn a_survivor_is_shown_and_its_case_taken_over() {
     assert!(text.contains("say the same as the policy by proof"), "{text}");
 }
 
+/// What was just added counts: there is nothing left to complain about.
+#[test]
+fn cases_that_were_added_count_at_once() {
+    let dir = folder();
+    let path = dir.path().join("p/cases/payroll.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let rest: Vec<&str> =
+        text.split("[[case]]").filter(|c| !c.contains("a payroll admin looks at how")).collect();
+    fs::write(&path, rest.join("[[case]]")).unwrap();
+    let of_one = ["--dir", "p", "--mutants", "--only", "payroll.admin"];
+    let (code, text) = said(&test(dir.path(), &[&of_one[..], &["--accept"]].concat(), true));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains(" added to p/cases/proposed.toml: give "), "{text}");
+    assert_eq!(said(&test(dir.path(), &of_one, true)).0, Some(0));
+}
+
 #[test]
 fn the_matrix_is_compared_and_written() {
     let dir = folder();
     let (code, text) = said(&test(dir.path(), &["--dir", "p", "--matrix"], false));
     assert_eq!(code, Some(0), "{text}");
+    // A line more, by hand; nobody has to ask for the comparison.
+    let page = dir.path().join("p/MATRIX.md");
+    let good = fs::read_to_string(&page).unwrap();
+    fs::write(&page, good.replacen("\n## ", "\nby hand\n## ", 1)).unwrap();
+    let (code, text) = said(&test(dir.path(), &["--dir", "p"], false));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.starts_with("MATRIX.md is not what the policies say\n    -by hand\n  help: "), "{text}");
+    let (code, text) = said(&test(dir.path(), &["--dir", "p", "--format", "junit"], false));
+    assert!(code == Some(1) && text.contains("<failure message=\"-by hand"), "{text}");
+    let (code, text) = said(&test(dir.path(), &["--dir", "p", "--matrix", "--write"], false));
+    assert!(code == Some(0) && text.ends_with("MATRIX.md is written anew\n"), "{text}");
+    assert_eq!(fs::read_to_string(&page).unwrap(), good);
+    // A folder need not have one, until somebody asks for it.
+    fs::remove_file(&page).unwrap();
+    assert_eq!(said(&test(dir.path(), &["--dir", "p"], false)).0, Some(0));
+    assert_eq!(said(&test(dir.path(), &["--dir", "p", "--matrix"], false)).0, Some(1));
+    fs::write(&page, good).unwrap();
+
     replace(dir.path(), "p/guardrails/risk.cedar", "RiskLevel::\"high\"", "RiskLevel::\"low\"");
-    let (code, text) =
-        said(&test(dir.path(), &["--dir", "p", "--matrix", "--filter", "no such case"], false));
+    let (code, text) = said(&test(dir.path(), &["--dir", "p"], false));
     assert_eq!(code, Some(1), "{text}");
     assert!(
-        text.starts_with("MATRIX.md is not what the policies say\n    -") && text.contains("\n    +"),
+        text.contains("MATRIX.md is not what the policies say\n    -") && text.contains("\n    +"),
         "{text}"
     );
-    let args = ["--dir", "p", "--matrix", "--write", "--filter", "no such case"];
-    assert_eq!(said(&test(dir.path(), &args, false)).0, Some(0));
-    assert_eq!(said(&test(dir.path(), &args[..3], false)).0, Some(1), "the cases fail");
-    assert_eq!(
-        said(&test(dir.path(), &["--dir", "p", "--matrix", "--filter", "no such case"], false)).0,
-        Some(0)
-    );
+    let (code, text) = said(&test(dir.path(), &["--dir", "p", "--matrix", "--write"], false));
+    assert!(code == Some(1) && text.ends_with("MATRIX.md is written anew\n"), "the cases fail: {text}");
+    // With cases that fail nobody knows what a mutant would change.
+    let (code, text) = said(&test(dir.path(), &["--dir", "p", "--mutants"], false));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("no mutants were made: mend the cases") && !text.contains("survives"), "{text}");
 }
 
 #[test]

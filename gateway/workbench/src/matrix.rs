@@ -164,30 +164,98 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The first lines in which the page differs from what it should be; none if it is right. Each is said as it
-/// stands there, with `-`, and as it should be, with `+`.
+/// How many lines of a difference are shown.
+const SHOWN_MAX: usize = 40;
+
+/// The lines in which the page differs from what it should be; none if it is right. What stands there and should not has
+/// `-` before it, what is missing `+`; after the first lines it says how many more there are.
 #[must_use]
 pub fn differs(page: &str, should: &str) -> Option<String> {
     if page == should {
         return None;
     }
-    let (mut old, mut new) = (page.lines(), should.lines());
-    let (mut text, mut shown) = (String::new(), 0);
+    let (old, new): (Vec<&str>, Vec<&str>) = (page.lines().collect(), should.lines().collect());
+    let lines = difference(&old, &new);
+    let mut text = String::new();
+    for (sign, line) in lines.iter().take(SHOWN_MAX) {
+        let _ = writeln!(text, "{sign}{line}");
+    }
+    if let more @ 1.. = lines.len().saturating_sub(SHOWN_MAX) {
+        let _ = writeln!(text, "… and {more} more lines");
+    }
+    if lines.is_empty() {
+        text.push_str("the ends of the lines\n");
+    }
+    Some(text)
+}
+
+/// The lines that went and came, in the order of the pages. Lines in the middle that could be on both sides are taken by
+/// their longest common run: pages are some hundred lines long.
+fn difference<'t>(old: &[&'t str], new: &[&'t str]) -> Vec<(char, &'t str)> {
+    let same = |(a, b): &(&&str, &&str)| a == b;
+    let before = old.iter().zip(new).take_while(same).count();
+    let left = old.len().min(new.len()) - before;
+    let after = old.iter().rev().zip(new.iter().rev()).take(left).take_while(same).count();
+    let (old, new) = (
+        old.get(before..old.len() - after).unwrap_or_default(),
+        new.get(before..new.len() - after).unwrap_or_default(),
+    );
+    if old.len().saturating_mul(new.len()) > POLICY_MATRIX_CELLS_MAX * 100 {
+        let went = old.iter().map(|line| ('-', *line));
+        return went.chain(new.iter().map(|line| ('+', *line))).collect();
+    }
+    // How many lines are common to what is behind a line of the one and a line of the other.
+    let mut common = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
+    let at = |common: &[Vec<usize>], i: usize, j: usize| {
+        common.get(i).and_then(|row| row.get(j)).copied().unwrap_or(0)
+    };
+    for (i, was) in old.iter().enumerate().rev() {
+        for (j, is) in new.iter().enumerate().rev() {
+            let best = if was == is {
+                at(&common, i + 1, j + 1) + 1
+            } else {
+                at(&common, i + 1, j).max(at(&common, i, j + 1))
+            };
+            if let Some(cell) = common.get_mut(i).and_then(|row| row.get_mut(j)) {
+                *cell = best;
+            }
+        }
+    }
+    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
     loop {
-        let (was, is) = (old.next(), new.next());
-        if was.is_none() && is.is_none() {
-            return Some(text);
+        match (old.get(i), new.get(j)) {
+            (None, None) => return lines,
+            (Some(was), Some(is)) if was == is => (i, j) = (i + 1, j + 1),
+            (Some(was), is) if is.is_none() || at(&common, i + 1, j) >= at(&common, i, j + 1) => {
+                lines.push(('-', *was));
+                i += 1;
+            }
+            (_, Some(is)) => {
+                lines.push(('+', *is));
+                j += 1;
+            }
+            (Some(_), None) => return lines,
         }
-        if was == is {
-            continue;
-        }
-        if shown == 20 {
-            text.push_str("…\n");
-            return Some(text);
-        }
-        shown += 1;
-        for (sign, line) in was.map(|line| ('-', line)).into_iter().chain(is.map(|line| ('+', line))) {
-            let _ = writeln!(text, "{sign}{line}");
-        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_of_the_lines_that_came_and_went() {
+        let told = |old: &str, new: &str| differs(old, new).map(|text| text.replace('\n', " "));
+        assert_eq!(told("a\nb\n", "a\nb\n"), None);
+        // A line more makes no others differ.
+        assert_eq!(told("a\nb\nc\nd\n", "a\nx\nb\nc\nd\n").as_deref(), Some("+x "));
+        assert_eq!(told("a\nb\nc\nd\ne\n", "a\nc\nx\ne\n").as_deref(), Some("-b -d +x "));
+        assert_eq!(told("a\nb\na\nb\n", "b\na\n").as_deref(), Some("-a -b "));
+        assert_eq!(told("", "a\n").as_deref(), Some("+a "));
+        assert_eq!(told("a\n", "").as_deref(), Some("-a "));
+        assert_eq!(told("a\r\n", "a\n").as_deref(), Some("the ends of the lines "));
+        let long: String = (0..100).map(|n| format!("{n}\n")).collect();
+        let text = differs("", &long).unwrap();
+        assert_eq!((text.lines().count(), text.ends_with("… and 60 more lines\n")), (41, true), "{text}");
     }
 }

@@ -18,9 +18,12 @@ mod normal;
 mod words;
 mod write;
 
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Range;
 
 use cedar_policy::{Policy, PolicySet, ValidationMode, Validator};
+use doorward_model::limits::POLICY_MUTANTS_BYTES_MAX;
 use doorward_policy::{ForeignSet, PolicySource, Workshop};
 
 pub use self::hunt::{Fate, Hunt, hunt};
@@ -49,19 +52,24 @@ pub struct Litter {
     pub same: usize,
     /// Those that strict validation refuses: no gateway would load them.
     pub refused: usize,
+    /// Elements of long lists that are not left out, as some others of the list are.
+    pub thinned: usize,
+    /// Those that were not made, because there were too many already.
+    pub left_out: usize,
 }
 
-/// Makes the mutants of the policies of a folder.
+/// Makes the mutants of the policies of a folder, or `only` of the policy that is called so.
 #[must_use]
-pub fn of_workshop(shop: &Workshop) -> Litter {
-    litter(shop.policies(), |policy| !shop.faults(policy).is_empty())
+pub fn of_workshop(shop: &Workshop, only: Option<&str>) -> Litter {
+    litter(shop.policies(), only, |policy| !shop.faults(policy).is_empty())
 }
 
-/// Makes the mutants of any set of policies. Without a schema none of them is refused.
+/// Makes the mutants of any set of policies, or `only` of the policy that is called so. Without a schema none of
+/// them is refused.
 #[must_use]
-pub fn of_foreign(set: &ForeignSet) -> Litter {
+pub fn of_foreign(set: &ForeignSet, only: Option<&str>) -> Litter {
     let validator = set.schema().map(|schema| Validator::new(schema.clone()));
-    litter(set.policies(), |policy| {
+    litter(set.policies(), only, |policy| {
         let Some(validator) = &validator else { return false };
         PolicySet::from_policies([policy.clone()]).is_ok_and(|alone| {
             !validator.validate(&alone, ValidationMode::Strict).validation_passed_without_warnings()
@@ -69,20 +77,27 @@ pub fn of_foreign(set: &ForeignSet) -> Litter {
     })
 }
 
-/// Makes the mutants of a set of policies. `refused` says whether a policy could not be put in force.
+/// Makes the mutants of a set of policies, or `only` of the policy that is called so. `refused` says whether a
+/// policy could not be put in force.
 #[must_use]
-pub fn litter(sources: &[PolicySource], refused: impl Fn(&Policy) -> bool) -> Litter {
+pub fn litter(sources: &[PolicySource], only: Option<&str>, refused: impl Fn(&Policy) -> bool) -> Litter {
     let mut all = Litter::default();
-    for (at, source) in sources.iter().enumerate() {
-        let mut seen = std::collections::BTreeSet::new();
-        seen.extend(normal::form(source.policy()));
-        for edit in write::edits(source) {
+    let mut room = POLICY_MUTANTS_BYTES_MAX;
+    let wanted = |source: &PolicySource| only.is_none_or(|only| source.id() == only);
+    for (at, source) in sources.iter().enumerate().filter(|(_, source)| wanted(source)) {
+        // Hashes: the forms of a large policy are as large as that, and many.
+        let mut seen: BTreeSet<u64> =
+            normal::form(source.policy()).as_deref().map(digest).into_iter().collect();
+        let made = write::edits(source, &mut room);
+        all.thinned += made.thinned;
+        all.left_out += made.left_out;
+        for edit in made.edits {
             let Some(mutant) = Mutant::new(at, source, edit) else {
                 all.refused += 1;
                 continue;
             };
             let form = mutant.mutated.as_ref().map_or(Some(normal::NEVER.to_owned()), normal::form);
-            if form.is_some_and(|form| !seen.insert(form)) {
+            if form.is_some_and(|form| !seen.insert(digest(&form))) {
                 all.same += 1;
             } else if mutant.mutated.as_ref().is_some_and(&refused) {
                 all.refused += 1;
@@ -92,6 +107,12 @@ pub fn litter(sources: &[PolicySource], refused: impl Fn(&Policy) -> bool) -> Li
         }
     }
     all
+}
+
+fn digest(form: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    form.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// An edit of a policy's text.

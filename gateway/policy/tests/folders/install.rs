@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -9,7 +10,9 @@ use std::time::Duration;
 
 use doorward_model::principal::Visitor;
 use doorward_model::{AppId, Principal, UnixMillis};
-use doorward_policy::{Candidate, Known, Loader, Outcome, Policies, Share, Staged, WHOLE};
+use doorward_policy::{
+    Candidate, Finding, Known, LoadFailure, Loader, Outcome, Policies, Revision, Rule, Share, Staged, WHOLE,
+};
 
 use crate::support::Folder;
 
@@ -145,4 +148,31 @@ fn a_slow_trial_of_the_folder_holds_up_nobody_else() {
     let outcome = reload.recv_timeout(patience).unwrap();
     assert!(matches!(outcome, Outcome::Swapped { .. }), "{outcome:?}");
     assert!(has(&policies, &folder) && policies.is_of_folder());
+}
+
+/// Only the bytes that were tried are loaded; and when a trial comes to no end, nothing is.
+#[test]
+fn what_was_not_tried_is_not_loaded() {
+    let folder = Folder::with(OPEN);
+    let tried = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&tried);
+    let other = move |_: &Path, _: Option<&Known>| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok(Revision::of([]))
+    };
+    let rule = |failure: &LoadFailure| failure.findings[0].rule();
+    let failure = Loader::vetted(None, Box::new(other)).load(folder.path(), NOW).unwrap_err();
+    assert_eq!(rule(&failure), Rule::Changing, "{}", failure.plain());
+    assert!(tried.load(Ordering::Relaxed) > 1, "a folder that changes is tried again");
+
+    let dies = |dir: &Path, _: Option<&Known>| {
+        let died = Finding::told(Rule::NotVetted, "it died".to_owned(), None, None, None);
+        Err(LoadFailure::told(dir, vec![died]))
+    };
+    let policies = Policies::load(folder.path(), Loader::vetted(None, Box::new(dies)), NOW).unwrap();
+    let before = policies.bundle().revision();
+    folder.write("apps/test.cedar", SHUT);
+    let outcome = policies.reload(NOW);
+    let Outcome::Rejected(failure) = &outcome else { panic!("{outcome:?}") };
+    assert_eq!((rule(failure), policies.bundle().revision()), (Rule::NotVetted, before));
 }

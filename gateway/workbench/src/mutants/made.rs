@@ -6,7 +6,9 @@
 //!
 //! What a case sees is the decision and the policies that decide. A permit is seen wherever nothing forbids, beside
 //! other permits too; a forbid is seen wherever it applies. So a permit is compared under the forbids and without the
-//! other permits, a forbid by itself: two of them that are the same there are the same in every answer.
+//! other permits, a forbid by itself: two of them that are the same there are the same in every answer. To the solver a
+//! policy that cannot be evaluated matches nothing, to the gateway it refuses the request: so neither of the two may
+//! ever fail, or nobody knows.
 
 mod plain;
 
@@ -112,7 +114,8 @@ fn as_trial(shop: &Workshop, situation: &Situation) -> Trial {
         file: String::new(),
         line: 0,
         name: String::new(),
-        expect: Expect { decision: answer.decision, by: By::Exactly(answer.by), errors: answer.errors.len() },
+        // A case holds only where no policy fails: one where that is not so now notices nothing.
+        expect: Expect { decision: answer.decision, by: By::Exactly(answer.by), errors: 0 },
         asked: trial::asked_of(shop, &situation.question()),
         on_error: OnError::Deny,
     }
@@ -137,43 +140,79 @@ pub fn settle(
         Ok(sets) => sets,
         Err(e) => return Settled::Unknown(e),
     };
+    let with = with(shop, source, mutant);
+    let notices = |s: &Situation| tells_apart(&answer(shop.bundle(), s), &answer(&with, s));
+    let told = |situation: Situation| {
+        let situation = plain::plainest(shop, situation, notices);
+        Settled::Told(Box::new(Made::of(shop.bundle(), situation)))
+    };
     match solver.equivalent(world, &original, &changed) {
-        Answer::Proved => Settled::Same,
+        Answer::Proved => match may_fail(world, solver, source.policy(), mutant) {
+            Failing::Never => Settled::Same,
+            Failing::On(situation) if notices(&situation) => told(*situation),
+            Failing::On(_) => Settled::Unknown(FAILING.to_owned()),
+            Failing::Unknown(why) => Settled::Unknown(format!("{FAILING}, and whether one does: {why}")),
+        },
         Answer::Unknown(why) => Settled::Unknown(why.to_string()),
-        Answer::Found(found) => {
-            let Some(situation) = found.situation else {
-                return Settled::Unknown("the request that was found cannot be written as a case".to_owned());
-            };
-            let with = with(shop, source, mutant);
-            let notices = |s: &Situation| answer(shop.bundle(), s) != answer(&with, s);
-            if !notices(&situation) {
-                // An agent that is let in, and its person is not: the second question hides the first.
-                let why = "on the request that was found the gateway's answer is the same";
-                return Settled::Unknown(why.to_owned());
+        Answer::Found(found) => match found.situation {
+            None => Settled::Unknown("the request that was found cannot be written as a case".to_owned()),
+            // An agent that is let in, and its person is not: the second question hides the first.
+            Some(situation) if !notices(&situation) => {
+                Settled::Unknown("on the request that was found the gateway's answer is the same".to_owned())
             }
-            let situation = plain::plainest(shop, situation, notices);
-            Settled::Told(Box::new(Made::of(shop.bundle(), situation)))
+            Some(situation) => told(situation),
+        },
+    }
+}
+
+/// Why a proof is not the last word.
+const FAILING: &str = "a policy that cannot be evaluated refuses the request, of which a proof says nothing";
+
+/// Whether a policy or its mutant may fail on a request.
+enum Failing {
+    Never,
+    /// On this one, which a case can be written about.
+    On(Box<Situation>),
+    Unknown(String),
+}
+
+/// To the solver a policy that fails matches nothing; to the gateway it refuses the request.
+fn may_fail(world: &World<'_>, solver: &mut Solver, policy: &Policy, mutant: &Mutant) -> Failing {
+    // The mutant first: where the policy fails as it is, there is no case to be made.
+    for policy in mutant.mutated.iter().chain([policy]) {
+        match solver.never_errors(world, policy) {
+            Answer::Proved => {}
+            Answer::Unknown(why) => return Failing::Unknown(why.to_string()),
+            Answer::Found(found) => match found.situation {
+                Some(situation) => return Failing::On(Box::new(situation)),
+                None => return Failing::Unknown("there is a request on which it fails".to_owned()),
+            },
         }
     }
+    Failing::Never
+}
+
+/// Whether a case about a request would notice: a case holds only where nothing fails.
+fn tells_apart(now: &trial::Answer, then: &trial::Answer) -> bool {
+    now.errors.is_empty() && now != then
 }
 
 /// What is compared: as much of the set as the policy shows in.
 fn sets(shop: &Workshop, policy: &Policy, mutant: &Mutant) -> Result<(PolicySet, PolicySet), String> {
     let set = |all: Vec<Policy>| PolicySet::from_policies(all).map_err(|e| e.to_string());
-    let others =
-        || shop.policies().iter().map(PolicySource::policy).filter(|other| other.id() != policy.id());
-    let now = mutant.mutated.clone();
-    let rest: Vec<Policy> = match (policy.effect(), now.as_ref().map_or(policy.effect(), Policy::effect)) {
-        (Effect::Permit, Effect::Permit) => {
-            others().filter(|p| p.effect() == Effect::Forbid).cloned().collect()
-        }
-        (Effect::Forbid, Effect::Forbid) => vec![permit_all()?],
-        (Effect::Permit, Effect::Forbid) | (Effect::Forbid, Effect::Permit) => others().cloned().collect(),
+    let forbids = |p: &&Policy| p.effect() == Effect::Forbid;
+    let now = mutant.mutated.as_ref();
+    let permits = [Some(policy), now].into_iter().flatten().all(|p| !forbids(&p));
+    let rest: Vec<Policy> = if permits {
+        let others = shop.policies().iter().map(PolicySource::policy).filter(|p| p.id() != policy.id());
+        others.filter(forbids).cloned().collect()
+    } else {
+        vec![permit_all()?]
     };
-    Ok((
-        set(rest.iter().cloned().chain([policy.clone()]).collect())?,
-        set(rest.into_iter().chain(now).collect())?,
-    ))
+    // Of two effects the permit is left out: the forbid is seen wherever it applies.
+    let shown = |p: &&Policy| permits || forbids(p);
+    let with = |p: Option<&Policy>| set(rest.iter().chain(p.filter(shown)).cloned().collect());
+    Ok((with(Some(policy))?, with(now)?))
 }
 
 /// A permit under which every forbid shows. No policy of a folder can be called so.
@@ -207,7 +246,8 @@ impl Made {
     #[must_use]
     pub fn notices(&self, shop: &Workshop, mutant: &Mutant) -> bool {
         let Some(source) = shop.policies().get(mutant.policy) else { return false };
-        answer(shop.bundle(), &self.situation) != answer(&with(shop, source, mutant), &self.situation)
+        let then = answer(&with(shop, source, mutant), &self.situation);
+        tells_apart(&answer(shop.bundle(), &self.situation), &then)
     }
 
     /// The case as a text for a file of `cases/`, under a name.

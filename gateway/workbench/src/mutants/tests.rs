@@ -10,7 +10,7 @@ fn set(text: &str) -> ForeignSet {
 fn of(text: &str) -> Vec<String> {
     let set = set(text);
     let source = &set.policies()[0];
-    let litter = litter(set.policies(), |_| false);
+    let litter = litter(set.policies(), None, |_| false);
     litter.mutants.iter().map(|m| m.text(source).split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
@@ -119,7 +119,7 @@ fn borders_and_sets() {
 fn a_difference_shows_the_lines_that_changed() {
     let set = set("permit(principal, action, resource)\nwhen {\n  context.a &&\n  context.b\n};");
     let source = &set.policies()[0];
-    let litter = litter(set.policies(), |_| false);
+    let litter = litter(set.policies(), None, |_| false);
     let told: Vec<String> = litter.mutants.iter().map(|m| m.difference(source)).collect();
     assert!(told.contains(&"-  context.b\n+  !(context.b)\n".to_owned()), "{told:#?}");
     assert_eq!(told[0], source.text().lines().map(|l| format!("-{l}\n")).collect::<String>());
@@ -128,9 +128,40 @@ fn a_difference_shows_the_lines_that_changed() {
 #[test]
 fn what_could_not_load_is_counted() {
     let set = set("permit(principal, action, resource) when { context.a };");
-    let all = litter(set.policies(), |_| false);
-    let none = litter(set.policies(), |_| true);
+    let all = litter(set.policies(), None, |_| false);
+    let none = litter(set.policies(), None, |_| true);
     // A policy that is gone is never refused.
     assert_eq!((none.mutants.len(), none.refused), (1, all.refused + all.mutants.len() - 1));
     assert!(all.same > 0);
+}
+
+#[test]
+fn a_long_list_is_thinned_and_what_is_too_much_is_told() {
+    let list = |many: usize| (0..many).map(|n| format!("\"{n:05}\"")).collect::<Vec<_>>().join(", ");
+    let when = |many: usize| {
+        format!("permit(principal, action, resource) when {{ [{}].contains(context.s) }};", list(many))
+    };
+    let long = litter(set(&when(100)).policies(), None, |_| false);
+    let of_list = long.mutants.iter().filter(|m| m.what == "an element is missing").count();
+    assert_eq!((of_list, long.thinned, long.left_out), (16, 84, 0));
+    let short = litter(set(&when(16)).policies(), None, |_| false);
+    assert_eq!((short.thinned, short.left_out), (0, 0));
+
+    let two = set("permit(principal, action, resource) when { context.a && context.b };\
+                   forbid(principal, action, resource);");
+    let first = &two.policies()[0];
+    let edits = |mut room: usize| {
+        let made = write::edits(first, &mut room);
+        (made.edits.len(), made.left_out)
+    };
+    let (all, none) = edits(usize::MAX);
+    assert!(all > 8 && none == 0, "{all} {none}");
+    // Each takes as much room as the policy is long, and what is written instead.
+    let (some, more) = edits(first.text().len() * 4);
+    assert!((1..4).contains(&some) && some + more == all, "{some} {more}");
+
+    let ids: Vec<&str> = two.policies().iter().map(PolicySource::id).collect();
+    let one = litter(two.policies(), Some(ids[1]), |_| false);
+    assert_eq!(one.mutants.len(), 2, "{ids:?}");
+    assert!(one.mutants.iter().all(|mutant| mutant.policy == 1));
 }

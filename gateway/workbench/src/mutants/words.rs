@@ -41,6 +41,7 @@ pub(super) fn words(text: &str) -> Vec<Word<'_>> {
             continue;
         }
         if rest.starts_with("//") {
+            // As Cedar has it: at either end of a line.
             at += rest.find(['\n', '\r']).unwrap_or(rest.len());
             continue;
         }
@@ -151,6 +152,7 @@ mod tests {
         assert_eq!(told, expect);
         assert!(words(text).iter().all(|w| &text[w.span.clone()] == w.text));
         assert_eq!(words("a // \"\rb").len(), 2);
+        assert_eq!(words("a // b\rc // d\r\ne").iter().map(|w| w.text).collect::<Vec<_>>(), ["a", "c", "e"]);
     }
 
     #[test]

@@ -3,17 +3,29 @@
 use std::ops::Range;
 
 use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint, ResourceConstraint};
+use doorward_model::limits::POLICY_MUTANTS_ELEMENTS_MAX;
 use doorward_policy::conditions::{Kind as Shape, Part};
 use doorward_policy::{Condition, Conditions, PolicySource};
 
 use super::Edit;
 use super::words::{Kind, Word, closing, elements, words};
 
-/// Every edit, in the order in which they are made: the policy as a whole, its scope, its conditions.
-pub(super) fn edits(source: &PolicySource) -> Vec<Edit> {
+/// The edits of a policy.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    pub(super) edits: Vec<Edit>,
+    /// Elements of long lists that are not left out, as some others are.
+    pub(super) thinned: usize,
+    /// Edits for which there was no room.
+    pub(super) left_out: usize,
+}
+
+/// Every edit, in the order in which they are made: the policy as a whole, its scope, its conditions. `room` is how
+/// much text there may be of what comes of them, in bytes; what they take of it is taken off.
+pub(super) fn edits(source: &PolicySource, room: &mut usize) -> Made {
     let text = source.text();
     let conditions = Conditions::new(source.policy());
-    let mut edits = Edits { text, conditions: &conditions, made: Vec::new() };
+    let mut edits = Edits { text, conditions: &conditions, made: Made::default(), room };
     edits.push("the policy is removed", 0..text.len(), String::new());
     edits.effect();
     edits.scope();
@@ -29,12 +41,20 @@ pub(super) fn edits(source: &PolicySource) -> Vec<Edit> {
 struct Edits<'a> {
     text: &'a str,
     conditions: &'a Conditions,
-    made: Vec<Edit>,
+    made: Made,
+    room: &'a mut usize,
 }
 
 impl<'a> Edits<'a> {
     fn push(&mut self, what: impl Into<String>, span: Range<usize>, by: String) {
-        self.made.push(Edit { what: what.into(), span, by });
+        // What is edited, and the policy that comes of it.
+        match self.room.checked_sub(self.text.len() + by.len()) {
+            Some(left) => {
+                *self.room = left;
+                self.made.edits.push(Edit { what: what.into(), span, by });
+            }
+            None => self.made.left_out += 1,
+        }
     }
 
     fn written(&self, span: &Range<usize>) -> &'a str {
@@ -168,6 +188,10 @@ impl<'a> Edits<'a> {
             below.iter().map(|n| self.conditions.get(*n).and_then(Condition::span)).collect();
         let Some(links) = links.into_iter().collect::<Option<Vec<_>>>() else { return };
         for changed in 1..links.len() {
+            if *self.room < span.len() {
+                self.made.left_out += 1;
+                continue;
+            }
             let mut by = String::new();
             for (at, link) in links.iter().enumerate() {
                 if at > 0 {
@@ -237,7 +261,9 @@ impl<'a> Edits<'a> {
                 continue;
             }
             let (from, to) = (word.span.start, inside.get(close).map_or(0, |w| w.span.end));
-            for gone in 0..all.len() {
+            let many = all.len().min(POLICY_MUTANTS_ELEMENTS_MAX);
+            self.made.thinned += all.len() - many;
+            for gone in (0..many).map(|n| n * all.len() / many) {
                 let rest = all.iter().enumerate().filter(|(at, _)| *at != gone);
                 let rest: Vec<&str> =
                     rest.map(|(_, e)| self.written(&(span.start + e.start..span.start + e.end))).collect();

@@ -1,49 +1,89 @@
-//! Trials as JUnit writes them, for the boards of continuous integration: a suite for each file, a case for each trial.
+//! Trials as JUnit writes them, for the boards of continuous integration: a suite for each file, a case for each trial;
+//! and suites for what else was asked for.
 
 use std::fmt::Write as _;
 
-use super::{Outcome, Trial};
+use super::{Miss, Outcome, Trial};
 
-/// The report, as XML.
+/// Something that was asked for beside the trials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What it is about: those about one thing stand together.
+    pub suite: &'static str,
+    /// What must hold.
+    pub name: String,
+    /// The file that it is about; empty where it is about no file.
+    pub file: String,
+    /// The line in there, from 1; 0 where nobody knows.
+    pub line: usize,
+    /// Why it does not hold. None: it holds.
+    pub miss: Option<Miss>,
+}
+
+/// One case of a suite.
+struct Line<'a> {
+    suite: &'a str,
+    name: &'a str,
+    file: &'a str,
+    line: usize,
+    miss: Option<&'a Miss>,
+}
+
+/// The report, as XML: the trials, then the checks.
 #[must_use]
-pub fn report(run: &[(Trial, Outcome)]) -> String {
-    let failed = run.iter().filter(|(_, outcome)| !outcome.holds()).count();
+pub fn report(run: &[(Trial, Outcome)], checks: &[Check]) -> String {
+    let trials = run.iter().map(|(trial, outcome)| Line {
+        suite: &trial.file,
+        name: &trial.name,
+        file: &trial.file,
+        line: trial.line,
+        miss: outcome.miss.as_ref(),
+    });
+    let checks = checks.iter().map(|check| Line {
+        suite: check.suite,
+        name: &check.name,
+        file: &check.file,
+        line: check.line,
+        miss: check.miss.as_ref(),
+    });
+    let lines: Vec<Line<'_>> = trials.chain(checks).collect();
+    let failed = |lines: &[Line<'_>]| lines.iter().filter(|line| line.miss.is_some()).count();
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let _ = writeln!(text, "<testsuites tests=\"{}\" failures=\"{failed}\">", run.len());
-    for suite in run.chunk_by(|(a, _), (b, _)| a.file == b.file) {
-        let file = suite.first().map_or("", |(trial, _)| trial.file.as_str());
-        let failed = suite.iter().filter(|(_, outcome)| !outcome.holds()).count();
-        let _ = writeln!(
-            text,
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failed}\">",
-            escaped(file),
-            suite.len()
-        );
-        for (trial, outcome) in suite {
-            let _ = write!(
-                text,
-                "    <testcase classname=\"{}\" name=\"{}\" file=\"{}\" line=\"{}\"",
-                escaped(file),
-                escaped(&trial.name),
-                escaped(file),
-                trial.line
-            );
-            match &outcome.miss {
-                None => text.push_str("/>\n"),
-                Some(miss) => {
-                    let (message, help) = (escaped(&miss.message), escaped(&miss.help));
-                    let place = format!("{}:{}", escaped(file), trial.line);
-                    let _ = writeln!(
-                        text,
-                        ">\n      <failure message=\"{message}\">{place}: {message}; {help}</failure>\n    </testcase>"
-                    );
-                }
-            }
-        }
+    let _ = writeln!(text, "<testsuites tests=\"{}\" failures=\"{}\">", lines.len(), failed(&lines));
+    for suite in lines.chunk_by(|a, b| a.suite == b.suite) {
+        let (name, failed) = (suite.first().map_or("", |line| line.suite), failed(suite));
+        let (name, all) = (escaped(name), suite.len());
+        let _ = writeln!(text, "  <testsuite name=\"{name}\" tests=\"{all}\" failures=\"{failed}\">");
+        suite.iter().for_each(|line| line.write(&mut text));
         text.push_str("  </testsuite>\n");
     }
     text.push_str("</testsuites>\n");
     text
+}
+
+impl Line<'_> {
+    fn write(&self, text: &mut String) {
+        let _ = write!(
+            text,
+            "    <testcase classname=\"{}\" name=\"{}\" file=\"{}\" line=\"{}\"",
+            escaped(self.suite),
+            escaped(self.name),
+            escaped(self.file),
+            self.line
+        );
+        let Some(miss) = self.miss else {
+            text.push_str("/>\n");
+            return;
+        };
+        let (message, help) = (escaped(&miss.message), escaped(&miss.help));
+        let place =
+            if self.file.is_empty() { String::new() } else { format!("{}:{}: ", self.file, self.line) };
+        let place = escaped(&place);
+        let _ = writeln!(
+            text,
+            ">\n      <failure message=\"{message}\">{place}{message}; {help}</failure>\n    </testcase>"
+        );
+    }
 }
 
 /// A text as XML takes it. What XML 1.0 cannot say at all is written as a question mark.
@@ -65,7 +105,7 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{By, Expect, Miss, OnError};
+    use super::super::{By, Expect, OnError};
     use super::*;
 
     #[test]
@@ -88,8 +128,16 @@ mod tests {
             one("a.toml", "\"/><oops> & \u{1b}\n", Some("<bad>")),
             one("b.toml", "y", None),
         ];
+        let check = |name: &str, miss: bool| Check {
+            suite: "matrix",
+            name: name.to_owned(),
+            file: String::new(),
+            line: 0,
+            miss: miss.then(|| Miss { message: "-old".to_owned(), help: "look".to_owned() }),
+        };
+        let checks = [check("current", true), check("other", false)];
         let expect = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>
-<testsuites tests=\"3\" failures=\"1\">
+<testsuites tests=\"5\" failures=\"2\">
   <testsuite name=\"a.toml\" tests=\"2\" failures=\"1\">
     <testcase classname=\"a.toml\" name=\"x\" file=\"a.toml\" line=\"3\"/>
     <testcase classname=\"a.toml\" name=\"&quot;/&gt;&lt;oops&gt; &amp; ? \" file=\"a.toml\" line=\"3\">
@@ -99,8 +147,14 @@ mod tests {
   <testsuite name=\"b.toml\" tests=\"1\" failures=\"0\">
     <testcase classname=\"b.toml\" name=\"y\" file=\"b.toml\" line=\"3\"/>
   </testsuite>
+  <testsuite name=\"matrix\" tests=\"2\" failures=\"1\">
+    <testcase classname=\"matrix\" name=\"current\" file=\"\" line=\"0\">
+      <failure message=\"-old\">-old; look</failure>
+    </testcase>
+    <testcase classname=\"matrix\" name=\"other\" file=\"\" line=\"0\"/>
+  </testsuite>
 </testsuites>
 ";
-        assert_eq!(report(&run), expect);
+        assert_eq!(report(&run, &checks), expect);
     }
 }

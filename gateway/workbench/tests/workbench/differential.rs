@@ -119,7 +119,7 @@ impl<'a> Round<'a> {
     }
 
     /// The situation as a request has it, by the decision of the gateway itself.
-    fn decide(&self, situation: &Situation) {
+    fn decide(&self, situation: &Situation) -> Decided {
         let question = situation.question();
         let (request, entities) = self.bundle.in_cedar(&question).unwrap();
         let plain = outcome(&Authorizer::new().is_authorized(&request, &self.whole, &entities));
@@ -146,6 +146,7 @@ impl<'a> Round<'a> {
         let decided = told(&self.bundle.decide(&question));
         self.assert_same("the gateway", &expect, &decided, &request);
         self.seen.compared(2);
+        Decided { request, entities, slice }
     }
 
     /// The same principal, route and action under many circumstances, with some of it not known at first.
@@ -172,8 +173,7 @@ impl<'a> Round<'a> {
         };
         let rest = left.policy_set();
         for (n, context) in contexts.iter().enumerate() {
-            let names = [principal, action, resource].map(Clone::clone);
-            let [who, does, what] = names;
+            let [who, does, what] = asked.names.map(Clone::clone);
             let request = Request::new(who, does, what, context.clone(), None).unwrap();
             let plain = outcome(&Authorizer::new().is_authorized(&request, &self.whole, asked.entities));
             let sliced = outcome(&Authorizer::new().is_authorized(&request, asked.slice, asked.entities));
@@ -199,6 +199,13 @@ impl<'a> Round<'a> {
             }
         }
     }
+}
+
+/// A situation in Cedar's words, and the policies that the index finds for it.
+struct Decided {
+    request: Request,
+    entities: Entities,
+    slice: Arc<PolicySet>,
 }
 
 /// One principal, route and action of a round.
@@ -236,9 +243,9 @@ fn valid(schema: &Schema, policies: Vec<Policy>) -> Vec<Policy> {
 }
 
 /// The entities of several requests together, each once.
-fn together(schema: &Schema, all: &[Entities]) -> Entities {
-    let each: BTreeMap<String, Entity> =
-        all.iter().flat_map(Entities::iter).map(|e| (e.uid().to_string(), e.clone())).collect();
+fn together(schema: &Schema, all: &[Decided]) -> Entities {
+    let each = all.iter().flat_map(|decided| decided.entities.iter());
+    let each: BTreeMap<String, Entity> = each.map(|e| (e.uid().to_string(), e.clone())).collect();
     let said = each.into_values().filter(|e| e.uid().type_name().basename() != "Action");
     Entities::from_entities(said, Some(schema)).unwrap()
 }
@@ -255,25 +262,24 @@ fn round(ground: &Workshop, seen: &Seen, seed: u64) {
         situations.push(asked::situation(&mut chance, who, route, actions[0]));
         situations.push(asked::situation(&mut chance, who, route, actions[1]));
     }
-    situations.iter().for_each(|situation| round.decide(situation));
+    let all: Vec<Decided> = situations.iter().map(|situation| round.decide(situation)).collect();
     if wild {
         return;
     }
     let schema = ground.schema();
-    let all: Vec<_> = situations.iter().map(|s| round.bundle.in_cedar(&s.question()).unwrap()).collect();
-    let entities = together(schema, &all.iter().map(|(_, e)| e.clone()).collect::<Vec<_>>());
+    let entities = together(schema, &all);
     let partial = PartialEntities::from_concrete(entities.clone(), schema).unwrap();
-    let contexts: Vec<_> = (0..24).map(|_| asked::context(&mut chance)).collect();
-    for (situation, (request, _)) in situations.iter().zip(&all) {
+    let contexts: Vec<_> = (0..32).map(|_| asked::context(&mut chance)).collect();
+    // Once for each of the two actions is enough: they take turns.
+    for action in all[..2].iter().filter_map(|one| one.request.action()) {
+        contexts.iter().for_each(|c| c.validate(schema, action).unwrap());
+    }
+    for Decided { request, slice, .. } in &all {
         let (Some(who), Some(does), Some(what)) = (request.principal(), request.action(), request.resource())
         else {
             panic!("a request without one of its parts")
         };
-        if situation.action == actions[0] {
-            contexts.iter().for_each(|c| c.validate(schema, does).unwrap());
-        }
-        let slice = round.bundle.slice_in_cedar(&situation.question()).unwrap();
-        let asked = Asked { names: [who, does, what], slice: &slice, entities: &entities, partial: &partial };
+        let asked = Asked { names: [who, does, what], slice, entities: &entities, partial: &partial };
         round.part_by_part(&mut chance, &asked, &contexts);
     }
 }

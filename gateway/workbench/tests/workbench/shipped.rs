@@ -17,7 +17,7 @@ use crate::trial::{open, run, shipped};
 fn survivors(shop: &Workshop) -> Vec<Mutant> {
     let (trials, _) = run(shop);
     let table = Table::new(shop.policies().iter().map(PolicySource::policy), &trials);
-    let litter = mutants::of_workshop(shop);
+    let litter = mutants::of_workshop(shop, None);
     assert!(litter.mutants.len() > 280, "{} mutants", litter.mutants.len());
     let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let hunt = Hunt { sources: shop.policies(), trials: &trials, table: &table, threads };
@@ -100,6 +100,51 @@ fn what_the_solver_makes_are_cases_that_hold_and_notice() {
             mutant.what
         );
     }
+}
+
+/// What becomes of a mutant of a policy beside one that permits everything, where no case notices.
+fn settled(policy: &str, what: impl Fn(&Mutant) -> bool) -> (Workshop, Mutant, Settled) {
+    let base = std::fs::read_to_string(shipped().join("cases/base.toml")).unwrap();
+    let open = "@id(\"open\") permit (principal, action, resource);\n";
+    let dir = crate::lints::folder(&[("a.cedar", open), ("b.cedar", policy), ("cases/base.toml", &base)]);
+    let shop = Workshop::open(dir.path(), None).unwrap_or_else(|e| panic!("{}", e.plain()));
+    let mutants = mutants::of_workshop(&shop, None).mutants;
+    let mutant = mutants.into_iter().find(|mutant| mutant.policy == 1 && what(mutant)).unwrap();
+    let (nearby, world, mut solver) = (Nearby::of(&shop), World::of(&shop).unwrap(), solver());
+    let settled = made::settle(&shop, &nearby, &world, &mut solver, &mutant);
+    (shop, mutant, settled)
+}
+
+/// To the solver a policy that fails matches nothing, to the gateway it refuses the request.
+#[test]
+fn a_policy_that_may_fail_is_never_the_same_by_proof() {
+    let policy = "@id(\"sum\") permit (principal is User, action == Action::\"GET\", resource in App::\"wiki\")\n\
+                  when { context.geo.country == Country::\"TO\" &&\n\
+                  (context.session.mfa || context.risk.score + 9223372036854775807 < 5) };\n";
+    let sum_is_false = |mutant: &Mutant| mutant.by == "false" && mutant.what.contains("always false");
+    let of_sum =
+        |mutant: &Mutant| sum_is_false(mutant) && policy[mutant.span.clone()].starts_with("context.risk");
+    let (shop, mutant, settled) = settled(policy, of_sum);
+    let Settled::Unknown(why) = &settled else { panic!("{settled:?}") };
+    assert!(why.starts_with("a policy that cannot be evaluated refuses the request"), "{why}");
+    // And so it is: where it fails the gateway denies, where it is not there it allows.
+    let asked = "who = \"bob\"\ndoes = \"GET wiki/all\"\nplace = { country = \"TO\" }\n\
+                 session = { mfa = false }\nrisk = 20\n";
+    let asked = shop.cases().situated(asked).unwrap();
+    let others = shop.policies()[..1].iter().map(|source| source.policy().clone());
+    let changed = shop.with(others.chain(mutant.mutated).collect());
+    let decided = [shop.bundle(), &changed].map(|bundle| bundle.decide(&asked.question()).is_allow());
+    assert_eq!(decided, [false, true]);
+}
+
+/// A forbid is seen wherever it applies, also where something else forbids all the same.
+#[test]
+fn a_permit_that_nobody_is_let_in_by_differs_from_a_forbid() {
+    let policy = "@id(\"odd\") permit (principal, action, resource) when { context.risk.score == 77 };\n\
+                  @id(\"shut\") forbid (principal, action, resource);\n";
+    let (shop, mutant, settled) = settled(policy, |mutant| mutant.by == "forbid");
+    let Settled::Told(made) = &settled else { panic!("{settled:?}") };
+    assert!(made.notices(&shop, &mutant));
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

@@ -73,7 +73,7 @@ fn a_mutant_in_force_decides_as_the_hunt_believes() {
     let shop = open();
     let (trials, _) = run(&shop);
     let table = table(&shop, &trials);
-    let litter = mutants::litter(shop.policies(), |policy| !shop.faults(policy).is_empty());
+    let litter = mutants::litter(shop.policies(), None, |policy| !shop.faults(policy).is_empty());
     let hunt = Hunt { sources: shop.policies(), trials: &trials, table: &table, threads: NonZeroUsize::MIN };
     let fates = mutants::hunt(&hunt, &litter.mutants, &|_| ());
     // Every so many, so that each policy and each kind of edit has its turn.
@@ -98,7 +98,7 @@ fn threads_change_nothing() {
     let shop = open();
     let (trials, _) = run(&shop);
     let table = table(&shop, &trials);
-    let litter = mutants::litter(shop.policies(), |_| false);
+    let litter = mutants::litter(shop.policies(), None, |_| false);
     let hunted = |threads: usize| {
         let threads = NonZeroUsize::new(threads).unwrap();
         let told = std::sync::atomic::AtomicUsize::new(0);

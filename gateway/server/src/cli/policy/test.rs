@@ -13,12 +13,13 @@ Examples:
   doorward policy test --dir policies --coverage           and which conditions no case has seen both ways
   doorward policy test --dir policies --mutants            and which small mistake no case would notice
   doorward policy test --dir policies --mutants --propose  and cases that would, made by the solver
+  doorward policy test --dir policies --mutants --only payroll.hr
   doorward policy test --dir policies --matrix --write     MATRIX.md: who may what, from where
   doorward policy test --dir policies --format junit > cases.xml
   doorward policy test --schema s.cedarschema --policies p.cedar tests.json   as `cedar run-tests`
 
-Exit codes: 0 all is well; 1 a case does not hold, a mutant survives, too little is covered, or the matrix is
-another one; 2 the policies cannot be loaded.";
+Exit codes: 0 all is well; 1 there is no case, one does not hold, a mutant survives, too little is covered, or
+MATRIX.md is another one; 2 the policies cannot be loaded, or no case or policy is called so.";
 
 /// `doorward policy test`.
 #[derive(Debug, Args)]
@@ -39,7 +40,7 @@ pub struct PolicyTestArgs {
     #[arg(long, value_name = "FILE", requires = "policies")]
     pub schema: Option<PathBuf>,
     /// Only cases whose name or file has this text in it.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["mutants", "coverage", "coverage_min"])]
     pub filter: Option<String>,
     /// Tell which policies and conditions the cases have seen, and seen both ways.
     #[arg(long)]
@@ -50,13 +51,16 @@ pub struct PolicyTestArgs {
     /// Make small mistakes in the policies and tell which of them no case notices.
     #[arg(long)]
     pub mutants: bool,
+    /// Only in the policy that is called so.
+    #[arg(long, value_name = "POLICY", requires = "mutants")]
+    pub only: Option<String>,
     /// Write the cases that the solver made for these into `cases/proposed.toml.new`.
     #[arg(long, requires = "mutants", requires = "dir", conflicts_with = "accept")]
     pub propose: bool,
     /// Add them to `cases/proposed.toml`, where they count.
     #[arg(long, requires = "mutants", requires = "dir")]
     pub accept: bool,
-    /// Compare the matrix of `matrix.toml` with MATRIX.md.
+    /// Fail when there is no `matrix.toml` or no MATRIX.md; where both are they are compared in any case.
     #[arg(long, conflicts_with = "policies")]
     pub matrix: bool,
     /// Write MATRIX.md anew.
@@ -75,6 +79,6 @@ pub enum TestFormat {
     Human,
     /// For programs.
     Json,
-    /// For continuous integration: the cases, as JUnit writes them.
+    /// For continuous integration: the cases and what else was asked for, as JUnit writes them.
     Junit,
 }

@@ -36,6 +36,8 @@ struct Mutants {
     noticed: usize,
     proved_same: usize,
     survivors: Vec<Value>,
+    #[serde(default)]
+    left_out: usize,
 }
 
 /// What is told of it: by the command that printed it, or in the words of a manifest.
@@ -79,13 +81,18 @@ fn trial(trial: &Trial) -> Vec<Attestation> {
     }];
     all.extend(trial.mutants.as_ref().map(|mutants| Attestation {
         name: "mutants".to_owned(),
-        outcome: outcome(mutants.survivors.is_empty()),
+        outcome: match (mutants.survivors.len(), mutants.left_out) {
+            (0, 0) => Outcome::Held,
+            (0, _) => Outcome::Unknown,
+            (_, _) => Outcome::Failed,
+        },
         detail: format!(
-            "{} made, {} noticed, {} proved to be the same, {} survived",
+            "{} made, {} noticed, {} proved to be the same, {} survived{}",
             mutants.made,
             mutants.noticed,
             mutants.proved_same,
-            mutants.survivors.len()
+            mutants.survivors.len(),
+            if mutants.left_out > 0 { format!(", {} not made", mutants.left_out) } else { String::new() }
         ),
         blocking: Vec::new(),
     }));
@@ -136,6 +143,15 @@ mod tests {
                 ("mutants".to_owned(), "failed", mutants),
             ]
         );
+        // Not to have looked at all of them is no success.
+        let part = json!({
+            "good": false, "cases": [{}], "held": 1,
+            "mutants": { "made": 9, "noticed": 9, "proved_same": 0, "survivors": [], "left_out": 3 },
+        });
+        let (_, outcome, detail, _) = &told(&part)[1];
+        assert_eq!((*outcome, detail.ends_with(", 0 survived, 3 not made")), ("unknown", true), "{detail}");
+        let none = json!({ "good": false, "cases": [{}], "held": 0, "mutants": null });
+        assert_eq!(told(&none).len(), 1);
     }
 
     #[test]

@@ -1,0 +1,186 @@
+//! What is tested: a folder of the gateway's, or any Cedar policies.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use doorward_model::limits::POLICY_FILE_BYTES_MAX;
+use doorward_policy::{Finding, ForeignSet, LoadFailure, PolicySource, Workshop};
+use doorward_workbench::cedar_tests;
+use doorward_workbench::matrix::{self, Plan};
+use doorward_workbench::trial::{self, Outcome, Trial};
+
+use super::super::super::{Exit, Failure, printable};
+use super::super::{folder, mistakes};
+use crate::cli::PolicyTestArgs;
+use crate::color::ColorChoice;
+use crate::config::Show;
+
+/// What is tested.
+pub(super) enum Subject {
+    /// A folder of the gateway's.
+    Folder(PathBuf, Box<Workshop>),
+    /// Any Cedar policies.
+    Foreign(ForeignSet),
+}
+
+/// Why there is nothing to test.
+pub(super) enum Unloaded {
+    /// What is wrong with a folder.
+    Folder(LoadFailure),
+    /// What is wrong with policies or their schema.
+    Foreign(Vec<Finding>),
+}
+
+/// How MATRIX.md stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Matrix {
+    /// It is what the policies say.
+    Current,
+    /// It was not, and was written anew.
+    Written,
+    /// It is not: the lines in which it differs.
+    Differs(String),
+}
+
+// === impl Subject ===
+
+impl Subject {
+    /// What is to be tested; or what is wrong with it.
+    pub(super) fn open(args: &PolicyTestArgs, color: ColorChoice) -> Result<Result<Self, Unloaded>, Failure> {
+        if let Some(policies) = &args.policies {
+            let named =
+                |path: &Path| -> Result<(String, String), Failure> { Ok((called(path), text(path)?)) };
+            let schema = args.schema.as_deref().map(named).transpose()?;
+            let schema =
+                schema.as_ref().map(|(name, text): &(String, String)| (name.as_str(), text.as_str()));
+            let set = ForeignSet::read(schema, (&called(policies), &text(policies)?));
+            return Ok(set.map(Self::Foreign).map_err(Unloaded::Foreign));
+        }
+        let (dir, known) = folder(args.dir.as_deref(), &args.config, color)?;
+        let opened = Workshop::untried(&dir, known.as_ref()).map_err(Unloaded::Folder);
+        Ok(opened.map(|shop| Self::Folder(dir, Box::new(shop))))
+    }
+
+    pub(super) fn policies(&self) -> &[PolicySource] {
+        match self {
+            Self::Folder(_, shop) => shop.policies(),
+            Self::Foreign(set) => set.policies(),
+        }
+    }
+
+    /// Runs every case and every test.
+    pub(super) fn run(&self, files: &[PathBuf]) -> Result<Vec<(Trial, Outcome)>, Failure> {
+        let (mut run, schema, mut all) = match self {
+            Self::Folder(dir, shop) => (trial::of_workshop(shop), Some(shop.schema()), beside(dir)?),
+            Self::Foreign(foreign) => (Vec::new(), foreign.schema(), Vec::new()),
+        };
+        all.extend(files.iter().map(|path| (path.clone(), called(path))));
+        for (path, called) in all {
+            let more = cedar_tests::run(self.policies(), schema, &path, &called);
+            run.extend(more.map_err(|e| Failure { exit: Exit::Mistaken, message: e, help: None })?);
+        }
+        Ok(run)
+    }
+
+    /// How MATRIX.md stands. None where there is none to compare, and nobody asked for it: a folder need not have one.
+    pub(super) fn matrix(&self, asked: bool, write: bool) -> Result<Option<Matrix>, Failure> {
+        let Self::Folder(dir, shop) = self else { return Ok(None) };
+        let there = |name: &str| dir.join(name).exists();
+        if !asked && !(there(matrix::PLAN) && there(matrix::PAGE)) {
+            return Ok(None);
+        }
+        let wrong =
+            |e: String| Failure::new(Exit::Mistaken, e, "mend `matrix.toml`, or the cases that it names");
+        let plan = Plan::read(&text(&dir.join(matrix::PLAN))?).map_err(wrong)?;
+        let page = plan.page(shop).map_err(wrong)?;
+        let at = dir.join(matrix::PAGE);
+        let there = match fs::read_to_string(&at) {
+            Ok(there) => there,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(unread(&at, &e)),
+        };
+        let Some(lines) = matrix::differs(&there, &page) else { return Ok(Some(Matrix::Current)) };
+        if write {
+            put(&at, &page).map_err(|e| unwritten(&at, &e))?;
+            return Ok(Some(Matrix::Written));
+        }
+        Ok(Some(Matrix::Differs(lines)))
+    }
+}
+
+/// The tests in Cedar's format that lie among the cases of a folder, in the order of their names.
+fn beside(dir: &Path) -> Result<Vec<(PathBuf, String)>, Failure> {
+    let cases = dir.join("cases");
+    let entries = match fs::read_dir(&cases) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(unread(&cases, &e)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|e| unread(&cases, &e))?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".tests.json") && !name.starts_with('.') {
+            found.push((cases.join(&name), format!("cases/{name}")));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn unread(path: &Path, e: &io::Error) -> Failure {
+    let message = format!("`{}` cannot be read: {e}", path.display());
+    Failure::new(Exit::Mistaken, message, "name a file that is there and may be read")
+}
+
+fn called(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = fs::File::open(path).and_then(|f| f.take(POLICY_FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    read.map(|_| text).map_err(|e| unread(path, &e))
+}
+
+/// Writes a file in one step: who watches the folder, or reads it, finds the old one or the new one. A name that begins
+/// with a dot is passed over by a gateway.
+pub(super) fn put(path: &Path, text: &str) -> io::Result<()> {
+    // A link stays a link: what it leads to is written.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::other("this is not a file"));
+    };
+    let beside = folder.join(format!(".{}.{}.new", name.to_string_lossy(), std::process::id()));
+    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+pub(super) fn unwritten(path: &Path, e: &io::Error) -> Failure {
+    let message = format!("`{}` cannot be written: {e}", path.display());
+    Failure::new(Exit::Failed, message, "look at the permissions of the folder")
+}
+
+// === impl Unloaded ===
+
+impl Unloaded {
+    pub(super) fn findings(&self) -> &[Finding] {
+        match self {
+            Self::Folder(failure) => &failure.findings,
+            Self::Foreign(findings) => findings,
+        }
+    }
+
+    /// For people.
+    pub(super) fn words(&self, show: Show) -> String {
+        match self {
+            Self::Folder(failure) => mistakes(failure, show),
+            Self::Foreign(findings) => {
+                findings.iter().map(|finding| format!("{}\n", printable(&finding.to_string()))).collect()
+            }
+        }
+    }
+}
