@@ -4,15 +4,17 @@
 //! `permit` what must always be allowed. With `@no_more_than` a `forbid` compares: what is allowed here must
 //! be allowed as well to the same request with one fact changed.
 
+use std::fmt;
 use std::sync::Arc;
 
-use cedar_policy::{Effect, EntityUid, Policy};
+use cedar_policy::{Effect, EntityUid, Policy, PolicySet, Schema, ValidationMode, Validator};
+use serde_json::{Value, json};
 
 use crate::compile::{self, Compiled};
 use crate::failure::{Finding, SourceFile};
 use crate::known::{self, Known};
 use crate::rule::Rule;
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{Vocabulary, whole};
 
 /// How many steps there may be in `principal.onBehalfOf.employment`, the first word apart.
 const STEPS_MAX: usize = 2;
@@ -43,6 +45,12 @@ pub struct Changed {
     pub path: Vec<String>,
     /// What it is instead.
     pub value: EntityUid,
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}", self.path.join("."), self.value)
+    }
 }
 
 impl RedLine {
@@ -117,6 +125,7 @@ pub(crate) fn read(
             findings.push(finding.help("a red line has a name of its own, such as `line.what-it-says`"));
         }
     }
+    let before = findings.len();
     if let Some(words) = words {
         compile::validate(&words.schema, &all, findings);
         known::people(words, &all, known, findings);
@@ -124,7 +133,51 @@ pub(crate) fn read(
             known.check(words, &all, findings);
         }
     }
-    all.into_iter().filter_map(|compiled| line(compiled, findings)).collect()
+    let valid = findings.len() == before;
+    let lines: Vec<RedLine> = all.into_iter().filter_map(|compiled| line(compiled, findings)).collect();
+    // What a line says itself is to be mended first: the scope is that of the line.
+    if let Some(words) = words.filter(|_| valid) {
+        lines.iter().for_each(|line| fits(line, &words.schema, findings));
+    }
+    lines
+}
+
+/// Finds out whether everything that the line matches has the fact that it compares by, and can have the
+/// value. A fact that is misspelt would be asked for by no policy, and the comparison prove itself.
+fn fits(line: &RedLine, schema: &Schema, findings: &mut Vec<Finding>) {
+    let Claim::NoMoreThan(changed) = &line.claim else { return };
+    let compiled = &line.compiled;
+    let told = asks_for(&compiled.policy, changed).and_then(|asks| {
+        let set = PolicySet::from_policies([asks]).map_err(|e| e.to_string())?;
+        let validator = Validator::new(schema.clone());
+        let result = validator.validate_with_level(&set, ValidationMode::Strict, compile::LOOKS_MAX);
+        let mut told = result.validation_errors().map(|e| whole(e)).collect::<Vec<_>>();
+        told.extend(result.validation_warnings().map(|e| whole(e)));
+        told.into_iter().next().map_or(Ok(()), Err)
+    });
+    if let Err(why) = told {
+        let at = compiled.find("@no_more_than");
+        let finding = compiled.finding_at(at, format!("`{changed}` cannot be compared by: {why}"));
+        findings.push(finding.rule_is(Rule::RedLine).help(
+            "name a fact that everybody has whom the line is about (`principal is User`), and a value that it \
+             can have; the words are in the schema",
+        ));
+    }
+}
+
+/// A policy about what the line matches that asks for the fact.
+fn asks_for(line: &Policy, changed: &Changed) -> Result<Policy, String> {
+    let Some((root, attrs)) = changed.path.split_first() else { return Err("a fact has a name".to_owned()) };
+    let fact = attrs
+        .iter()
+        .fold(json!({ "Var": root }), |left, attr| json!({ ".": { "left": left, "attr": attr } }));
+    let (kind, id) = (changed.value.type_name().to_string(), changed.value.id().unescaped());
+    let value = json!({ "Value": { "__entity": { "type": kind, "id": id } } });
+    let body = json!({ "==": { "left": fact, "right": value } });
+    let mut json: Value = line.to_json().map_err(|e| e.to_string())?;
+    let conditions = json.get_mut("conditions").and_then(Value::as_array_mut);
+    conditions.ok_or("a policy has no conditions")?.push(json!({ "kind": "when", "body": body }));
+    Policy::from_json(Some(line.id().clone()), json).map_err(|e| e.to_string())
 }
 
 fn line(compiled: Compiled, findings: &mut Vec<Finding>) -> Option<RedLine> {
@@ -229,6 +282,9 @@ mod tests {
     fn what_nobody_can_prove_is_a_mistake_with_its_place() {
         let line = |before: &str, after: &str| format!("@id(\"line\") {before} {after};");
         let all = "(principal, action, resource)";
+        let no_more = |fact: &str, who: &str| {
+            line(&format!("@no_more_than(\"{fact}\")"), &format!("forbid ({who}, action, resource)"))
+        };
         for (text, told) in [
             (line("@unknown(\"maybe\")", &format!("forbid {all}")), "`@unknown(\"maybe\")` says nothing"),
             (line("@no_more_than(\"x\")", &format!("forbid {all}")), "`@no_more_than` lacks a `=`"),
@@ -244,6 +300,16 @@ mod tests {
             (line("", "forbid (principal, action, resource == App::\"wiki\")"), "impossible"),
             (line("", "forbid (principal, action, resource) when { context.nothing }"), "nothing"),
             (line("", "forbid (principal, action)"), "invariants/l.cedar:1:"),
+            (no_more("principal.employmnt = Employment::\\\"employee\\\"", "principal is User"), "employmnt"),
+            (
+                no_more("resource.employment = Employment::\\\"employee\\\"", "principal is User"),
+                "employment",
+            ),
+            (no_more("principal.lifecycle = Employment::\\\"employee\\\"", "principal is User"), "compar"),
+            (no_more("principal.employment = Employment::\\\"employe\\\"", "principal is User"), "employe"),
+            (no_more("principal.department = Employment::\\\"employee\\\"", "principal is User"), "compar"),
+            // A visitor has no employment, and would be compared by nothing.
+            (no_more("principal.employment = Employment::\\\"employee\\\"", "principal"), "employment"),
         ] {
             let failure = load(&text).map(|_| text.clone()).unwrap_err();
             let plain = failure.plain();

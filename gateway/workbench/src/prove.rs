@@ -1,23 +1,28 @@
 //! The red lines of a folder, each proved for all requests or broken by one.
 //!
 //! What a line says is asked of the policies as they stand, under what the gateway guarantees
-//! (`solver/guarantees.cedar`). Three things keep a proof honest:
-//! * a line that matches nothing that can be asked is not proved but [`Verdict::Unknown`];
+//! (`solver/guarantees.cedar`). What keeps a proof honest:
+//! * a line that matches nothing that can be asked is not proved but [`Verdict::Unknown`], and so is one whose
+//!   own condition may fail, because it says nothing where it does;
 //! * a counterexample is believed only when the gateway's own decision on it breaks the line;
-//! * that no policy fails to be evaluated is a line of its own, because the gateway refuses then, and a proof
-//!   that something is always allowed needs it.
+//! * the gateway refuses what a policy cannot be evaluated for. So a proof that something is *allowed* (always,
+//!   with another fact, or by the policies of before) needs a proof that no policy fails there;
+//! * of an agent the gateway asks about its person, too. What needs an agent to be allowed is never proved.
 
 mod breach;
+mod court;
+mod edit;
+mod expression;
 mod substitute;
 
-use std::cell::OnceCell;
 use std::time::Duration;
 
-use cedar_policy::{Policy, PolicySet};
-use doorward_policy::{Claim, PolicyBundle, RedLine, Situation, Workshop};
+use doorward_policy::{RedLine, Workshop};
 
-pub use self::breach::Breach;
-use crate::solver::{Answer, Difference, Solver, World};
+pub use self::breach::{Breach, Shows};
+use self::court::{Court, Tried};
+pub use self::edit::{Edit, against};
+use crate::solver::Solver;
 
 /// The name of the line that no folder draws: every policy can be evaluated.
 pub const NEVER_FAILS: &str = "policies.never-fail";
@@ -46,6 +51,8 @@ pub struct Line {
     pub unknown_blocks: bool,
     /// What came of it.
     pub verdict: Verdict,
+    /// What a reader of the verdict should know.
+    pub note: Option<String>,
     /// How long it took.
     pub took: Duration,
     /// How many times the solver was asked.
@@ -97,226 +104,42 @@ pub fn prove(
     let fails = wanted(NEVER_FAILS);
     let total = lines.len() + usize::from(fails);
     if total == 0 {
-        return Err(format!("there is no red line `{}`", only.unwrap_or_default()));
+        let there: Vec<&str> = workshop.red_lines().iter().map(RedLine::id).chain([NEVER_FAILS]).collect();
+        let only = only.unwrap_or_default();
+        return Err(format!("there is no red line `{only}`; there are {}", there.join(", ")));
     }
     let mut proof = Proof { lines: Vec::with_capacity(total) };
     for (done, line) in lines.into_iter().enumerate() {
         progress(done, total, line.id());
-        let verdict = |solver: &mut Solver| court.try_line(solver, line);
-        proof.lines.push(timed(
-            solver,
-            line.id(),
-            line.title(),
-            line.owner(),
-            line.unknown_blocks(),
-            verdict,
-        ));
+        let tried = |solver: &mut Solver| court.try_line(solver, line);
+        let who = (line.id(), line.title(), line.owner());
+        proof.lines.push(timed(solver, who, line.unknown_blocks(), tried));
     }
     if fails {
         progress(total - 1, total, NEVER_FAILS);
-        let title = "Every policy can be evaluated, whatever is asked";
-        proof.lines.push(timed(solver, NEVER_FAILS, title, None, true, |s| court.never_fails(s)));
+        let who = (NEVER_FAILS, "Every policy can be evaluated, whatever is asked", None);
+        let tried = |solver: &mut Solver| Tried::from(court.never_fails(solver));
+        proof.lines.push(timed(solver, who, true, tried));
     }
     Ok(proof)
 }
 
 fn timed(
     solver: &mut Solver,
-    id: &str,
-    title: &str,
-    owner: Option<&str>,
+    (id, title, owner): (&str, &str, Option<&str>),
     unknown_blocks: bool,
-    verdict: impl FnOnce(&mut Solver) -> Verdict,
+    tried: impl FnOnce(&mut Solver) -> Tried,
 ) -> Line {
     let (begun, asked) = (solver.elapsed(), solver.queries());
-    let verdict = verdict(solver);
+    let Tried { verdict, note } = tried(solver);
     Line {
         id: id.to_owned(),
         title: title.to_owned(),
         owner: owner.map(str::to_owned),
         unknown_blocks,
         verdict,
+        note,
         took: solver.elapsed().saturating_sub(begun),
         queries: solver.queries() - asked,
-    }
-}
-
-/// What an edit does to what is allowed.
-#[derive(Clone, Debug)]
-pub struct Edit {
-    /// Something is allowed that was not.
-    pub widens: Verdict,
-    /// Something is not allowed any more.
-    pub narrows: Verdict,
-}
-
-/// Compares two folders: [`Verdict::Proved`] means that there is nothing of the kind, [`Verdict::Broken`]
-/// shows one request of the kind.
-///
-/// # Errors
-/// They do not speak the same words, or cannot be asked about at all.
-pub fn against(
-    solver: &mut Solver,
-    old: &Workshop,
-    new: &Workshop,
-    progress: Progress<'_>,
-) -> Result<Edit, String> {
-    if !World::of(old)?.speaks_like(&World::of(new)?)? {
-        return Err("the two folders have different schemas, so that they cannot be compared".to_owned());
-    }
-    let court = Court::new(new)?;
-    let before = set(old)?;
-    progress(0, 2, "widens");
-    let widens = solver.implies(&court.world, &court.set, &before);
-    progress(1, 2, "narrows");
-    let narrows = solver.implies(&court.world, &before, &court.set);
-    let shown =
-        |answer: Answer<Difference>, allows: &PolicyBundle, denies: &PolicyBundle, what: &str| match answer {
-            Answer::Proved => Verdict::Proved,
-            Answer::Unknown(why) => Verdict::Unknown(why.to_string()),
-            Answer::Found(found) => court.told(what, &found.first.by, &found, |s| {
-                allows.decide(&s.question()).is_allow() && !denies.decide(&s.question()).is_allow()
-            }),
-        };
-    Ok(Edit {
-        widens: shown(widens, new.bundle(), old.bundle(), "newly allowed"),
-        narrows: shown(narrows, old.bundle(), new.bundle(), "newly denied"),
-    })
-}
-
-/// The policies of a folder, and what is asked about them.
-struct Court<'a> {
-    workshop: &'a Workshop,
-    world: World<'a>,
-    set: PolicySet,
-    /// Whether any policy can fail, once that was asked.
-    fails: OnceCell<Verdict>,
-}
-
-fn set(workshop: &Workshop) -> Result<PolicySet, String> {
-    let all = workshop.policies().iter().map(|p| p.policy().clone());
-    PolicySet::from_policies(all).map_err(|e| e.to_string())
-}
-
-impl<'a> Court<'a> {
-    fn new(workshop: &'a Workshop) -> Result<Self, String> {
-        Ok(Self { workshop, world: World::of(workshop)?, set: set(workshop)?, fails: OnceCell::new() })
-    }
-
-    fn try_line(&self, solver: &mut Solver, line: &RedLine) -> Verdict {
-        let (pattern, bundle) = (line.policy(), self.workshop.bundle());
-        let allowed = |s: &Situation| bundle.decide(&s.question()).is_allow();
-        let verdict = match line.claim() {
-            Claim::Never => match solver.never_allows(&self.world, &self.set, pattern) {
-                Answer::Proved => Verdict::Proved,
-                Answer::Unknown(why) => Verdict::Unknown(why.to_string()),
-                Answer::Found(found) => self.told(line.title(), &found.by, &found, allowed),
-            },
-            Claim::Always => match solver.always_allows(&self.world, &self.set, pattern) {
-                Answer::Proved => self.always(solver, pattern),
-                Answer::Unknown(why) => Verdict::Unknown(why.to_string()),
-                Answer::Found(found) => self.told(line.title(), &found.second.by, &found, |s| !allowed(s)),
-            },
-            Claim::NoMoreThan(changed) => {
-                let other = match substitute::everywhere(&self.set, changed) {
-                    Ok(other) => other,
-                    Err(why) => return Verdict::Unknown(why),
-                };
-                match solver.implies_where(&self.world, pattern, &self.set, &other) {
-                    Answer::Proved => Verdict::Proved,
-                    Answer::Unknown(why) => Verdict::Unknown(why.to_string()),
-                    Answer::Found(found) => self.told(line.title(), &found.first.by, &found, allowed),
-                }
-            }
-        };
-        match verdict {
-            Verdict::Proved => self.not_empty(solver, pattern),
-            Verdict::Broken(_) | Verdict::Unknown(_) => verdict,
-        }
-    }
-
-    /// A line about nothing holds for whatever reason, and is most often a mistake in the line.
-    fn not_empty(&self, solver: &mut Solver, pattern: &Policy) -> Verdict {
-        let everything = Policy::parse(None, "permit (principal, action, resource);");
-        let everything = everything
-            .map_err(|e| e.to_string())
-            .and_then(|p| PolicySet::from_policies([p]).map_err(|e| e.to_string()));
-        match everything.map(|set| solver.never_allows(&self.world, &set, pattern)) {
-            Ok(Answer::Found(_)) => Verdict::Proved,
-            Ok(Answer::Proved) => Verdict::Unknown(
-                "nothing that can be asked is matched by it, so that it says nothing".to_owned(),
-            ),
-            Ok(Answer::Unknown(why)) => {
-                Verdict::Unknown(format!("nobody can tell whether it matches anything: {why}"))
-            }
-            Err(why) => Verdict::Unknown(why),
-        }
-    }
-
-    /// What is allowed as far as Cedar goes is refused all the same where a policy fails, and for an agent
-    /// where its person may not.
-    fn always(&self, solver: &mut Solver, pattern: &Policy) -> Verdict {
-        match self.never_fails(solver) {
-            Verdict::Proved => {}
-            Verdict::Broken(breach) => {
-                return Verdict::Unknown(format!(
-                    "`{}` may fail, and the gateway refuses then",
-                    breach.by.join(", ")
-                ));
-            }
-            Verdict::Unknown(why) => return Verdict::Unknown(format!("a policy may fail: {why}")),
-        }
-        let mut envs = pattern.get_valid_request_envs(self.workshop.schema());
-        if envs.any(|env| env.principal().to_string() == "Agent") {
-            return Verdict::Unknown(
-                "of an agent the gateway asks about its person as well, which no proof here covers; write \
-                 `principal is User`"
-                    .to_owned(),
-            );
-        }
-        Verdict::Proved
-    }
-
-    fn never_fails(&self, solver: &mut Solver) -> Verdict {
-        self.fails.get_or_init(|| self.find_failing(solver)).clone()
-    }
-
-    fn find_failing(&self, solver: &mut Solver) -> Verdict {
-        let mut unknown = None;
-        for source in self.workshop.policies() {
-            match solver.never_errors(&self.world, source.policy()) {
-                Answer::Proved => {}
-                Answer::Found(found) => {
-                    let by = [source.id().to_owned()];
-                    let fails =
-                        |s: &Situation| !self.workshop.bundle().decide(&s.question()).errors.is_empty();
-                    return self.told("every policy can be evaluated", &by, &found, fails);
-                }
-                Answer::Unknown(why) => unknown = Some(format!("`{}`: {why}", source.id())),
-            }
-        }
-        unknown.map_or(Verdict::Proved, Verdict::Unknown)
-    }
-
-    /// What was found, if the gateway's own decision on it breaks the line.
-    fn told(
-        &self,
-        title: &str,
-        by: &[String],
-        found: &impl breach::Found,
-        breaks: impl Fn(&Situation) -> bool,
-    ) -> Verdict {
-        let Some(situation) = found.situation() else {
-            return Verdict::Unknown("what was found is no request of the gateway".to_owned());
-        };
-        if !breaks(situation) {
-            return Verdict::Unknown(
-                "only the rule that an agent may never more than its person stands before it, which no proof \
-                 covers"
-                    .to_owned(),
-            );
-        }
-        let expect = self.workshop.bundle().decide(&situation.question()).is_allow();
-        Verdict::Broken(Box::new(Breach::new(self.workshop.cases(), title, by, situation, !expect, &breaks)))
     }
 }

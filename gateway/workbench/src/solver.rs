@@ -16,28 +16,32 @@
 //!   solver claims and, for Doorward's schema, when the gateway can make that request.
 //! * A solver is not believed before it has answered what everybody knows ([`Solver::start`]).
 //!
-//! A proof says nothing of a policy that cannot be evaluated (which refuses the request; see
-//! [`Solver::never_errors`]), and nothing of the rule that an agent may never more than its person: the
-//! second question of `decide.rs` only ever takes away.
+//! * Nothing takes longer than it may: what nobody can interrupt is left behind ([`patience`]).
+//!
+//! To the solver a policy that cannot be evaluated is one that does not apply, and the gateway refuses then
+//! (see [`Solver::never_errors`]). Of an agent the gateway asks about its person as well, which no question
+//! here does. Both only take away: what is never allowed here never is. But who shows by this that something
+//! *is* allowed (always, or where something else is) has to look at both; `prove` does.
 
 mod answer;
+mod ask;
 mod canary;
 mod compile;
 mod found;
+mod patience;
 mod process;
 mod slice;
 mod world;
 
 use std::time::Duration;
 
-use cedar_policy::{Entities, Policy, PolicySet, Request, RequestEnv};
-use cedar_policy_symcc::err::Error;
-use cedar_policy_symcc::{CedarSymCompiler, ResetMode};
+use cedar_policy::{Policy, PolicySet};
 use doorward_policy::{Decision, on_policy_stack};
 
 pub use self::answer::{Answer, Bounds, Decided, Difference, Example, Why};
+pub(crate) use self::compile::differing;
 use self::compile::{Compiled, as_permit, joined, set_of};
-use self::process::Query;
+use self::patience::Patience;
 pub use self::process::{NoSolver, Program};
 use self::slice::Slice;
 pub use self::world::{World, guarantees};
@@ -53,6 +57,7 @@ pub struct Solver {
     /// When the budget began.
     begun: Duration,
     compiled: Compiled,
+    patience: Patience,
     queries: u64,
 }
 
@@ -81,18 +86,17 @@ impl Claim {
 
 impl Solver {
     /// Takes a program into use. It must first answer a few questions whose answers are known, a wrong one
-    /// among them. The budget begins now.
+    /// among them; what that takes is not counted. The budget begins when it has.
     ///
     /// # Errors
-    /// It answered one wrongly.
+    /// It answered one wrongly, or too late.
     pub fn start(program: Program, bounds: Bounds, clock: Clock) -> Result<Self, NoSolver> {
         let path = program.path().to_owned();
-        let mut solver =
-            Self { program, bounds, begun: clock(), clock, compiled: Compiled::default(), queries: 0 };
-        match canary::sing(&mut solver) {
-            Ok(()) => Ok(solver.renewed(bounds.budget)),
-            Err(why) => Err(NoSolver::Untrue { path, why }),
-        }
+        let (compiled, patience) = (Compiled::default(), Patience::default());
+        let begun = clock();
+        let mut solver = Self { program, bounds: canary::TIME, begun, clock, compiled, patience, queries: 0 };
+        canary::sing(&mut solver, &path)?;
+        Ok(solver.bounded(bounds))
     }
 
     /// The same solver with a new budget, which begins now.
@@ -198,6 +202,7 @@ impl Solver {
     /// Whether a policy can be evaluated for every request.
     pub fn never_errors(&mut self, world: &World<'_>, policy: &Policy) -> Answer<Example> {
         self.on_its_stack(|solver| {
+            solver.left()?;
             let hypotheses = world.hypotheses([policy], &Slice::Whole).map_err(Why::Unsupported)?;
             let guarded = compile::under(policy, &hypotheses)?;
             let envs = world.environments([&guarded], |env| world.touches(policy, env));
@@ -206,6 +211,7 @@ impl Solver {
                 match solver.never_errs_in(world, policy, &guarded, &env) {
                     Ok(None) => {}
                     Ok(Some(found)) => return Ok(Answer::Found(found)),
+                    Err(why @ Why::Budget(_)) => return Err(unknown.unwrap_or(why)),
                     Err(why) => unknown = Some(why),
                 }
             }
@@ -224,175 +230,6 @@ impl Solver {
             Err(why) => Answer::Unknown(Why::Failed(why)),
         }
     }
-
-    fn compare_changed(
-        &mut self,
-        world: &World<'_>,
-        claim: Claim,
-        first: &PolicySet,
-        second: &PolicySet,
-    ) -> Result<Answer<Difference>, Why> {
-        let changed = compile::changed(first, second);
-        let concerns = |env: &RequestEnv| changed.iter().any(|p| world.touches(p, env));
-        if let [one, other] = changed.as_slice()
-            && one.effect() == other.effect()
-            && one.id() == other.id()
-            && self.policies_match_alike(world, one, other, concerns)?
-        {
-            return Ok(Answer::Proved);
-        }
-        self.compare(world, claim, first, second, concerns)
-    }
-
-    /// Asks about each slice and each kind of request, until something is found.
-    fn compare(
-        &mut self,
-        world: &World<'_>,
-        claim: Claim,
-        first: &PolicySet,
-        second: &PolicySet,
-        concerns: impl Fn(&RequestEnv) -> bool,
-    ) -> Result<Answer<Difference>, Why> {
-        let all: Vec<&Policy> = first.policies().chain(second.policies()).collect();
-        let mut unknown = None;
-        for slice in Slice::of(&all, world.doorward().is_some()) {
-            let keep = |set: &PolicySet| set_of(set.policies().filter(|p| slice.keeps(p)).cloned());
-            let (one, other) = (keep(first)?, keep(second)?);
-            let hypotheses = world.hypotheses(one.policies().chain(other.policies()), &slice);
-            let hypotheses = hypotheses.map_err(Why::Unsupported)?;
-            let told = one.policies().chain(other.policies()).chain(&hypotheses);
-            let envs = world.environments(told, &concerns).map_err(Why::Unsupported)?;
-            let under = |set: &PolicySet| joined(set.policies().cloned().chain(hypotheses.iter().cloned()));
-            let one = under(&one)?;
-            let other = if claim == Claim::Equivalent { under(&other)? } else { other };
-            for env in &envs {
-                let found = match self.compare_in(world, claim, &one, &other, env) {
-                    Ok(None) => continue,
-                    Ok(Some(found)) => found,
-                    Err(why) => {
-                        unknown = Some(why);
-                        continue;
-                    }
-                };
-                let better = self.usual_one(world, claim, &one, &other, env);
-                for claimed in better.into_iter().chain([found]) {
-                    match difference(world, claim, first, second, claimed) {
-                        Ok(found) => return Ok(Answer::Found(found)),
-                        Err(why) => unknown = Some(why),
-                    }
-                }
-            }
-        }
-        Ok(unknown.map_or(Answer::Proved, Answer::Unknown))
-    }
-
-    /// What is found for a route that the cases know, as they know it: a case can be written about that.
-    fn usual_one(
-        &mut self,
-        world: &World<'_>,
-        claim: Claim,
-        first: &PolicySet,
-        second: &PolicySet,
-        env: &RequestEnv,
-    ) -> Option<(Request, Entities)> {
-        let usual = world.preferences(first.policies()).ok().filter(|usual| !usual.is_empty())?;
-        let with = |set: &PolicySet| joined(set.policies().cloned().chain(usual.iter().cloned())).ok();
-        let second = if claim == Claim::Equivalent { with(second)? } else { second.clone() };
-        self.compare_in(world, claim, &with(first)?, &second, env).ok().flatten()
-    }
-
-    fn compare_in(
-        &mut self,
-        world: &World<'_>,
-        claim: Claim,
-        first: &PolicySet,
-        second: &PolicySet,
-        env: &RequestEnv,
-    ) -> Result<Option<(Request, Entities)>, Why> {
-        self.left()?;
-        let first = self.compiled.set(world.schema(), first, env)?;
-        let second = self.compiled.set(world.schema(), second, env)?;
-        let found = self.ask(async |compiler| match claim {
-            Claim::Disjoint => compiler.check_disjoint_with_counterexample_opt(&first, &second).await,
-            Claim::Implies => compiler.check_implies_with_counterexample_opt(&first, &second).await,
-            Claim::Equivalent => compiler.check_equivalent_with_counterexample_opt(&first, &second).await,
-        })?;
-        Ok(found.map(|found| (found.request, found.entities)))
-    }
-
-    /// Whether two policies match the same requests in every kind that is concerned. Not to know is no.
-    fn policies_match_alike(
-        &mut self,
-        world: &World<'_>,
-        one: &Policy,
-        other: &Policy,
-        concerns: impl Fn(&RequestEnv) -> bool,
-    ) -> Result<bool, Why> {
-        for env in world.environments([one, other], concerns).map_err(Why::Unsupported)? {
-            self.left()?;
-            let one = self.compiled.policy(world.schema(), one, &env)?;
-            let other = self.compiled.policy(world.schema(), other, &env)?;
-            let alike = self.ask(async |compiler| compiler.check_matches_equivalent_opt(&one, &other).await);
-            if alike != Ok(true) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn never_errs_in(
-        &mut self,
-        world: &World<'_>,
-        policy: &Policy,
-        guarded: &Policy,
-        env: &RequestEnv,
-    ) -> Result<Option<Example>, Why> {
-        self.left()?;
-        // Most policies cannot fail whatever is asked, which is told much faster.
-        let plain = self.compiled.policy(world.schema(), policy, env)?;
-        if self.ask(async |compiler| compiler.check_never_errors_opt(&plain).await) == Ok(true) {
-            return Ok(None);
-        }
-        let compiled = self.compiled.policy(world.schema(), guarded, env)?;
-        let found =
-            self.ask(async |compiler| compiler.check_never_errors_with_counterexample_opt(&compiled).await)?;
-        let Some(found) = found else { return Ok(None) };
-        let errs = |request: &Request, entities: &Entities| found::errs(policy, request, entities);
-        let seen = found::believe(world, found.request, found.entities, errs)?;
-        let found::Seen { request, entities, situation, outcome } = seen;
-        Ok(Some(Example { request, entities, situation, by: vec![outcome] }))
-    }
-
-    /// How much time is left for one query.
-    fn left(&self) -> Result<Duration, Why> {
-        let left = self.bounds.budget.saturating_sub(self.elapsed());
-        if left.is_zero() {
-            Err(Why::Budget(self.bounds.budget))
-        } else {
-            Ok(left.min(self.bounds.query_max))
-        }
-    }
-
-    /// One query, answered by a process of its own.
-    fn ask<T>(
-        &mut self,
-        query: impl AsyncFnOnce(&mut CedarSymCompiler<Query>) -> Result<T, Error>,
-    ) -> Result<T, Why> {
-        let left = self.left()?;
-        self.queries += 1;
-        let speaks = Query::new(&self.program, self.bounds.memory_bytes_max, left);
-        let compiler = CedarSymCompiler::new(speaks).map_err(|e| Why::Failed(e.to_string()))?;
-        let mut compiler = compiler.with_reset_mode(ResetMode::Comment);
-        let runtime = process::runtime().map_err(Why::Failed)?;
-        // The future goes at the time-out, and the process with it.
-        let asked = runtime.block_on(async { tokio::time::timeout(left, query(&mut compiler)).await });
-        match asked {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(e)) => Err(why(&e)),
-            Err(_) if left < self.bounds.query_max => Err(Why::Budget(self.bounds.budget)),
-            Err(_) => Err(Why::Time(left)),
-        }
-    }
 }
 
 impl std::fmt::Debug for Solver {
@@ -401,42 +238,4 @@ impl std::fmt::Debug for Solver {
         out.field("program", &self.program).field("bounds", &self.bounds);
         out.field("queries", &self.queries).finish_non_exhaustive()
     }
-}
-
-/// What the solver's request comes to when Cedar is asked about it.
-fn difference(
-    world: &World<'_>,
-    claim: Claim,
-    first: &PolicySet,
-    second: &PolicySet,
-    (request, entities): (Request, Entities),
-) -> Result<Difference, Why> {
-    let refuted = |request: &Request, entities: &Entities| {
-        let both = (found::decide(first, request, entities)?, found::decide(second, request, entities)?);
-        claim.refuted(&both.0, &both.1).then_some(both)
-    };
-    let found::Seen { request, entities, situation, outcome: (first, second) } =
-        found::believe(world, request, entities, refuted)?;
-    Ok(Difference { request, entities, situation, first, second })
-}
-
-fn why(e: &Error) -> Why {
-    match e {
-        Error::SolverUnknown => Why::Undecided,
-        Error::SolverError(e) => Why::Failed(plain(e)),
-        Error::DecodeModel(e) => Why::Failed(format!("its model cannot be read: {}", plain(e))),
-        Error::ConcretizeError(e) => Why::Failed(format!("its model is of no request: {}", plain(e))),
-        Error::ModelInvalid { .. } => Why::NotReplayed("its model breaks what it was asked".to_owned()),
-        Error::IncompleteSchema(_)
-        | Error::ActionNotInSchema(_)
-        | Error::CompileError(_)
-        | Error::EncodeError(_)
-        | Error::PolicyNotWellTyped { .. }
-        | Error::NoPolicies => Why::Unsupported(plain(e)),
-    }
-}
-
-/// One line of an error: what a solver says may be long, and is not ours.
-fn plain(e: &impl ToString) -> String {
-    e.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use doorward_model::{AppId, RouteId};
-use doorward_policy::{Cases, Decision, NewCase, Situation};
+use doorward_policy::{Cases, Decision, NewCase, Situation, Workshop};
 
-use crate::solver::{Difference, Example};
+use super::court::Seen;
 
 /// How many names are tried for a route that is not as the cases have it.
 const NAMES_MAX: usize = 20;
@@ -15,63 +15,125 @@ const NAMES_MAX: usize = 20;
 pub struct Breach {
     /// What happens.
     pub situation: Situation,
-    /// The policies that let it happen, by name.
+    /// The policies that let it happen, by name; of an edit those that decide now.
     pub by: Vec<String>,
-    /// A case that says what must come of it, and fails; none if no case can say it.
-    pub case: Option<String>,
+    /// What it shows.
+    pub shows: Shows,
+    /// The request in the words of the cases, with what must come of it ([`Shows`] says what that is).
+    pub request: String,
+    /// Whether this is a case that can be put beside the others. Not, where they define the route with other
+    /// facts, or where it demands nothing.
+    pub fits: bool,
 }
 
-/// What a solver found.
-pub(super) trait Found {
-    fn situation(&self) -> Option<&Situation>;
-}
-
-impl Found for Example {
-    fn situation(&self) -> Option<&Situation> {
-        self.situation.as_ref()
-    }
-}
-
-impl Found for Difference {
-    fn situation(&self) -> Option<&Situation> {
-        self.situation.as_ref()
-    }
+/// What a request shows, and so what its case expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// What should not be: the case expects the opposite, and fails until that is so.
+    Mistake,
+    /// It is allowed, and with one fact changed it is not. The case expects that it is denied; to allow the
+    /// other one mends it as well.
+    Comparison {
+        /// The fact and what it would be.
+        with: String,
+    },
+    /// A policy cannot be evaluated. No case can say so, and what should come of it nobody but its author knows:
+    /// the request expects nothing.
+    Failure,
+    /// An edit decides otherwise than the policies did before. The case expects what is decided now.
+    Edit {
+        /// The policies that decided before; none: nothing permitted it.
+        before: Vec<String>,
+    },
 }
 
 impl Breach {
-    /// `allow` is what must come of it.
     pub(super) fn new(
-        cases: &Cases,
-        title: &str,
-        by: &[String],
+        workshop: &Workshop,
+        seen: &Seen<'_>,
         situation: &Situation,
-        allow: bool,
         breaks: impl Fn(&Situation) -> bool,
     ) -> Self {
-        let expect = if allow { Decision::Allow } else { Decision::Deny };
-        let write = |situation: &Situation| {
-            let none: [Arc<str>; 0] = [];
-            let text = cases.write(&NewCase { name: title, situation, expect, by: &none }).ok()?;
+        let now = workshop.bundle().decide(&situation.question());
+        let expect = match (&seen.shows, now.decision) {
+            (Shows::Failure | Shows::Edit { .. }, now) => now,
+            (Shows::Mistake | Shows::Comparison { .. }, Decision::Allow) => Decision::Deny,
+            (Shows::Mistake | Shows::Comparison { .. }, Decision::Deny) => Decision::Allow,
+        };
+        let demands = match (&seen.shows, expect) {
+            (Shows::Edit { .. }, _) => Demands::By(now.determining),
             // Whatever permits it is right; what must forbid it whoever mends the policies knows.
-            Some(match expect {
-                Decision::Allow => text.replace("\nby = []\n", "\n"),
-                Decision::Deny => text,
-            })
+            (Shows::Mistake | Shows::Comparison { .. }, Decision::Allow) => Demands::Decision,
+            (Shows::Mistake | Shows::Comparison { .. }, Decision::Deny) => Demands::By(Vec::new()),
+            (Shows::Failure, _) => Demands::Nothing,
         };
-        let as_it_is = write(situation).map(|case| (situation.clone(), case));
-        let renamed = || {
-            (1..=NAMES_MAX).find_map(|n| {
-                let app: AppId = situation.route.id.app().clone();
-                let id = RouteId::new(app, &format!("some-route-{n}")).ok()?;
-                let mut next = situation.clone();
-                next.route.id = id;
-                let case = breaks(&next).then(|| write(&next))??;
-                Some((next, case))
-            })
+        let write =
+            |situation: &Situation| written(workshop.cases(), seen.title, situation, expect, &demands);
+        let (text, fits, situation) = match write(situation) {
+            Some(text) => (text, true, situation.clone()),
+            None => match renamed(situation, |next| if breaks(next) { write(next) } else { None }) {
+                Some((next, text)) => (text, true, next),
+                None => (described(situation, write), false, situation.clone()),
+            },
         };
-        match as_it_is.or_else(renamed) {
-            Some((situation, case)) => Self { situation, by: by.to_vec(), case: Some(case) },
-            None => Self { situation: situation.clone(), by: by.to_vec(), case: None },
-        }
+        let fits = fits && seen.shows != Shows::Failure;
+        Self { situation, by: seen.by.to_vec(), shows: seen.shows.clone(), request: text, fits }
     }
+
+    /// A case for `cases/`; none if no case can say it.
+    #[must_use]
+    pub fn case(&self) -> Option<&str> {
+        self.fits.then_some(self.request.as_str())
+    }
+}
+
+/// What a case demands.
+enum Demands {
+    Nothing,
+    Decision,
+    /// The decision, by these policies.
+    By(Vec<Arc<str>>),
+}
+
+fn written(
+    cases: &Cases,
+    name: &str,
+    situation: &Situation,
+    expect: Decision,
+    demands: &Demands,
+) -> Option<String> {
+    let by = match demands {
+        Demands::Nothing | Demands::Decision => &[],
+        Demands::By(these) => these.as_slice(),
+    };
+    let text = cases.write(&NewCase { name, situation, expect, by }).ok()?;
+    Some(match demands {
+        Demands::Nothing => match text.rfind("expect = ") {
+            Some(at) => text.get(..at)?.to_owned(),
+            None => text,
+        },
+        Demands::Decision => text.replace("\nby = []\n", "\n"),
+        Demands::By(_) => text,
+    })
+}
+
+/// The same for a route of another name, which nobody has defined.
+fn renamed(
+    situation: &Situation,
+    write: impl Fn(&Situation) -> Option<String>,
+) -> Option<(Situation, String)> {
+    (1..=NAMES_MAX).find_map(|n| {
+        let app: AppId = situation.route.id.app().clone();
+        let mut next = situation.clone();
+        next.route.id = RouteId::new(app, &format!("some-route-{n}")).ok()?;
+        let text = write(&next)?;
+        Some((next, text))
+    })
+}
+
+/// The request for people, where the cases define its route with other facts.
+fn described(situation: &Situation, write: impl Fn(&Situation) -> Option<String>) -> String {
+    let text = renamed(situation, write)
+        .map(|(next, text)| text.replace(next.route.id.as_str(), situation.route.id.as_str()));
+    text.unwrap_or_else(|| format!("{} {}\n", situation.action, situation.route.id))
 }

@@ -25,6 +25,11 @@ pub enum Why {
     /// The time for all queries was used up.
     #[error("the budget of {0:?} was used up")]
     Budget(Duration),
+    /// They could not even be put to it: what that takes grows with a condition beyond all measure.
+    #[error(
+        "these policies could not be put to the solver within {0:?}; a condition of many parts may be why"
+    )]
+    Large(Duration),
     /// It answered that it does not know.
     #[error("the solver answered `unknown`")]
     Undecided,

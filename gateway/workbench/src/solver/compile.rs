@@ -3,67 +3,61 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use cedar_policy::{Effect, Policy, PolicyId, PolicySet, RequestEnv, Schema};
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, RequestEnv};
 use cedar_policy_symcc::{CompiledPolicy, CompiledPolicySet};
 use serde_json::{Value, json};
 
-use super::{Why, why};
+use super::{Why, World};
 
 /// How many compiled sets, and how many compiled policies, are remembered. One of a hundred policies takes
 /// some hundred KiB.
 const COMPILED_MAX: usize = 256;
 
-/// What was compiled, by its text and the kind of request.
+/// What was compiled, by the world, the kind of request and the text.
 #[derive(Default)]
 pub(super) struct Compiled {
-    sets: HashMap<String, Arc<CompiledPolicySet>>,
-    policies: HashMap<String, Arc<CompiledPolicy>>,
+    pub(super) sets: Remembered<CompiledPolicySet>,
+    pub(super) policies: Remembered<CompiledPolicy>,
 }
 
-impl Compiled {
-    pub(super) fn set(
-        &mut self,
-        schema: &Schema,
-        set: &PolicySet,
-        env: &RequestEnv,
-    ) -> Result<Arc<CompiledPolicySet>, Why> {
-        let policies: BTreeMap<String, &Policy> = set.policies().map(|p| (p.id().to_string(), p)).collect();
-        let mut key = kind(env);
-        policies.iter().for_each(|(id, p)| key.push_str(&format!("{id}\n{p}\n")));
-        remembered(&mut self.sets, key, || CompiledPolicySet::compile(set, env, schema).map_err(|e| why(&e)))
-    }
+/// What is known by a name, until there is too much of it.
+pub(super) struct Remembered<T>(HashMap<String, Arc<T>>);
 
-    pub(super) fn policy(
-        &mut self,
-        schema: &Schema,
-        policy: &Policy,
-        env: &RequestEnv,
-    ) -> Result<Arc<CompiledPolicy>, Why> {
-        let key = format!("{}{}\n{policy}", kind(env), policy.id());
-        remembered(&mut self.policies, key, || {
-            CompiledPolicy::compile(policy, env, schema).map_err(|e| why(&e))
-        })
+impl<T> Default for Remembered<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
     }
 }
 
-fn kind(env: &RequestEnv) -> String {
-    format!("{} {} {}\n", env.principal(), env.action(), env.resource())
+impl<T> Remembered<T> {
+    pub(super) fn get(&self, key: &str) -> Option<Arc<T>> {
+        self.0.get(key).map(Arc::clone)
+    }
+
+    pub(super) fn keep(&mut self, key: String, made: T) -> Arc<T> {
+        let made = Arc::new(made);
+        if self.0.len() >= COMPILED_MAX {
+            self.0.clear();
+        }
+        self.0.insert(key, Arc::clone(&made));
+        made
+    }
 }
 
-fn remembered<T>(
-    all: &mut HashMap<String, Arc<T>>,
-    key: String,
-    make: impl FnOnce() -> Result<T, Why>,
-) -> Result<Arc<T>, Why> {
-    if let Some(found) = all.get(&key) {
-        return Ok(Arc::clone(found));
-    }
-    let made = Arc::new(make()?);
-    if all.len() >= COMPILED_MAX {
-        all.clear();
-    }
-    all.insert(key, Arc::clone(&made));
-    Ok(made)
+pub(super) fn set_key(world: &World<'_>, set: &PolicySet, env: &RequestEnv) -> String {
+    let policies: BTreeMap<String, &Policy> = set.policies().map(|p| (p.id().to_string(), p)).collect();
+    let mut key = kind(world, env);
+    policies.iter().for_each(|(id, p)| key.push_str(&format!("{id}\n{p}\n")));
+    key
+}
+
+pub(super) fn policy_key(world: &World<'_>, policy: &Policy, env: &RequestEnv) -> String {
+    format!("{}{}\n{policy}", kind(world, env), policy.id())
+}
+
+/// The same types may be other ones in the schema of another world.
+fn kind(world: &World<'_>, env: &RequestEnv) -> String {
+    format!("{} {} {} {}\n", world.number(), env.principal(), env.action(), env.resource())
 }
 
 /// These policies as a set.
@@ -168,14 +162,19 @@ fn changed_json(policy: &Policy, change: impl FnOnce(&mut Value)) -> Result<Poli
 
 /// The policies of either set that are not the same in the other, those of the first set first.
 pub(super) fn changed<'p>(first: &'p PolicySet, second: &'p PolicySet) -> Vec<&'p Policy> {
-    let differs = |p: &Policy, other: &PolicySet| {
-        other.policy(p.id()).is_none_or(|same| {
-            same.effect() != p.effect() || same.to_json().ok().map(bare) != p.to_json().ok().map(bare)
-        })
-    };
-    let mut all: Vec<&Policy> = first.policies().filter(|p| differs(p, second)).collect();
-    all.extend(second.policies().filter(|p| differs(p, first)));
+    let mut all = differing(first, second);
+    all.extend(differing(second, first));
     all
+}
+
+/// The policies of a set that are not the same in another one.
+pub(crate) fn differing<'p>(set: &'p PolicySet, other: &PolicySet) -> Vec<&'p Policy> {
+    // What cannot be told is another one.
+    let alike = |one: &Policy, same: &Policy| match (one.to_json(), same.to_json()) {
+        (Ok(first), Ok(second)) => one.effect() == same.effect() && bare(first) == bare(second),
+        (Ok(_) | Err(_), Err(_)) | (Err(_), Ok(_)) => false,
+    };
+    set.policies().filter(|p| other.policy(p.id()).is_none_or(|same| !alike(p, same))).collect()
 }
 
 /// A policy without what it says about itself.

@@ -78,7 +78,7 @@ pub(super) fn believe<T>(
         if same(&read).is_none() {
             continue;
         }
-        let plain = simplified(read, world.usual(), bundle, |s| same(s).is_some());
+        let plain = simplified(read, world, bundle, |s| same(s).is_some());
         if let Some((outcome, request, entities)) = same(&plain) {
             return Ok(Seen { request, entities, situation: Some(plain), outcome });
         }
@@ -134,10 +134,11 @@ fn moved(s: &mut Situation, usual: &Situation) {
 /// The situation with everything as usual that need not differ.
 fn simplified(
     mut s: Situation,
-    usual: &[Situation],
+    world: &World<'_>,
     bundle: &PolicyBundle,
     holds: impl Fn(&Situation) -> bool,
 ) -> Situation {
+    let usual = world.usual();
     let keep = |s: &mut Situation, next: Situation| {
         if next != *s && bundle.in_cedar(&next.question()).is_ok() && holds(&next) {
             *s = next;
@@ -170,7 +171,7 @@ fn simplified(
         keep(&mut s, less);
     }
     // A route that the cases know stays as they know it, so that a case can be written about it.
-    if !usual.iter().any(|known| known.route == s.route) {
+    if !world.routes().contains(&s.route) {
         for group in s.route.app_groups.clone() {
             let mut less = s.clone();
             less.route.app_groups.retain(|g| *g != group);

@@ -51,6 +51,14 @@ pub enum NoSolver {
         /// What it calls itself.
         version: String,
     },
+    /// It did not answer in time what everybody knows.
+    #[error("`{path}` is too slow here: {why}")]
+    Slow {
+        /// Which file.
+        path: PathBuf,
+        /// What it took too long for.
+        why: String,
+    },
     /// It answers wrongly what everybody knows.
     #[error("`{path}` cannot be trusted: {why}")]
     Untrue {
@@ -65,7 +73,12 @@ impl NoSolver {
     /// How to mend it.
     #[must_use]
     pub const fn help(&self) -> &'static str {
-        "install cvc5 (`apt-get install cvc5`), or name the program in `DOORWARD_CVC5`"
+        match self {
+            Self::Slow { .. } => "try again when less runs on this machine",
+            Self::Missing(_) | Self::Strange { .. } | Self::Old { .. } | Self::Untrue { .. } => {
+                "install cvc5 (`apt-get install cvc5`), or name the program in `DOORWARD_CVC5`"
+            }
+        }
     }
 }
 

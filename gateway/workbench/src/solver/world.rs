@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cedar_policy::{
     ActionConstraint, Entities, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
     RequestEnv, ResourceConstraint, Schema,
 };
 use cedar_policy_symcc::SymEnv;
-use doorward_model::AppId;
+use doorward_model::{AppId, RouteFacts};
 use doorward_policy::{PolicyBundle, Situation, Workshop};
 use serde_json::Value;
 
@@ -22,10 +24,14 @@ const PREFIX: &str = "gateway/";
 /// The requests that are asked about: all that a schema admits, and of these all that the gateway can make.
 #[derive(Clone, Debug)]
 pub struct World<'a> {
-    schema: Schema,
+    schema: Arc<Schema>,
+    /// Another one for each schema that was taken in.
+    number: u64,
     doorward: Option<&'a PolicyBundle>,
     /// What the cases are about: a counterexample says what must differ from the first of them.
     usual: Vec<Situation>,
+    /// The routes that the cases know.
+    routes: Vec<RouteFacts>,
     guarantees: Vec<Policy>,
     actions: Entities,
 }
@@ -38,7 +44,8 @@ impl<'a> World<'a> {
     pub fn of(workshop: &'a Workshop) -> Result<Self, String> {
         let plain = Self::plain(workshop.schema().clone())?;
         let usual = workshop.cases().iter().filter_map(|case| case.situation.ok()).collect();
-        Ok(Self { doorward: Some(workshop.bundle()), usual, guarantees: guarantees()?, ..plain })
+        let routes = workshop.cases().routes().collect();
+        Ok(Self { doorward: Some(workshop.bundle()), usual, routes, guarantees: guarantees()?, ..plain })
     }
 
     /// All requests of a schema, whoever asks and whatever they ask for.
@@ -46,14 +53,34 @@ impl<'a> World<'a> {
     /// # Errors
     /// The actions of the schema cannot be told.
     pub fn plain(schema: Schema) -> Result<Self, String> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let actions = schema.action_entities().map_err(|e| e.to_string())?;
-        Ok(Self { schema, doorward: None, usual: Vec::new(), guarantees: Vec::new(), actions })
+        let (schema, number) = (Arc::new(schema), NEXT.fetch_add(1, Ordering::Relaxed));
+        Ok(Self {
+            schema,
+            number,
+            doorward: None,
+            usual: Vec::new(),
+            routes: Vec::new(),
+            guarantees: Vec::new(),
+            actions,
+        })
     }
 
     /// The schema.
     #[must_use]
-    pub const fn schema(&self) -> &Schema {
+    pub fn schema(&self) -> &Schema {
         &self.schema
+    }
+
+    /// The schema, for who outlives the world.
+    pub(super) fn shared_schema(&self) -> Arc<Schema> {
+        Arc::clone(&self.schema)
+    }
+
+    /// Which world it is: what was compiled for another one is not for this.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
     }
 
     /// Whether the other one has the same words: kinds of request, entities and what is said of them.
@@ -78,6 +105,20 @@ impl<'a> World<'a> {
     /// Situations that nobody would wonder about, those of the cases.
     pub(super) fn usual(&self) -> &[Situation] {
         &self.usual
+    }
+
+    /// The routes that the cases know, as they know them.
+    pub(super) fn routes(&self) -> &[RouteFacts] {
+        &self.routes
+    }
+
+    /// Everything that is granted where these policies are asked about: the guarantees, and what follows
+    /// from the names that the policies use.
+    ///
+    /// # Errors
+    /// One of the names cannot be written down, which never happens with policies that were loaded.
+    pub fn granted<'p>(&self, policies: impl IntoIterator<Item = &'p Policy>) -> Result<Vec<Policy>, String> {
+        self.hypotheses(policies, &Slice::Whole)
     }
 
     /// The guarantees, and what follows from the names that `policies` use: which app a route is in, and
@@ -106,7 +147,7 @@ impl<'a> World<'a> {
         let sets: BTreeSet<String> =
             literals.filter(|l| l.type_name().basename() == "AppGroup").map(|l| l.to_string()).collect();
         let mut known: BTreeMap<&str, String> = BTreeMap::new();
-        for route in self.usual.iter().map(|s| &s.route) {
+        for route in &self.routes {
             let mut facts = format!(
                 "resource.tier == Tier::\"{}\" && resource.adminSurface == {} && resource.public == {}",
                 route.tier.as_str(),
@@ -254,7 +295,8 @@ fn names_actions_only(json: &Value) -> bool {
     };
     match json {
         Value::Object(fields) => fields.iter().all(|(key, value)| match key.as_str() {
-            "Var" => value.as_str() != Some("action"),
+            // A record may have a field of this name.
+            "Var" if value.is_string() => value.as_str() != Some("action"),
             "==" | "!=" | "in"
                 if value.get("left").is_some_and(is_action) && value.get("right").is_some_and(literal) =>
             {

@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+mod doubts;
+
 use std::fs;
 use std::path::Path;
 
@@ -82,7 +84,7 @@ fn broken(file: &str, from: &str, to: &str, line: &str) -> Box<Breach> {
     let Verdict::Broken(breach) = &proof.lines[0].verdict else {
         panic!("{line} is not broken: {}", show(&proof))
     };
-    let case = breach.case.as_ref().expect("the cases can say it");
+    let case = breach.case().expect("the cases can say it");
     eprintln!("{case}");
     let said = |workshop: &Workshop| workshop.bundle().decide(&breach.situation.question()).decision;
     let must = if said(&torn) == Decision::Allow { Decision::Deny } else { Decision::Allow };

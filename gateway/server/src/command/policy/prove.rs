@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use doorward_policy::Workshop;
-use doorward_workbench::prove::{Breach, Edit, Line, Proof, Verdict, against, prove};
+use doorward_workbench::prove::{Breach, Edit, Line, Proof, Shows, Verdict, against, prove};
+use doorward_workbench::report;
 use doorward_workbench::solver::{Bounds, Program, Solver};
 use serde_json::{Value, json};
 
@@ -27,7 +28,13 @@ pub(super) fn prove_lines(
     let (new, old) = match opened {
         Ok(both) => both,
         Err(failure) => {
-            out.text(mistakes(&failure, show_on(&io::stdout(), color)))?;
+            match args.format {
+                Format::Human => out.text(mistakes(&failure, show_on(&io::stdout(), color)))?,
+                Format::Json => {
+                    let found: Vec<Value> = failure.findings.iter().map(report::found).collect();
+                    out.line(format_args!("{:#}", json!({ "valid": false, "mistakes": found })))?;
+                }
+            }
             return Ok(Exit::Mistaken);
         }
     };
@@ -35,12 +42,13 @@ pub(super) fn prove_lines(
         return Err(Failure::new(
             Exit::Mistaken,
             format!("there are no red lines in `{}`", dir.display()),
-            "write them in `invariants/`; docs/guide/workbench/prove.md says how",
+            "write them in `invariants/`, as docs/guide/workbench/prove.md says; `--only policies.never-fail` \
+             asks whether every policy can be evaluated",
         ));
     }
     let mut solver = start(args.budget)?;
     let failed =
-        |why: String| Failure::new(Exit::Mistaken, why, "`doorward policy check` lists what there is");
+        |why: String| Failure::new(Exit::Mistaken, printable(&why), "name one of these, or another folder");
     match old {
         None => {
             let only = args.only.as_deref();
@@ -112,16 +120,19 @@ fn human(proof: &Proof, solver: &Solver, out: &mut Output<'_>) -> Result<(), Fai
     }
     let [proved, broken, unknown] = proof.counts();
     out.line(format_args!(
-        "{proved} proved, {broken} broken, {unknown} unknown, in {} by cvc5 {} ({} queries)",
+        "{proved} proved, {broken} broken, {unknown} unknown, in {} by cvc5 {} ({})",
         seconds(solver.elapsed()),
         solver.program().version(),
-        solver.queries()
+        counted(solver.queries(), "query", "queries")
     ))
 }
 
 fn line_human(line: &Line, style: Style) -> String {
     let (word, more) = match &line.verdict {
-        Verdict::Proved => (style.green("PROVED "), String::new()),
+        Verdict::Proved => {
+            let note = line.note.as_ref().map(|note| format!("          {}\n", printable(note)));
+            (style.green("PROVED "), note.unwrap_or_default())
+        }
         Verdict::Broken(breach) => (style.red("BROKEN "), breach_human(breach, &line.owner)),
         Verdict::Unknown(why) => {
             let then = if line.unknown_blocks { "" } else { " (only reported: `@unknown(\"report\")`)" };
@@ -133,36 +144,54 @@ fn line_human(line: &Line, style: Style) -> String {
 }
 
 fn breach_human(breach: &Breach, owner: &Option<String>) -> String {
-    let mut text = String::new();
-    let by = if breach.by.is_empty() {
-        "because nothing permits it".to_owned()
-    } else {
-        format!("by {}", printable(&breach.by.join(", ")))
+    let by = |ids: &[String]| match ids {
+        [] => "because nothing permits it".to_owned(),
+        some => format!("by {}", some.join(", ")),
     };
-    let _ = writeln!(text, "          {by}");
+    let mut text = String::new();
+    let _ = match &breach.shows {
+        Shows::Mistake | Shows::Comparison { .. } | Shows::Failure => {
+            writeln!(text, "          {}", printable(&by(&breach.by)))
+        }
+        Shows::Edit { before } => {
+            let (now, before) = (by(&breach.by), by(before));
+            writeln!(text, "          now {}; before {}", printable(&now), printable(&before))
+        }
+    };
     if let Some(owner) = owner {
-        let _ = writeln!(text, "          whoever drew the line: {}", printable(owner));
+        let _ = writeln!(text, "          owner: {}", printable(owner));
     }
-    match &breach.case {
-        Some(case) => {
-            let _ = writeln!(
-                text,
-                "          this request shows it; as a case in cases/ it fails until it is mended:\n"
-            );
-            for line in case.lines() {
-                let _ = writeln!(text, "    {}", printable(line));
-            }
-        }
-        None => {
-            let _ = writeln!(
-                text,
-                "          this request shows it, about a route that the cases define otherwise:\n"
-            );
-            let _ = writeln!(text, "    {}", printable(&format!("{:?}", breach.situation)));
-        }
+    let _ = writeln!(text, "          {}\n", printable(&told_of(breach)));
+    for line in breach.request.lines() {
+        let _ = writeln!(text, "    {}", printable(line));
     }
     text.push('\n');
     text
+}
+
+/// What the request is that follows.
+fn told_of(breach: &Breach) -> String {
+    let what = match &breach.shows {
+        Shows::Mistake => "this request shows it; as a case in cases/ it fails until it is mended".to_owned(),
+        Shows::Comparison { with } => format!(
+            "this request is allowed, and would not be with `{with}`; deny it, as this case for cases/ demands, \
+             or allow the other one, too"
+        ),
+        Shows::Failure => {
+            return "for this request the policy fails, and the gateway refuses; no case can say so, but once it is \
+                    mended this can be one, with what you expect then:"
+                .to_owned();
+        }
+        Shows::Edit { .. } => {
+            "this request shows it; as a case in cases/ it holds with the edit, if the edit is meant so"
+                .to_owned()
+        }
+    };
+    if breach.fits {
+        format!("{what}:")
+    } else {
+        format!("{what}. The cases define its route with other facts, so that it is no case beside them:")
+    }
 }
 
 fn edit_human(edit: &Edit, style: Style) -> String {
@@ -175,8 +204,17 @@ fn edit_human(edit: &Edit, style: Style) -> String {
         (Verdict::Broken(_), Verdict::Broken(_)) => {
             style.red("The edit widens in some places and narrows in others.")
         }
-        (Verdict::Unknown(_), _) | (_, Verdict::Unknown(_)) => {
-            style.yellow("What the edit does could not be proved.")
+        (Verdict::Broken(_), Verdict::Unknown(_)) => {
+            style.red("The edit widens; whether it narrows, too, is not known.")
+        }
+        (Verdict::Proved, Verdict::Unknown(_)) => {
+            style.yellow("Nothing is newly allowed; whether the edit narrows is not known.")
+        }
+        (Verdict::Unknown(_), Verdict::Broken(_)) => {
+            style.yellow("The edit narrows; whether it widens, too, is not known.")
+        }
+        (Verdict::Unknown(_), Verdict::Proved | Verdict::Unknown(_)) => {
+            style.yellow("Whether the edit widens is not known.")
         }
     };
     let mut text = format!("{sentence}\n");
@@ -213,6 +251,7 @@ fn line_json(line: &Line) -> Value {
         fields.insert("title".into(), json!(line.title));
         fields.insert("owner".into(), json!(line.owner));
         fields.insert("unknown_blocks".into(), json!(line.unknown_blocks));
+        fields.insert("note".into(), json!(line.note));
         fields.insert("seconds".into(), json!(line.took.as_secs_f64()));
         fields.insert("queries".into(), json!(line.queries));
     }
@@ -222,9 +261,31 @@ fn line_json(line: &Line) -> Value {
 fn way(verdict: &Verdict) -> Value {
     match verdict {
         Verdict::Proved => json!({ "verdict": "proved" }),
-        Verdict::Broken(breach) => json!({ "verdict": "broken", "by": breach.by, "case": breach.case }),
+        Verdict::Broken(breach) => {
+            let mut value = json!({
+                "verdict": "broken", "by": breach.by, "case": breach.case(), "request": breach.request,
+                "shows": shown(&breach.shows),
+            });
+            if let (Shows::Edit { before }, Some(fields)) = (&breach.shows, value.as_object_mut()) {
+                fields.insert("before".into(), json!(before));
+            }
+            value
+        }
         Verdict::Unknown(why) => json!({ "verdict": "unknown", "why": why }),
     }
+}
+
+const fn shown(shows: &Shows) -> &'static str {
+    match shows {
+        Shows::Mistake => "mistake",
+        Shows::Comparison { .. } => "comparison",
+        Shows::Failure => "failure",
+        Shows::Edit { .. } => "edit",
+    }
+}
+
+fn counted(many: u64, one: &str, more: &str) -> String {
+    format!("{many} {}", if many == 1 { one } else { more })
 }
 
 fn seconds(took: Duration) -> String {

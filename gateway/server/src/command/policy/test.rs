@@ -14,7 +14,7 @@ use doorward_workbench::trial::{Outcome, Table, Trial};
 
 use self::hunted::Hunted;
 use self::subject::{Matrix, Subject, Unloaded};
-use super::super::{Exit, Failure, Output, show_on};
+use super::super::{Exit, Failure, Output, json_text, show_on};
 use crate::cli::{PolicyTestArgs, TestFormat};
 use crate::color::ColorChoice;
 
@@ -45,7 +45,7 @@ pub(super) fn test(args: &PolicyTestArgs, color: ColorChoice, out: &mut Output<'
     let report = report.map_err(|e| Failure { exit: Exit::Failed, message: e, help: None })??;
     match args.format {
         TestFormat::Human => print::human(&subject, &report, out)?,
-        TestFormat::Json => out.line(super::super::json_text(&json::json(&subject, &report)))?,
+        TestFormat::Json => out.line(json_text(&json::json(&subject, &report)))?,
         TestFormat::Junit => out.text(boards::junit(&subject, &report))?,
     }
     Ok(if report.is_good() { Exit::Done } else { Exit::Failed })
