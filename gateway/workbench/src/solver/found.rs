@@ -159,6 +159,12 @@ fn simplified(
             }
         }
     }
+    for route in world.routes() {
+        if s.route.id == route.id {
+            let as_known = Situation { route: route.clone(), ..s.clone() };
+            keep(&mut s, as_known);
+        }
+    }
     if let Some(usual) = usual.first() {
         for change in CHANGES {
             let mut next = s.clone();

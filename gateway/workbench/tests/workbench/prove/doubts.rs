@@ -9,7 +9,7 @@ use doorward_policy::{Decision, Workshop};
 use doorward_workbench::prove::{Breach, NEVER_FAILS, Proof, Shows, Verdict, against, prove};
 use doorward_workbench::solver::{Bounds, Solver};
 
-use super::super::solver::{BOUNDS, clock, program, shipped, solver};
+use super::super::solver::{BOUNDS, shipped, solver};
 use super::{quiet, show};
 
 /// Two routes and two people, in the same year as everybody else's cases.
@@ -299,12 +299,14 @@ fn a_budget_bounds_what_cannot_be_interrupted() {
         .collect();
     let policy = format!("permit (principal is User, action, resource) when {{ {} }};", terms.join(" || "));
     let line = "@id(\"line\") @title(\"l\") @owner(\"o\") forbid (principal is User, action, resource) unless { context.granted };";
-    let bounds = Bounds { budget: Duration::from_secs(1), ..BOUNDS };
-    let mut solver = Solver::start(program(), bounds, clock()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let workshop = folder(dir.path(), &policies(&[&policy]), line);
+    let mut solver = solver().bounded(Bounds { budget: Duration::from_secs(2), ..BOUNDS });
     let begun = Instant::now();
-    let answer = verdict(&mut solver, &[&policy], line);
-    assert!(why(&answer).contains("could not be put to the solver"), "{answer:?}");
-    assert!(why(&verdict(&mut solver, &[&policy], line)).contains("budget"));
+    let proof = prove(&mut solver, &workshop, None, &mut quiet).unwrap();
+    let [first, second] = proof.lines.as_slice() else { panic!("{}", show(&proof)) };
+    assert!(why(&first.verdict).contains("could not be put to the solver"), "{}", show(&proof));
+    assert!(why(&second.verdict).contains("budget"), "{}", show(&proof));
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
