@@ -2,6 +2,8 @@
 //! happens when somebody changes a byte, a process is killed, a disk is full, or the source is away.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "rollout/damaged.rs"]
+mod damaged;
 #[path = "faults/disk.rs"]
 mod disk;
 #[path = "rollout/fleet.rs"]

@@ -221,6 +221,12 @@ pub const POLICY_RESULTS_MAX: usize = 32;
 pub const POLICY_PULL_SECONDS: u64 = 30;
 /// The longest time between two pulls of bundles of policies.
 pub const POLICY_PULL_SECONDS_MAX: u64 = 86_400;
+/// The most bundles of policies in a folder from which they are pulled.
+pub const POLICY_SOURCE_FILES_MAX: usize = 256;
+/// All bundles of policies together in a folder from which they are pulled, in bytes.
+pub const POLICY_SOURCE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// The longest address from which bundles of policies are pulled, in bytes.
+pub const POLICY_SOURCE_URL_BYTES_MAX: usize = 4096;
 /// How many bundles of policies that were in force are kept, to go back to one.
 pub const POLICY_KEPT_MAX: usize = 10;
 /// How many bundles of policies are held in all.

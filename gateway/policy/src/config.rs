@@ -1,11 +1,15 @@
 //! `[policy]`: where the policies are.
 
+mod source_url;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use doorward_model::limits::{POLICY_PULL_SECONDS, POLICY_PULL_SECONDS_MAX};
 use doorward_model::{Complaint, KeyPath};
 use serde::Deserialize;
+
+pub use source_url::SourceUrl;
 
 /// `[policy]` as written.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -61,7 +65,7 @@ pub enum BundleSource {
     /// An address.
     Https {
         /// Which.
-        url: String,
+        url: SourceUrl,
         /// A file with the token that is shown there.
         token_file: Option<PathBuf>,
         /// The certificates that vouch for it, instead of those of the system.
@@ -150,16 +154,14 @@ impl SourceSection {
         match (&self.dir, &self.url, self.redis) {
             (Some(dir), None, None | Some(false)) => Some(BundleSource::Folder(base_dir.join(dir))),
             (None, None, Some(true)) => Some(BundleSource::Redis),
-            (None, Some(url), None | Some(false)) if url.starts_with("https://") => {
-                let file = |file: &Option<PathBuf>| file.as_ref().map(|file| base_dir.join(file));
-                let (token_file, ca_file) = (file(&self.token_file), file(&self.ca_file));
-                Some(BundleSource::Https { url: url.clone(), token_file, ca_file })
-            }
-            (None, Some(_), None | Some(false)) => complain(
-                at.key("url"),
-                "this is not an address that begins with `https://`",
-                "name one that does",
-            ),
+            (None, Some(url), None | Some(false)) => match SourceUrl::read(url) {
+                Ok(url) => {
+                    let file = |file: &Option<PathBuf>| file.as_ref().map(|file| base_dir.join(file));
+                    let (token_file, ca_file) = (file(&self.token_file), file(&self.ca_file));
+                    Some(BundleSource::Https { url, token_file, ca_file })
+                }
+                Err((wrong, help)) => complain(at.key("url"), wrong, help),
+            },
             (Some(_), Some(_), _) | (None, Some(_), Some(true)) | (Some(_), None, Some(true)) => complain(
                 at.clone(),
                 "there are two places to pull from",
@@ -230,10 +232,12 @@ mod tests {
             (keys, "source = {}", "policy.source: there is no place"),
             (keys, "source = { dir = \"b\", redis = true }", "policy.source: there are two places"),
             (keys, "source = { url = \"http://x\" }", "policy.source.url: this is not an address"),
+            (keys, "source = { url = \"https://u:secret@x\" }", "policy.source.url: a user or a password"),
             (keys, "source = { dir = \"b\", token_file = \"t\" }", "policy.source.token_file: this is for"),
             (keys, "pull_seconds = 0", "policy.pull_seconds: 0 is out of range"),
         ] {
             let told = with(keys, source).unwrap_err();
+            assert!(!told[0].contains("secret"), "{told:?}");
             assert!(told[0].starts_with(complaint), "{told:?}");
         }
     }

@@ -78,7 +78,7 @@ pub mod explain;
 pub use bundle::PolicyBundle;
 pub use cases::{Case, Cases, Named, NewCase};
 pub use conditions::{Condition, Conditions, Truth};
-pub use config::{BundleSource, PolicySection, PolicySettings};
+pub use config::{BundleSource, PolicySection, PolicySettings, SourceUrl};
 pub use difference::Difference;
 pub use explain::{AtTheDoor, Explanation, Hand, explain};
 pub use failure::{Extent, Finding, LoadFailure};

@@ -6,12 +6,13 @@
 //! The token goes to the one address that was named: redirects are not followed and proxies of
 //! the environment are not asked.
 
+mod error;
 mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
+use doorward_model::limits::POLICY_VET_SECONDS_MAX;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
@@ -20,7 +21,8 @@ use uuid::Uuid;
 
 use crate::cli::OperatorArgs;
 use crate::command::{config_file, printable};
-use crate::config::{self, ConfigError, OperatorToken, TokenFileError};
+use crate::config::{self, ConfigError, OperatorToken};
+pub use error::ApiError;
 pub use wire::{
     DebtRow, DebtsAnswer, FleetAnswer, FleetStanding, InflightAnswer, InflightExchange, NodeSaid, Receipt,
     RevocationRequest, StatusAnswer, TargetName,
@@ -31,6 +33,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// To the end of its answer. A revocation is answered when it is on the disk, and when every node has
 /// it if that is waited for.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// The same for a change of policies: one that is under way is waited for, each is tried before it is made, and what
+/// comes of it is put on record.
+const POLICIES_MAX: Duration = Duration::from_secs(2 * POLICY_VET_SECONDS_MAX + 60);
 /// What a bundle of policies is sent as.
 const BUNDLE: &str = "application/vnd.doorward.policy-bundle";
 /// The largest answer that is read, in bytes.
@@ -41,59 +46,9 @@ pub struct Operator {
     base: Url,
     token: OperatorToken,
     client: reqwest::Client,
+    /// How long a change of policies may take.
+    policies_max: Duration,
     runtime: tokio::runtime::Runtime,
-}
-
-/// Why the gateway did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    /// `--operator` is not the address of a gateway.
-    #[error("`{0}` is not the address of an operator API: {1}")]
-    Address(String, &'static str),
-    /// The configuration does not tell address and token.
-    #[error("{0}")]
-    Config(Box<ConfigError>),
-    /// Nothing says which token to show.
-    #[error("`{}` names no `operator.token_file`", .0.display())]
-    NoToken(PathBuf),
-    /// The file with the token is not good.
-    #[error(transparent)]
-    Token(#[from] TokenFileError),
-    /// This process cannot make a request at all.
-    #[error("cannot make a request: {0}")]
-    Client(String),
-    /// Nobody answers.
-    #[error("the gateway at `{base}` does not answer: {cause}")]
-    Unreachable {
-        /// Where it was looked for.
-        base: Url,
-        /// What the system said.
-        cause: String,
-    },
-    /// The token is not the gateway's.
-    #[error("the gateway at `{base}` does not accept the token")]
-    TokenRefused {
-        /// Which gateway.
-        base: Url,
-    },
-    /// It answered, and not with what was asked for.
-    #[error("the gateway answered {status}{}", dashed(detail))]
-    Refused {
-        /// The status of the answer.
-        status: StatusCode,
-        /// What it said about it.
-        detail: String,
-        /// What it said can be done.
-        help: Option<String>,
-    },
-    /// It answered something else than an operator API does.
-    #[error("the answer of `{base}` cannot be read: {cause}")]
-    Garbled {
-        /// Which gateway.
-        base: Url,
-        /// What is wrong with it.
-        cause: String,
-    },
 }
 
 /// What became of a revocation. The answer is kept as it came, for `--json`;
@@ -148,14 +103,13 @@ impl Operator {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_MAX)
-            .timeout(ANSWER_MAX)
             .build()
             .map_err(|e| ApiError::Client(root_cause(&e)))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| ApiError::Client(e.to_string()))?;
-        Ok(Self { base, token, client, runtime })
+        Ok(Self { base, token, client, policies_max: POLICIES_MAX, runtime })
     }
 
     /// Asks for a revocation, or for its end.
@@ -244,26 +198,26 @@ impl Operator {
     /// When the gateway did not take it.
     pub fn hold_bundle(&self, packed: Vec<u8>) -> Result<Value, ApiError> {
         let body = Some((packed, BUNDLE));
-        let (status, answer) = self.exchange_as(Method::POST, "api/v1/policies/bundles", &[], body)?;
+        let (status, answer) = self.change_policies(Method::POST, "api/v1/policies/bundles", body)?;
         if status.is_success() { self.read(&answer) } else { Err(self.refused(status, &answer)) }
     }
 
-    /// Asks for something at the path of these segments.
+    /// Asks for a change of policies at the path of these segments.
     ///
     /// # Errors
     /// When the gateway did not do it.
     pub fn post(&self, segments: &[&str], body: &Value) -> Result<Value, ApiError> {
-        let body = Some(body.to_string().into_bytes());
-        let (status, answer) = self.exchange(Method::POST, &path(segments)?, &[], body)?;
+        let body = Some((body.to_string().into_bytes(), "application/json"));
+        let (status, answer) = self.change_policies(Method::POST, &path(segments)?, body)?;
         if status.is_success() { self.read(&answer) } else { Err(self.refused(status, &answer)) }
     }
 
-    /// Removes what is at the path of these segments.
+    /// Removes what of policies is at the path of these segments.
     ///
     /// # Errors
     /// When the gateway did not do it.
     pub fn delete(&self, segments: &[&str]) -> Result<Value, ApiError> {
-        let (status, answer) = self.exchange(Method::DELETE, &path(segments)?, &[], None)?;
+        let (status, answer) = self.change_policies(Method::DELETE, &path(segments)?, None)?;
         if status.is_success() { self.read(&answer) } else { Err(self.refused(status, &answer)) }
     }
 
@@ -308,37 +262,52 @@ impl Operator {
         query: &[(&str, &str)],
         body: Option<Vec<u8>>,
     ) -> Result<(StatusCode, Vec<u8>), ApiError> {
-        self.exchange_as(method, path, query, body.map(|body| (body, "application/json")))
-    }
-
-    /// The same with a body of another kind.
-    fn exchange_as(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, &str)],
-        body: Option<(Vec<u8>, &'static str)>,
-    ) -> Result<(StatusCode, Vec<u8>), ApiError> {
         let mut url = self.base.join(path).map_err(|e| self.garbled(e.to_string()))?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
-        }
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", self.token.expose()))
-            .map_err(|_| ApiError::Client("the token does not fit into a header".to_owned()))?;
-        bearer.set_sensitive(true);
-        let mut request = self.client.request(method, url).header(AUTHORIZATION, bearer);
-        if let Some((body, kind)) = body {
-            request = request.header(CONTENT_TYPE, kind).body(body);
         }
         let unreachable = |e: reqwest::Error| ApiError::Unreachable {
             base: self.base.clone(),
             cause: root_cause(&e.without_url()),
         };
+        let body = body.map(|body| (body, "application/json"));
+        self.exchange_as((method, url), body, ANSWER_MAX, &unreachable)
+    }
+
+    /// The same for a change of policies. Once the gateway has it, it may be done whatever becomes of the answer.
+    fn change_policies(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(Vec<u8>, &'static str)>,
+    ) -> Result<(StatusCode, Vec<u8>), ApiError> {
+        let url = self.base.join(path).map_err(|e| self.garbled(e.to_string()))?;
+        let cut_off = |e: reqwest::Error| {
+            let (base, is_asked, cause) = (self.base.clone(), !e.is_connect(), root_cause(&e.without_url()));
+            if is_asked { ApiError::Unsure { base, cause } } else { ApiError::Unreachable { base, cause } }
+        };
+        self.exchange_as((method, url), body, self.policies_max, &cut_off)
+    }
+
+    fn exchange_as(
+        &self,
+        (method, url): (Method, Url),
+        body: Option<(Vec<u8>, &'static str)>,
+        answer_max: Duration,
+        cut_off: &dyn Fn(reqwest::Error) -> ApiError,
+    ) -> Result<(StatusCode, Vec<u8>), ApiError> {
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", self.token.expose()))
+            .map_err(|_| ApiError::Client("the token does not fit into a header".to_owned()))?;
+        bearer.set_sensitive(true);
+        let mut request = self.client.request(method, url).timeout(answer_max).header(AUTHORIZATION, bearer);
+        if let Some((body, kind)) = body {
+            request = request.header(CONTENT_TYPE, kind).body(body);
+        }
         self.runtime.block_on(async {
-            let mut response = request.send().await.map_err(unreachable)?;
+            let mut response = request.send().await.map_err(cut_off)?;
             let status = response.status();
             let mut answer = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            while let Some(chunk) = response.chunk().await.map_err(cut_off)? {
                 answer.extend_from_slice(&chunk);
                 if answer.len() > ANSWER_BYTES_MAX {
                     return Err(self.garbled(format!("it is larger than {ANSWER_BYTES_MAX} bytes")));
@@ -346,36 +315,6 @@ impl Operator {
             }
             Ok((status, answer))
         })
-    }
-}
-
-impl ApiError {
-    /// What to do about it.
-    #[must_use]
-    pub fn help(&self) -> Option<String> {
-        match self {
-            Self::Address(..) => Some(format!("write it like `http://{}`", config::OPERATOR_ADDRESS)),
-            Self::NoToken(_) => {
-                Some("name it with `--token-file FILE`, or the configuration with `--config FILE`".to_owned())
-            }
-            Self::Token(e) => Some(e.help()),
-            Self::Unreachable { .. } => Some(
-                "is the gateway running? `--operator URL` names another address; it is `operator.address` \
-                 in the configuration"
-                    .to_owned(),
-            ),
-            Self::TokenRefused { .. } => {
-                Some("show the token of this gateway with `--token-file FILE`".to_owned())
-            }
-            Self::Garbled { .. } => {
-                Some("is this the operator's address, and not one for clients?".to_owned())
-            }
-            Self::Config(_) => {
-                Some("`--operator URL` and `--token-file FILE` do without a configuration file".to_owned())
-            }
-            Self::Refused { help, .. } => help.clone(),
-            Self::Client(_) => None,
-        }
     }
 }
 
@@ -398,10 +337,6 @@ fn path(segments: &[&str]) -> Result<String, ApiError> {
         }
     }
     Ok(path)
-}
-
-fn dashed(detail: &str) -> String {
-    if detail.is_empty() { String::new() } else { format!(": {detail}") }
 }
 
 /// What an error is due to in the end. The layers above it only say that there was a request.

@@ -315,7 +315,7 @@ fn policy_json(policy: &PolicySettings) -> Value {
         None => return shown.into(),
         Some(BundleSource::Folder(dir)) => json!({ "dir": dir }),
         Some(BundleSource::Https { url, token_file, ca_file }) => {
-            json!({ "url": url, "token_file": token_file, "ca_file": ca_file })
+            json!({ "url": url.to_string(), "token_file": token_file, "ca_file": ca_file })
         }
         Some(BundleSource::Redis) => json!({ "redis": true }),
     };

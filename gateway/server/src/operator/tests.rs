@@ -186,6 +186,41 @@ fn nobody_listening_is_told_with_the_address() {
     assert!(e.help().unwrap().contains("is the gateway running?"));
 }
 
+/// The gateway has the call, and goes away or takes its time: it may be done all the same.
+#[test]
+fn a_change_of_policies_without_an_answer_may_be_made() {
+    for is_cut in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut operator = operator(&format!("http://{}", listener.local_addr().unwrap()));
+        let (over, until) = std::sync::mpsc::channel::<()>();
+        let asked = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let n = stream.read(&mut [0; 4096]).unwrap();
+            assert!(n > 0);
+            if !is_cut {
+                let _ = until.recv();
+            }
+        });
+        if !is_cut {
+            operator.policies_max = Duration::from_secs(2);
+        }
+        let e = operator.post(&["policies", "back"], &json!({})).unwrap_err();
+        assert!(matches!(e, ApiError::Unsure { .. }), "{e}");
+        assert!(e.to_string().contains("nobody knows whether it was done"), "{e}");
+        assert!(e.help().unwrap().contains("doorward policy rollout status"));
+        drop(over);
+        asked.join().unwrap();
+    }
+    // Where nobody listens, nothing was done.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let e = operator(&format!("http://{}", taken.local_addr().unwrap()))
+        .delete(&["policies", "shadow"])
+        .unwrap_err();
+    assert!(matches!(e, ApiError::Unreachable { .. }), "{e}");
+    assert!(POLICIES_MAX.as_secs() > 2 * POLICY_VET_SECONDS_MAX && ANSWER_MAX < POLICIES_MAX);
+}
+
 #[test]
 fn addresses_are_plain_and_a_wildcard_means_this_machine() {
     for (written, want) in [

@@ -208,6 +208,7 @@ fn conditions(wired: &Wired, open: &OpenConnections) -> Vec<Condition> {
     all.extend(issuer_keys(&house.verifier.key_status(now)));
     all.extend(house.places.status(now).iter().map(geoip));
     all.push(files("policy_files", "the files hold the policies in force", wired.refused.policies()));
+    all.extend(wired.releases.fallen(&house.policies).map(|fallen| policy_in_force(&fallen)));
     if wired.config.policy.source.is_some() {
         all.push(policy_source(wired.releases.pull_trouble()));
     }
@@ -281,6 +282,15 @@ fn policy_source(trouble: Option<String>) -> Condition {
         Some(why) => (ConditionState::Degraded, short(&why)),
     };
     Condition { name: "policy_source", state, detail }
+}
+
+/// Policies that could not be had at the start are missing to nobody who asks; somebody is to look at it.
+fn policy_in_force(fallen: &releases::Fallen) -> Condition {
+    let first = |revision: &str| revision.chars().take(12).collect::<String>();
+    let missed = fallen.missed.as_deref().map_or_else(|| "what was in force".to_owned(), first);
+    let (taken, why) = (first(&fallen.taken), short(&fallen.why));
+    let detail = format!("{missed} cannot be had, {taken} is in force in its place: {why}");
+    Condition { name: "policy_in_force", state: ConditionState::Degraded, detail }
 }
 
 /// Files that were refused stay so until they are mended; what was read before is in use.

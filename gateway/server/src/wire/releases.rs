@@ -9,7 +9,10 @@
 //! The last change wins: what is put in force here stays, also over a restart, until the content of the folder
 //! changes after that. `docs/decisions/` says why.
 
+mod begin;
 mod calls;
+mod looked;
+mod pulled;
 mod rollout;
 mod shelf;
 mod source;
@@ -22,7 +25,7 @@ use std::sync::{Mutex, PoisonError};
 use doorward_audit::Actor;
 use doorward_model::UnixMillis;
 use doorward_model::limits::{POLICY_HELD_MAX, POLICY_KEPT_MAX};
-use doorward_policy::{Candidate, Difference, Finding, LoadFailure, Loader, Outcome, Policies, PolicyFiles};
+use doorward_policy::{Candidate, Difference, Finding, LoadFailure, Outcome, PolicyFiles};
 use doorward_state::Board;
 use doorward_workbench::release::{
     self, About, Bundle, KeyRefused, Manifest, PublicKey, Refused as BundleRefused, Trust,
@@ -30,6 +33,7 @@ use doorward_workbench::release::{
 
 use super::{Wired, reload};
 use crate::config::Config;
+pub(crate) use begin::Fallen;
 pub(super) use calls::{answer, swap};
 use shelf::Shelf;
 pub(crate) use shelf::{Change, How, InForce, Kept, Origin, Shadowed};
@@ -46,6 +50,8 @@ pub(crate) struct Releases {
     changing: Mutex<()>,
     /// Why the last pull came to nothing.
     pulling: Mutex<Option<String>>,
+    /// What was in force could not be had at the start.
+    fallen: Mutex<Option<Fallen>>,
     /// Where the nodes of a fleet find what is for all of them.
     board: Option<Board>,
 }
@@ -120,6 +126,7 @@ impl Releases {
             keys,
             changing: Mutex::default(),
             pulling: Mutex::default(),
+            fallen: Mutex::default(),
             board: Board::of(&config.revocation),
         })
     }
@@ -128,49 +135,16 @@ impl Releases {
         if self.keys.is_empty() { Trust::Anyone } else { Trust::Keys(&self.keys) }
     }
 
-    /// Begins with what was in force last: what is held, or the folder where that has changed since.
-    ///
-    /// # Errors
-    /// Every mistake of the folder, where it counts and nothing else can be had.
-    pub(super) fn begin(&self, dir: &Path, loader: Loader, now: UnixMillis) -> Result<Policies, LoadFailure> {
-        let Some(noted) = self.shelf.in_force() else { return Policies::load(dir, loader, now) };
-        let mut folder = PolicyFiles::read(dir).ok().map(|files| files.revision());
-        if folder.is_some() && folder.map(|f| f.to_string()) != noted.folder {
-            match loader.load(dir, now) {
-                Ok(candidate) => {
-                    let folder = Some(candidate.bundle.revision());
-                    return Ok(Policies::with(dir, loader, candidate, folder));
-                }
-                Err(failure) => tracing::error!(
-                    "the folder of policies changed and is not fit; what was in force before is taken\n{}",
-                    failure.plain().trim_end()
-                ),
-            }
-            // Nothing has been decided about it: the next load says so again.
-            folder = None;
-        }
-        match self.held_by(&noted.revision, &|at| loader.load(at, now)) {
-            Ok(candidate) => {
-                let (revision, how, by) = (noted.revision, noted.how.as_str(), noted.by);
-                tracing::info!(revision, how, by, "policies that are held are in force");
-                Ok(Policies::with(dir, loader, candidate, folder))
-            }
-            Err(error) => {
-                let revision = noted.revision;
-                tracing::error!(revision, %error, "the policies that were in force cannot be had; the folder is taken");
-                Policies::load(dir, loader, now)
-            }
-        }
-    }
-
     /// Takes what begins with the gateway into the history, and asks the share again that was asked before.
     pub(super) fn begun(&self, wired: &Wired) {
         let now = (wired.house.clock)();
         self.keep_folder(wired);
         let in_force = wired.house.policies.bundle().revision().to_string();
         if self.shelf.history().first().is_none_or(|last| last.revision != in_force) {
-            self.remember(in_force, None, now, &Actor::Gateway, How::Folder, None);
+            let (how, cause) = self.began_with(&wired.house.policies);
+            self.remember(in_force, None, now, &Actor::Gateway, how, cause);
         }
+        self.tell_fallen(wired);
         self.stage_again(wired);
     }
 
@@ -199,9 +173,9 @@ impl Releases {
         origin: Origin,
     ) -> Result<(Kept, Vec<Finding>), NotDone> {
         let (house, revision) = (&wired.house, bundle.manifest().revision.clone());
-        let was_held = self.shelf.kept(&revision);
+        let was_held = self.shelf.is_held(&revision);
         let held = self.shelf.all();
-        if was_held.is_none() && held.len() >= POLICY_HELD_MAX {
+        if !was_held && held.len() >= POLICY_HELD_MAX {
             let why = format!("{POLICY_HELD_MAX} bundles are held, and there is room for no more");
             return Err(NotDone::Conflict(why));
         }
@@ -214,7 +188,7 @@ impl Releases {
             self.shelf.keep(&kept).map_err(|e| NotDone::Failed(format!("it cannot be held: {e}")))?;
             Ok((kept, candidate.hints))
         });
-        if kept.is_err() && was_held.is_none() {
+        if kept.is_err() && !was_held {
             // Nothing is left of what is not held.
             let _ = self.shelf.remove(&revision);
         }
@@ -228,7 +202,7 @@ impl Releases {
 
     /// The highest sequence that was pulled, if anything was.
     pub(crate) fn pulled(&self) -> Option<u64> {
-        Some(self.shelf.pulled().sequence).filter(|sequence| *sequence > 0)
+        self.shelf.pulled().ok().map(|pulled| pulled.sequence).filter(|sequence| *sequence > 0)
     }
 
     /// Which bundle is asked in the shadow, if one is.
@@ -407,7 +381,8 @@ impl Releases {
     /// The folder was put in force: a copy of it is kept, to go back to, and no note stands against it.
     pub(super) fn folder_counts(&self, wired: &Wired, previous: Option<String>, actor: &Actor) {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if !wired.house.policies.is_of_folder() {
+        // The folder that stands in for what could not be had at the start counts for nothing by that.
+        if !wired.house.policies.is_of_folder() || self.fallen(&wired.house.policies).is_some() {
             return;
         }
         if let Err(error) = self.shelf.note(None) {

@@ -54,7 +54,13 @@ impl Releases {
             return Err(NotDone::Conflict(why));
         }
         let kept = self.shelf.kept(&revision).ok_or_else(|| NotDone::Unknown(revision.clone()))?;
-        let candidate = self.candidate(wired, &revision)?;
+        // What is asked already was tried when that began, and is asked by more or fewer now.
+        let staged = house.policies.staged().map(|staged| staged.bundle);
+        let staged = staged.filter(|bundle| before.is_some() && bundle.revision().to_string() == revision);
+        let bundle = match staged {
+            Some(bundle) => bundle,
+            None => self.candidate(wired, &revision)?.bundle,
+        };
         if before.is_none() {
             self.answered_for(wired, &kept, wish)?;
         }
@@ -69,9 +75,9 @@ impl Releases {
         };
         let noted = self.shelf.set_rollout(Some(&rollout));
         noted.map_err(|e| NotDone::Failed(format!("it cannot be noted: {e}")))?;
-        let difference = in_force.difference(&candidate.bundle);
+        let difference = in_force.difference(&bundle);
         let share = share(&rollout).ok_or_else(|| NotDone::Failed("its key is broken".to_owned()))?;
-        house.policies.stage(Some(Staged::new(candidate.bundle, share)));
+        house.policies.stage(Some(Staged::new(bundle, share)));
         house.review.changed(Because::Policies, (house.ticks)());
         let step = if before.is_some() { StageStep::Advanced } else { StageStep::Started };
         tell(wired, &rollout, step, wish, Some(&difference));

@@ -12,19 +12,23 @@
 //!    pulled.json                    the highest sequence that was pulled
 //! ```
 //!
-//! Every file is written as a whole or not at all. One that cannot be read counts as not there, loudly.
+//! Every file is written as a whole or not at all. One that cannot be read is said to be so, loudly, and is not what
+//! was never there: nothing is removed because of it, and no old bundle is taken.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+mod files;
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use doorward_model::limits::{POLICY_BUNDLE_BYTES_MAX, POLICY_MANIFEST_BYTES_MAX};
+use doorward_model::limits::POLICY_BUNDLE_BYTES_MAX;
 use doorward_workbench::release::{self, Attestation, Bundle, UnpackError};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-const OWNER_ONLY: u32 = 0o600;
+use files::{bounded, damaged, known, put, read, write};
+
 const OWNER_ONLY_DIR: u32 = 0o700;
 /// How many changes are remembered.
 const HISTORY_MAX: usize = 100;
@@ -33,6 +37,8 @@ const HISTORY_MAX: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Shelf {
     dir: PathBuf,
+    /// The highest sequence that was pulled, as far as this process knows: no file can take that back.
+    highest: Mutex<Option<Pulled>>,
 }
 
 /// Where a bundle came from.
@@ -167,17 +173,29 @@ impl How {
 // === impl Shelf ===
 
 impl Shelf {
-    /// Takes the folder, and removes what somebody left in it who was killed.
+    /// Takes the folder, and removes what somebody left in it who was killed: what has no note of what it is.
+    /// A note that cannot be read is one; what it is about stays, and is there again when it is held again.
     pub(crate) fn open(data_dir: &Path) -> io::Result<Self> {
-        let shelf = Self { dir: data_dir.join("policies") };
+        let shelf = Self { dir: data_dir.join("policies"), highest: Mutex::default() };
         DirBuilder::new().recursive(true).mode(OWNER_ONLY_DIR).create(shelf.held_dir())?;
         let swept = release::sweep(&shelf.held_dir()).map_err(|e| io::Error::other(e.to_string()))?;
         let mut unknown = 0_usize;
         for entry in fs::read_dir(shelf.held_dir())? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            if is_revision(&name) && shelf.kept(&name).is_none() {
-                fs::remove_dir_all(shelf.held_dir().join(&name))?;
-                unknown += 1;
+            if !is_revision(&name) {
+                continue;
+            }
+            match shelf.noted_of(&name) {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    fs::remove_dir_all(shelf.held_dir().join(&name))?;
+                    unknown += 1;
+                }
+                Err(error) => tracing::error!(
+                    revision = name,
+                    %error,
+                    "what is known of a bundle cannot be read: it is left where it is, and cannot be used before it is held again"
+                ),
             }
         }
         if swept + unknown > 0 {
@@ -220,11 +238,26 @@ impl Shelf {
 
     /// What is known of a bundle that is held.
     pub(crate) fn kept(&self, revision: &str) -> Option<Kept> {
+        self.noted_of(revision).unwrap_or_else(|error| {
+            tracing::error!(revision, %error, "what is known of a bundle cannot be read");
+            None
+        })
+    }
+
+    /// Whether a bundle is held, also one of which nothing can be read.
+    pub(crate) fn is_held(&self, revision: &str) -> bool {
+        self.noted_of(revision).map_or(true, |kept| kept.is_some())
+    }
+
+    fn noted_of(&self, revision: &str) -> io::Result<Option<Kept>> {
         if !is_revision(revision) {
-            return None;
+            return Ok(None);
         }
-        let kept: Kept = read(&self.held_dir().join(revision).join("kept.json"))?;
-        (kept.revision == revision).then_some(kept)
+        let kept: Option<Kept> = read(&self.held_dir().join(revision).join("kept.json"))?;
+        match kept {
+            Some(kept) if kept.revision != revision => Err(damaged("it is about another bundle")),
+            kept => Ok(kept),
+        }
     }
 
     /// All that are held, the last that came first.
@@ -236,8 +269,20 @@ impl Shelf {
         all
     }
 
+    /// Which bundle is in force instead of the folder, if one is.
     pub(crate) fn in_force(&self) -> Option<InForce> {
-        read(&self.dir.join("in-force.json")).filter(|noted: &InForce| is_revision(&noted.revision))
+        self.noted().unwrap_or_else(|error| {
+            tracing::error!(%error, "which policies are in force cannot be read");
+            None
+        })
+    }
+
+    /// The same for whom it makes a difference that nobody can tell.
+    pub(crate) fn noted(&self) -> io::Result<Option<InForce>> {
+        match read::<InForce>(&self.dir.join("in-force.json"))? {
+            Some(noted) if !is_revision(&noted.revision) => Err(damaged("it names no revision")),
+            noted => Ok(noted),
+        }
     }
 
     pub(crate) fn note(&self, in_force: Option<&InForce>) -> io::Result<()> {
@@ -245,18 +290,28 @@ impl Shelf {
     }
 
     pub(crate) fn history(&self) -> Vec<Change> {
-        read(&self.dir.join("history.json")).unwrap_or_default()
+        known(&self.dir.join("history.json")).unwrap_or_default()
     }
 
     pub(crate) fn add(&self, change: Change) -> io::Result<()> {
-        let mut history = self.history();
+        let file = self.dir.join("history.json");
+        let mut history: Vec<Change> = match read(&file) {
+            Ok(history) => history.unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::error!(%error, "the history of policies cannot be understood; another one begins beside it");
+                fs::rename(&file, file.with_extension("damaged"))?;
+                Vec::new()
+            }
+            // It is there, and will be read again.
+            Err(error) => return Err(error),
+        };
         history.insert(0, change);
         history.truncate(HISTORY_MAX);
-        write(&self.dir.join("history.json"), &history)
+        write(&file, &history)
     }
 
     pub(crate) fn rollout(&self) -> Option<Rollout> {
-        read(&self.dir.join("rollout.json")).filter(|rollout: &Rollout| is_revision(&rollout.revision))
+        known(&self.dir.join("rollout.json")).filter(|rollout: &Rollout| is_revision(&rollout.revision))
     }
 
     pub(crate) fn set_rollout(&self, rollout: Option<&Rollout>) -> io::Result<()> {
@@ -264,141 +319,52 @@ impl Shelf {
     }
 
     pub(crate) fn shadowed(&self) -> Option<Shadowed> {
-        read(&self.dir.join("shadow.json")).filter(|shadowed: &Shadowed| is_revision(&shadowed.revision))
+        known(&self.dir.join("shadow.json")).filter(|shadowed: &Shadowed| is_revision(&shadowed.revision))
     }
 
     pub(crate) fn note_shadow(&self, shadowed: Option<&Shadowed>) -> io::Result<()> {
         put(&self.dir.join("shadow.json"), shadowed)
     }
 
-    pub(crate) fn pulled(&self) -> Pulled {
-        read(&self.dir.join("pulled.json")).unwrap_or_default()
-    }
-
-    pub(crate) fn set_pulled(&self, pulled: &Pulled) -> io::Result<()> {
-        write(&self.dir.join("pulled.json"), pulled)
-    }
-}
-
-// === files ===
-
-fn bounded(file: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(file)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(io::Error::other("it is too large"));
-    }
-    Ok(bytes)
-}
-
-fn read<T: DeserializeOwned>(file: &Path) -> Option<T> {
-    let bytes = match bounded(file, POLICY_MANIFEST_BYTES_MAX) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
-        Err(error) => {
-            tracing::error!(file = %file.display(), %error, "what was noted of the policies cannot be read");
-            return None;
+    /// The highest sequence that was pulled: as it is noted, as this process knows it, and as the history says.
+    ///
+    /// # Errors
+    /// When it is noted and cannot be read: then nobody can tell what is older.
+    pub(crate) fn pulled(&self) -> io::Result<Pulled> {
+        let noted: Option<Pulled> = read(&self.dir.join("pulled.json"))?;
+        let mut highest = self.highest.lock().unwrap_or_else(PoisonError::into_inner);
+        if highest.is_none() {
+            // Without a note, what was put in force by a pull is what is left to know it by.
+            let history: io::Result<Option<Vec<Change>>> = read(&self.dir.join("history.json"));
+            let history = if noted.is_some() { history.unwrap_or_default() } else { history? };
+            let pulled = history.into_iter().flatten().filter(|change| change.how == How::Pulled);
+            let kept = pulled.filter_map(|change| self.noted_of(&change.revision).ok().flatten());
+            *highest = kept
+                .map(|kept| Pulled { sequence: kept.sequence, revision: kept.revision })
+                .max_by_key(|pulled| pulled.sequence)
+                .or_else(|| Some(Pulled::default()));
         }
-    };
-    let value = serde_json::from_slice(&bytes);
-    if let Err(error) = &value {
-        tracing::error!(file = %file.display(), %error, "what was noted of the policies cannot be understood");
+        let known = highest.clone().unwrap_or_default();
+        let highest = highest.insert(match noted {
+            Some(noted) if noted.sequence >= known.sequence => noted,
+            Some(_) | None => known,
+        });
+        Ok(highest.clone())
     }
-    value.ok()
-}
 
-fn put<T: Serialize>(file: &Path, value: Option<&T>) -> io::Result<()> {
-    match value {
-        Some(value) => write(file, value),
-        None => match fs::remove_file(file) {
-            Ok(()) => settle(file),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(e),
-        },
+    /// Notes what was pulled. This process knows it from now on, whatever becomes of the note.
+    pub(crate) fn set_pulled(&self, pulled: &Pulled) -> io::Result<()> {
+        let mut highest = self.highest.lock().unwrap_or_else(PoisonError::into_inner);
+        if highest.as_ref().is_none_or(|highest| highest.sequence <= pulled.sequence) {
+            *highest = Some(pulled.clone());
+        }
+        let file = self.dir.join("pulled.json");
+        if read(&file).is_ok_and(|noted: Option<Pulled>| noted.as_ref() == Some(pulled)) {
+            return Ok(());
+        }
+        write(&file, pulled)
     }
-}
-
-/// Writes a file as a whole, durably, or leaves it as it was.
-fn write<T: Serialize>(file: &Path, value: &T) -> io::Result<()> {
-    let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
-    let fresh = file.with_extension("new");
-    let _ = fs::remove_file(&fresh);
-    let written = (|| {
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&fresh)?;
-        out.write_all(&bytes)?;
-        out.sync_all()?;
-        fs::rename(&fresh, file)?;
-        settle(file)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&fresh);
-    }
-    written
-}
-
-fn settle(file: &Path) -> io::Result<()> {
-    File::open(file.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn change(n: usize) -> Change {
-        Change {
-            revision: format!("{n:064x}"),
-            previous: None,
-            at: 0,
-            by: String::new(),
-            how: How::Folder,
-            cause: None,
-        }
-    }
-
-    #[test]
-    fn what_is_noted_is_read_back_and_what_is_broken_is_not_there() {
-        let dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::open(dir.path()).unwrap();
-        assert!(shelf.in_force().is_none() && shelf.history().is_empty() && shelf.rollout().is_none());
-        let note = InForce {
-            revision: "0".repeat(64),
-            at: 1,
-            by: "operator".into(),
-            how: How::Back,
-            cause: None,
-            folder: None,
-        };
-        shelf.note(Some(&note)).unwrap();
-        assert_eq!(shelf.in_force(), Some(note));
-        for n in 0..HISTORY_MAX + 5 {
-            shelf.add(change(n)).unwrap();
-        }
-        assert_eq!(shelf.history().len(), HISTORY_MAX);
-        assert_eq!(shelf.history()[0].revision, change(HISTORY_MAX + 4).revision);
-        fs::write(dir.path().join("policies/in-force.json"), "{\"revision\":\"../..\"}").unwrap();
-        assert!(shelf.in_force().is_none());
-        shelf.note(None).unwrap();
-        shelf.note(None).unwrap();
-    }
-
-    #[test]
-    fn a_bundle_that_was_not_held_to_the_end_is_removed_at_the_next_start() {
-        let dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::open(dir.path()).unwrap();
-        let half = dir.path().join("policies/held").join("a".repeat(64));
-        fs::create_dir_all(half.join("policies")).unwrap();
-        fs::create_dir_all(dir.path().join("policies/held/.unfinished-x")).unwrap();
-        assert!(shelf.all().is_empty());
-        Shelf::open(dir.path()).unwrap();
-        assert_eq!(fs::read_dir(dir.path().join("policies/held")).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn nothing_but_a_revision_becomes_a_path() {
-        let dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::open(dir.path()).unwrap();
-        for bad in ["", "..", "../in-force.json", &"A".repeat(64), &"g".repeat(64)] {
-            assert!(!is_revision(bad) && shelf.kept(bad).is_none() && shelf.remove(bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

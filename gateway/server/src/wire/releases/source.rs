@@ -4,32 +4,31 @@
 //! loudly, and what is in force stays. A source that is away changes nothing: what it gave last is on the disk.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use doorward_audit::event::PolicyRejection;
-use doorward_audit::{Actor, Event};
 use doorward_identity::owner_only;
 use doorward_model::limits::POLICY_BUNDLE_BYTES_MAX;
-use doorward_policy::BundleSource;
+use doorward_policy::{BundleSource, SourceUrl};
 use doorward_state::{Board, BoardError};
-use doorward_workbench::release::{self, EXTENSION};
+use doorward_workbench::release;
 use reqwest::header::{AUTHORIZATION, ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Client, StatusCode};
 use serde_json::json;
 
-use super::shelf::{How, Origin, Pulled};
-use super::{NotDone, Releases, Wish, short};
+use super::looked::{Looked, Nothing};
+use super::pulled::{Listing, Offer, listing};
+use super::shelf::Pulled;
+use super::{NotDone, Releases, Wish};
 use crate::wire::Wired;
-use crate::wire::reload::record;
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// How long Redis may take to tell of the other nodes.
 const NODES_MAX: Duration = Duration::from_secs(2);
-/// How many files of a folder are looked at.
-const FILES_MAX: usize = 1000;
+/// What came to nothing is tried again after this long at the latest.
+const AGAIN_MAX: Duration = Duration::from_secs(3600);
 /// No token and no list of certificates is longer.
 const SMALL_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -37,22 +36,10 @@ const SMALL_BYTES_MAX: u64 = 1024 * 1024;
 pub(in crate::wire) async fn keep_pulling(wired: Arc<Wired>) {
     let Some(source) = wired.config.policy.source.clone() else { return };
     let every = wired.config.policy.pull_every;
-    let mut pull = Pull { seen: Vec::new(), etag: None };
+    let looks = AGAIN_MAX.as_secs() / every.as_secs().max(1);
+    let mut pull = Pull { looked: Looked::new(u32::try_from(looks).unwrap_or(u32::MAX)) };
     loop {
-        let came = pull.once(&wired, &source).await;
-        let told = match came {
-            Ok(None) => Ok(()),
-            Ok(Some(bundles)) => {
-                let wired = Arc::clone(&wired);
-                let taken = tokio::task::spawn_blocking(move || wired.releases.take(&wired, &bundles)).await;
-                taken.unwrap_or_else(|e| Err(format!("taking it panicked: {e}")))
-            }
-            Err(why) => Err(why),
-        };
-        if told.is_err() {
-            // Not seen, as far as the next look goes.
-            (pull.seen, pull.etag) = (Vec::new(), None);
-        }
+        let told = pull.look(&wired, &source).await;
         let wired_too = Arc::clone(&wired);
         // To be on record blocks.
         let _ = tokio::task::spawn_blocking(move || wired_too.releases.note_pull(&wired_too, told)).await;
@@ -68,7 +55,7 @@ async fn tell_node(wired: &Wired, board: &Board) {
     let in_force = wired.house.policies.bundle().revision().to_string();
     let said = json!({
         "in_force": in_force,
-        "pulled": wired.releases.shelf.pulled().sequence,
+        "pulled": wired.releases.pulled(),
         "trouble": wired.releases.pull_trouble().map(|why| why.chars().take(300).collect::<String>()),
         "at": (wired.house.clock)().0,
     });
@@ -77,37 +64,63 @@ async fn tell_node(wired: &Wired, board: &Board) {
     }
 }
 
-/// The bundles of a folder: name, size, time.
-type Listing = Vec<(PathBuf, u64, Option<SystemTime>)>;
-
-/// What was seen at the source.
-struct Pull {
-    /// In a folder.
-    seen: Listing,
+/// What there was at a source, as far as that can be told without reading it.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Folder(Listing),
     /// What the server calls what it gave.
-    etag: Option<HeaderValue>,
+    Https(Option<HeaderValue>),
+    /// The sequence that is published.
+    Redis(u64),
+}
+
+/// Looks at a source.
+struct Pull {
+    looked: Looked<Seen>,
 }
 
 impl Pull {
-    /// What there is that was not there before: bundles, of which any may be bad.
-    async fn once(&mut self, wired: &Wired, source: &BundleSource) -> Result<Option<Vec<Vec<u8>>>, String> {
+    /// Takes what there is that was not there before.
+    async fn look(&mut self, wired: &Arc<Wired>, source: &BundleSource) -> Result<(), String> {
+        self.looked.begin(&wired.house.policies.bundle().revision().to_string());
+        // Where nobody can tell what was pulled, nobody can tell what is older.
+        let pulled =
+            wired.releases.shelf.pulled().map_err(|e| format!("what was pulled cannot be told: {e}"))?;
+        let Some((seen, offer)) = self.offered(wired, source, &pulled).await? else {
+            return self.looked.came();
+        };
+        let (wired, put_off) = (Arc::clone(wired), self.looked.put_off());
+        let take = move || wired.releases.take(&wired, offer, put_off.as_ref());
+        let came = tokio::task::spawn_blocking(take).await.unwrap_or_else(|e| {
+            let why = format!("taking it panicked: {e}");
+            Err(Nothing { why, tried: None })
+        });
+        self.looked.end(seen, came)
+    }
+
+    /// What there is; none where there is nothing that was not looked at.
+    async fn offered(
+        &mut self,
+        wired: &Wired,
+        source: &BundleSource,
+        pulled: &Pulled,
+    ) -> Result<Option<(Seen, Offer)>, String> {
         match source {
             BundleSource::Folder(dir) => {
-                let (dir, seen) = (dir.clone(), std::mem::take(&mut self.seen));
-                let look = tokio::task::spawn_blocking(move || -> Result<_, String> {
-                    let now = listing(&dir)?;
-                    if now == seen {
-                        return Ok((now, None));
-                    }
-                    let files = now.iter().map(|(path, ..)| bounded(path)).collect::<Result<Vec<_>, _>>()?;
-                    Ok((now, Some(files)))
-                });
-                let (now, files) = look.await.map_err(|e| e.to_string())??;
-                self.seen = now;
-                Ok(files)
+                let dir = dir.clone();
+                let listed = tokio::task::spawn_blocking(move || listing(&dir)).await;
+                let seen = Seen::Folder(listed.map_err(|e| e.to_string())??);
+                if self.looked.seen() == Some(&seen) {
+                    return Ok(None);
+                }
+                let Seen::Folder(files) = &seen else { return Ok(None) };
+                let offer =
+                    Offer::Files(files.iter().map(|(path, bytes, _)| (path.clone(), *bytes)).collect());
+                Ok(Some((seen, offer)))
             }
             BundleSource::Https { url, token_file, ca_file } => {
-                self.fetched(url, token_file.as_deref(), ca_file.as_deref()).await.map(|b| b.map(|b| vec![b]))
+                let fetched = self.fetched(url, token_file.as_deref(), ca_file.as_deref()).await?;
+                Ok(fetched.map(|(etag, bytes)| (Seen::Https(etag), Offer::Bytes(bytes))))
             }
             BundleSource::Redis => {
                 let Some(board) = &wired.releases.board else {
@@ -115,23 +128,30 @@ impl Pull {
                         "`[revocation.redis]` is not configured: this node belongs to no fleet".to_owned()
                     );
                 };
+                let missed = wired.releases.is_missed(wired, pulled);
+                let is_new = |s: &u64| *s > pulled.sequence || (missed && *s == pulled.sequence);
                 let published = board.sequence().await.map_err(|e| e.to_string())?;
-                if published.is_none_or(|sequence| sequence <= wired.releases.shelf.pulled().sequence) {
+                let Some(sequence) = published.filter(is_new) else {
+                    self.looked.nothing();
+                    return Ok(None);
+                };
+                if self.looked.seen() == Some(&Seen::Redis(sequence)) {
                     return Ok(None);
                 }
-                Ok(board.bundle().await.map_err(|e| e.to_string())?.map(|bundle| vec![bundle]))
+                let bundle = board.bundle().await.map_err(|e| e.to_string())?;
+                Ok(bundle.map(|bundle| (Seen::Redis(sequence), Offer::Bytes(bundle))))
             }
         }
     }
 
     async fn fetched(
-        &mut self,
-        url: &str,
+        &self,
+        url: &SourceUrl,
         token_file: Option<&Path>,
         ca_file: Option<&Path>,
-    ) -> Result<Option<Vec<u8>>, String> {
+    ) -> Result<Option<(Option<HeaderValue>, Vec<u8>)>, String> {
         // Made anew each time: the files may be other ones by now.
-        let mut request = client(ca_file)?.get(url);
+        let mut request = client(ca_file)?.get(url.expose());
         if let Some(file) = token_file {
             let bytes = owner_only::read(file, SMALL_BYTES_MAX).map_err(|e| e.to_string())?;
             let token = [b"Bearer ".as_slice(), bytes.trim_ascii()].concat();
@@ -140,7 +160,7 @@ impl Pull {
             bearer.set_sensitive(true);
             request = request.header(AUTHORIZATION, bearer);
         }
-        if let Some(etag) = &self.etag {
+        if let Some(Seen::Https(Some(etag))) = self.looked.seen() {
             request = request.header(IF_NONE_MATCH, etag);
         }
         let told = |e: reqwest::Error| format!("`{url}` does not answer: {}", root_cause(&e.without_url()));
@@ -163,8 +183,7 @@ impl Pull {
                 return Err(format!("`{url}` gives more than {POLICY_BUNDLE_BYTES_MAX} bytes"));
             }
         }
-        self.etag = etag;
-        Ok(Some(bytes))
+        Ok(Some((etag, bytes)))
     }
 }
 
@@ -190,36 +209,6 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         cause = deeper;
     }
     cause.to_string()
-}
-
-/// The bundles of a folder, by name.
-fn listing(dir: &Path) -> Result<Listing, String> {
-    let unreadable = |e: std::io::Error| format!("`{}` cannot be read: {e}", dir.display());
-    let mut files = Vec::new();
-    for entry in fs::read_dir(dir).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_none_or(|extension| extension != EXTENSION) {
-            continue;
-        }
-        let facts = fs::metadata(&path).map_err(unreadable)?;
-        if facts.is_file() {
-            files.push((path, facts.len(), facts.modified().ok()));
-        }
-        if files.len() > FILES_MAX {
-            return Err(format!("`{}` has more than {FILES_MAX} bundles: remove old ones", dir.display()));
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn bounded(file: &Path) -> Result<Vec<u8>, String> {
-    use std::io::Read as _;
-    let unreadable = |e: std::io::Error| format!("`{}` cannot be read: {e}", file.display());
-    let mut bytes = Vec::new();
-    let opened = fs::File::open(file).map_err(unreadable)?;
-    opened.take(POLICY_BUNDLE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
 }
 
 impl Releases {
@@ -262,88 +251,5 @@ impl Releases {
                 |said| said.map_err(|e| e.to_string()),
             ),
         )
-    }
-
-    /// Takes the latest of these bundles, if it is later than what was pulled before.
-    ///
-    /// # Errors
-    /// Why one of them is refused, or the latest not put in force.
-    fn take(&self, wired: &Wired, bundles: &[Vec<u8>]) -> Result<(), String> {
-        let (mut latest, mut refused) = (None, None);
-        let pulled = self.shelf.pulled();
-        for packed in bundles {
-            match release::open(packed, self.trust()) {
-                Ok(bundle) => {
-                    let sequence = bundle.manifest().sequence;
-                    if latest.as_ref().is_none_or(|(last, _, _)| *last < sequence) {
-                        latest = Some((sequence, bundle.manifest().revision.clone(), packed));
-                    }
-                }
-                Err(e) => refused = Some(format!("a bundle is refused: {e}")),
-            }
-        }
-        if let Some((sequence, revision, packed)) = latest {
-            let is_same = (sequence, &revision) == (pulled.sequence, &pulled.revision);
-            if sequence > pulled.sequence {
-                self.hold(wired, packed, &Actor::Gateway, Origin::Pulled)
-                    .map_err(|e| format!("bundle {sequence} is refused: {e}{}", mistakes(&e)))?;
-                let wish =
-                    Wish { actor: Actor::Gateway, how: How::Pulled, cause: None, found: None, anyway: false };
-                let done = self.put_in_force(wired, &revision, &wish, None);
-                done.map_err(|e| format!("bundle {sequence} is not put in force: {e}"))?;
-                let noted = self.shelf.set_pulled(&Pulled { sequence, revision });
-                noted.map_err(|e| format!("that bundle {sequence} was pulled cannot be noted: {e}"))?;
-            } else if !is_same {
-                return Err(format!(
-                    "bundle {sequence} ({}) is refused: {} was pulled before, and what is older does not come back",
-                    short(&revision),
-                    pulled.sequence
-                ));
-            }
-        }
-        refused.map_or(Ok(()), Err)
-    }
-
-    /// Why the last pull came to nothing.
-    pub(in crate::wire) fn pull_trouble(&self) -> Option<String> {
-        self.pulling.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Notes what a pull came to. What is wrong is told once, and again when it is something else.
-    fn note_pull(&self, wired: &Wired, told: Result<(), String>) {
-        let before = {
-            let mut trouble = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *trouble, told.as_ref().err().cloned())
-        };
-        match told {
-            Ok(()) if before.is_some() => tracing::info!("the source of policies is well again"),
-            Ok(()) => {}
-            Err(why) if before.as_ref() == Some(&why) => {}
-            Err(why) => {
-                let in_force = wired.house.policies.bundle().revision().to_string();
-                tracing::error!(in_force, why, "no policies could be pulled; the old ones stay in force");
-                let rejection = PolicyRejection {
-                    actor: Actor::Gateway,
-                    in_force: Some(in_force.into()),
-                    source: "policy.source".to_owned(),
-                    mistakes: vec![why],
-                };
-                record(wired, Event::PolicyRejected(Box::new(rejection)));
-            }
-        }
-    }
-}
-
-/// The first of what is wrong with the policies of a bundle.
-fn mistakes(error: &NotDone) -> String {
-    match error {
-        NotDone::Unfit(failure) => {
-            failure.findings.first().map(|finding| format!(": {finding}")).unwrap_or_default()
-        }
-        NotDone::Unknown(_)
-        | NotDone::Refused(_)
-        | NotDone::Blocked(_)
-        | NotDone::Conflict(_)
-        | NotDone::Failed(_) => String::new(),
     }
 }
