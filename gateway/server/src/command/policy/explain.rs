@@ -31,7 +31,8 @@ pub(super) fn explain(
             let set = foreign(args)?;
             let text = |path: &Option<PathBuf>| path.as_deref().map_or_else(|| Ok("[]".to_owned()), read);
             let explained = set.explain(&read(request)?, &text(&args.entities)?);
-            let explained = explained.map_err(|e| Failure::new(Exit::Mistaken, e, "mend the file"))?;
+            let explained =
+                explained.map_err(|e| Failure::new(Exit::Mistaken, printable(&e), "mend the file"))?;
             (explained.to_json(), Sources::Foreign(set))
         }
         (None, true) => {

@@ -78,7 +78,8 @@ impl Subject {
         all.extend(files.iter().map(|path| (path.clone(), called(path))));
         for (path, called) in all {
             let more = cedar_tests::run(self.policies(), schema, &path, &called);
-            run.extend(more.map_err(|e| Failure { exit: Exit::Mistaken, message: e, help: None })?);
+            let failed = |e: String| Failure { exit: Exit::Mistaken, message: printable(&e), help: None };
+            run.extend(more.map_err(failed)?);
         }
         Ok(run)
     }
