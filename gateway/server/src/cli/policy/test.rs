@@ -9,17 +9,18 @@ use crate::cli::ConfigArg;
 /// Examples in the help.
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  doorward policy test --dir policies                      every case: what holds and what does not
-  doorward policy test --dir policies --coverage           and which conditions no case has seen both ways
-  doorward policy test --dir policies --mutants            and which small mistake no case would notice
-  doorward policy test --dir policies --mutants --propose  and cases that would, made by the solver
+  doorward policy test --dir policies              every case: what fails
+  doorward policy test --dir policies --coverage   conditions no case has seen
+  doorward policy test --dir policies --mutants    slips no case would notice
   doorward policy test --dir policies --mutants --only payroll.hr
-  doorward policy test --dir policies --matrix --write     MATRIX.md: who may what, from where
+  doorward policy test --dir policies --mutants --propose   and cases that would
+  doorward policy test --dir policies --matrix --write        MATRIX.md anew
   doorward policy test --dir policies --format junit > cases.xml
-  doorward policy test --schema s.cedarschema --policies p.cedar tests.json   as `cedar run-tests`
+  doorward policy test --schema s.cedarschema --policies p.cedar tests.json
 
-Exit codes: 0 all is well; 1 there is no case, one does not hold, a mutant survives, too little is covered, or
-MATRIX.md is another one; 2 the policies cannot be loaded, or no case or policy is called so.";
+Exit codes: 0 all is well; 1 there is no case, one does not hold, a mutant
+survives, too little is covered, or MATRIX.md is another one; 2 the policies
+cannot be loaded, or no case or no policy is called so.";
 
 /// `doorward policy test`.
 #[derive(Debug, Args)]

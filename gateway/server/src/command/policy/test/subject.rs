@@ -87,8 +87,8 @@ impl Subject {
     /// How MATRIX.md stands. None where there is none to compare, and nobody asked for it: a folder need not have one.
     pub(super) fn matrix(&self, asked: bool, write: bool) -> Result<Option<Matrix>, Failure> {
         let Self::Folder(dir, shop) = self else { return Ok(None) };
-        let there = |name: &str| dir.join(name).exists();
-        if !asked && !(there(matrix::PLAN) && there(matrix::PAGE)) {
+        let both = [matrix::PLAN, matrix::PAGE].iter().all(|name| dir.join(name).exists());
+        if !asked && !both {
             return Ok(None);
         }
         let wrong =
