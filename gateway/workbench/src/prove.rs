@@ -13,6 +13,7 @@ mod breach;
 mod court;
 mod edit;
 mod expression;
+mod names;
 mod substitute;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@ use doorward_policy::{Changed, Claim, RedLine, Situation, Workshop, on_policy_st
 use super::Verdict;
 use super::breach::{Breach, Shows};
 use super::edit::Side;
+use super::names::unheard_of;
 use super::substitute;
 use crate::solver::{Answer, Solver, Why, World};
 
@@ -57,25 +58,28 @@ impl<'a> Court<'a> {
 
     pub(super) fn try_line(&self, solver: &mut Solver, line: &RedLine) -> Tried {
         let pattern = line.policy();
-        let tried = match line.claim() {
+        let Tried { verdict, note } = match line.claim() {
             Claim::Never => Tried::from(self.never(solver, line)),
             Claim::Always => Tried::from(self.always(solver, line)),
             Claim::NoMoreThan(changed) => self.no_more_than(solver, line, changed),
         };
-        let still = match &tried.verdict {
-            Verdict::Proved => match line.claim() {
-                Claim::Never | Claim::Always => says_something(solver, &self.world, pattern, ""),
-                Claim::NoMoreThan(changed) => match substitute::where_it_differs(pattern, changed) {
+        let verdict = match (verdict, line.claim()) {
+            (Verdict::Proved, Claim::Never | Claim::Always) => {
+                says_something(solver, &self.world, pattern, "")
+            }
+            (Verdict::Proved, Claim::NoMoreThan(changed)) => {
+                match substitute::where_it_differs(pattern, changed) {
                     Ok(narrower) => {
                         let unless = format!(" unless already `{changed}`");
                         says_something(solver, &self.world, &narrower, &unless)
                     }
                     Err(why) => Verdict::Unknown(why),
-                },
-            },
-            Verdict::Broken(_) | Verdict::Unknown(_) => return tried,
+                }
+            }
+            (known @ (Verdict::Broken(_) | Verdict::Unknown(_)), _) => known,
         };
-        Tried { verdict: still, ..tried }
+        let notes: Vec<String> = note.into_iter().chain(unheard_of(self.workshop, pattern)).collect();
+        Tried { verdict, note: (!notes.is_empty()).then(|| notes.join("; ")) }
     }
 
     fn allowed(&self, s: &Situation) -> bool {

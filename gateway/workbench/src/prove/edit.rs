@@ -89,10 +89,13 @@ fn only_in(solver: &mut Solver, court: &Court<'_>, allows: Side<'_>, denies: Sid
             }
             Answer::Found(failing) => failing,
         };
-        let this = [format!("{id} (it cannot be evaluated)")];
+        let this = [format!("{id}, which cannot be evaluated")];
+        let situation = failing.situation.as_ref();
+        let permits = situation.map_or_else(Vec::new, |s| allows.bundle.decide(&s.question()).determining);
+        let permits: Vec<String> = permits.iter().map(ToString::to_string).collect();
         let verdict = match way {
-            Way::Widens => seen(&[], &this, failing.situation.as_ref()),
-            Way::Narrows => seen(&this, &[], failing.situation.as_ref()),
+            Way::Widens => seen(&permits, &this, situation),
+            Way::Narrows => seen(&this, &permits, situation),
         };
         match verdict {
             Verdict::Broken(_) => return verdict,

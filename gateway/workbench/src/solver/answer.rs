@@ -20,14 +20,14 @@ pub enum Answer<T> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
     /// One query took too long.
-    #[error("the solver did not answer within {0:?}")]
+    #[error("the solver did not answer within {0:.1?}")]
     Time(Duration),
     /// The time for all queries was used up.
     #[error("the budget of {0:?} was used up")]
     Budget(Duration),
     /// They could not even be put to it: what that takes grows with a condition beyond all measure.
     #[error(
-        "these policies could not be put to the solver within {0:?}; a condition of many parts may be why"
+        "these policies could not be put to the solver within {0:.1?}; a condition of many parts may be why"
     )]
     Large(Duration),
     /// It answered that it does not know.

@@ -36,6 +36,7 @@ fn each_shipped_line_holds() {
     eprint!("{}", show(&proof));
     assert_eq!(proof.counts(), [workshop.red_lines().len() + 1, 0, 0], "{}", show(&proof));
     assert_eq!(proof.lines.last().unwrap().id, NEVER_FAILS);
+    assert!(proof.lines.iter().all(|line| line.note.is_none()), "{:?}", proof.lines);
     // The cases hold as well, and no line has a mistake.
     doorward_policy::check(&shipped(), None).unwrap_or_else(|e| panic!("{}", e.plain()));
 }

@@ -10,15 +10,17 @@ use crate::cli::{ConfigArg, Format};
 /// Examples in the help.
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  doorward policy prove --dir policies                         every red line in policies/invariants/
+  doorward policy prove --dir policies
   doorward policy prove --dir policies --only line.contractors
-  doorward policy prove --dir policies --against deployed/     does this edit widen what is allowed, or narrow it?
+  doorward policy prove --dir policies --against deployed/
   doorward policy prove --dir policies --format json
 
-It needs cvc5 (`apt-get install cvc5`, or DOORWARD_CVC5=/path/to/cvc5); the gateway never does.
+It needs cvc5 (`apt-get install cvc5`, or DOORWARD_CVC5=/path/to/cvc5; a script
+there ends in `exec`); the gateway never does.
 
-Exit codes: 0 every line is proved; 1 one could not be proved that must be, or there is no solver; 2 one is
-broken, or the policies have mistakes.";
+Exit codes: 0 every line is proved, or with --against nothing is newly allowed;
+1 one could not be proved that must be, or there is no solver; 2 one is broken,
+something is newly allowed, or the policies have mistakes.";
 
 /// `doorward policy prove`.
 #[derive(Debug, Args)]
@@ -32,7 +34,7 @@ pub struct PolicyProveArgs {
     /// Only the red line of this name.
     #[arg(long, value_name = "ID", conflicts_with = "against")]
     pub only: Option<String>,
-    /// How long the solver may take for everything: `60s`, `10m`.
+    /// How long everything may take: `60s`, `10m`. What is not proved by then is unknown.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = budget)]
     pub budget: Duration,
     /// Compare with the policies in this folder instead: does the edit widen what is allowed, or narrow it?

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use doorward_policy::Workshop;
 use doorward_workbench::prove::{Breach, Edit, Line, Proof, Shows, Verdict, against, prove};
-use doorward_workbench::report;
 use doorward_workbench::solver::{Bounds, Program, Solver};
 use serde_json::{Value, json};
 
@@ -30,10 +29,7 @@ pub(super) fn prove_lines(
         Err(failure) => {
             match args.format {
                 Format::Human => out.text(mistakes(&failure, show_on(&io::stdout(), color)))?,
-                Format::Json => {
-                    let found: Vec<Value> = failure.findings.iter().map(report::found).collect();
-                    out.line(format_args!("{:#}", json!({ "valid": false, "mistakes": found })))?;
-                }
+                Format::Json => out.line(format_args!("{:#}", super::report(&dir, &Err(failure))))?,
             }
             return Ok(Exit::Mistaken);
         }
@@ -47,12 +43,12 @@ pub(super) fn prove_lines(
         ));
     }
     let mut solver = start(args.budget)?;
-    let failed =
-        |why: String| Failure::new(Exit::Mistaken, printable(&why), "name one of these, or another folder");
+    let failed = |help: &'static str| move |why: String| Failure::new(Exit::Mistaken, printable(&why), help);
     match old {
         None => {
             let only = args.only.as_deref();
-            let proof = prove(&mut solver, &new, only, &mut told()).map_err(failed)?;
+            let proof = prove(&mut solver, &new, only, &mut told())
+                .map_err(failed("name one of these with `--only`"))?;
             match args.format {
                 Format::Human => human(&proof, &solver, out)?,
                 Format::Json => out.line(json_text(&proof_json(&proof, &solver)))?,
@@ -60,7 +56,8 @@ pub(super) fn prove_lines(
             Ok(verdict_of(&proof))
         }
         Some(old) => {
-            let edit = against(&mut solver, &old, &new, &mut told()).map_err(failed)?;
+            let edit = against(&mut solver, &old, &new, &mut told());
+            let edit = edit.map_err(failed("compare folders with the same schema"))?;
             match args.format {
                 Format::Human => out.text(edit_human(&edit, out.style))?,
                 Format::Json => {
@@ -129,18 +126,17 @@ fn human(proof: &Proof, solver: &Solver, out: &mut Output<'_>) -> Result<(), Fai
 
 fn line_human(line: &Line, style: Style) -> String {
     let (word, more) = match &line.verdict {
-        Verdict::Proved => {
-            let note = line.note.as_ref().map(|note| format!("          {}\n", printable(note)));
-            (style.green("PROVED "), note.unwrap_or_default())
-        }
+        Verdict::Proved => (style.green("PROVED "), String::new()),
         Verdict::Broken(breach) => (style.red("BROKEN "), breach_human(breach, &line.owner)),
         Verdict::Unknown(why) => {
             let then = if line.unknown_blocks { "" } else { " (only reported: `@unknown(\"report\")`)" };
             (style.yellow("UNKNOWN"), format!("          {}{then}\n", printable(why)))
         }
     };
+    let note = line.note.as_ref().map(|note| format!("          note: {}\n", printable(note)));
+    let note = note.unwrap_or_default();
     let took = style.dim(&format!("{:>7}", seconds(line.took)));
-    format!("{word} {took}  {}  {}\n{more}", printable(&line.id), printable(&line.title))
+    format!("{word} {took}  {}  {}\n{note}{more}", printable(&line.id), printable(&line.title))
 }
 
 fn breach_human(breach: &Breach, owner: &Option<String>) -> String {

@@ -212,6 +212,7 @@ fn an_edit_that_drops_a_failure_widens() {
     let allows = |w: &Workshop, b: &Breach| w.bundle().decide(&b.situation.question()).is_allow();
     assert_eq!((allows(&old, wider), allows(&new, wider)), (false, true));
     assert!(matches!(&wider.shows, Shows::Edit { before } if before[0].contains("p1")), "{wider:?}");
+    assert_eq!(wider.by, ["p0"]);
     let edit = against(&mut solver, &new, &old, &mut quiet).unwrap();
     assert!(matches!((&edit.widens, &edit.narrows), (Verdict::Proved, Verdict::Broken(_))), "{edit:?}");
     // Where it fails for something that nobody is permitted, nobody knows whether it does elsewhere.
@@ -289,6 +290,24 @@ fn a_line_that_may_fail_itself_is_no_proof() {
     let adds = line("context.risk.score + 1 <= 50");
     let verdict = verdict(&mut solver, &all, &adds);
     assert!(matches!(verdict, Verdict::Proved), "{verdict:?}");
+}
+
+/// Of an app that is not there everything holds.
+#[test]
+fn a_name_that_nothing_knows_is_noted() {
+    let line = |app: &str| {
+        format!(
+            "@id(\"line\") @title(\"l\") @owner(\"o\") forbid (principal is User, action, resource in App::\"{app}\");"
+        )
+    };
+    let all = ["permit (principal is User, action, resource in App::\"payroll\");"];
+    let mut solver = solver();
+    let proof = proved_of(&mut solver, &all, &line("payrol"));
+    let note = proof.lines[0].note.as_ref().unwrap();
+    assert_eq!(note, "no policy and no case knows `App::\"payrol\"`: is it spelt so?");
+    for known in ["payroll", "wiki"] {
+        assert_eq!(proved_of(&mut solver, &all, &line(known)).lines[0].note, None, "{known}");
+    }
 }
 
 /// Putting this to a solver takes twice as long for each more of them; sixty would take longer than there are years.

@@ -95,15 +95,14 @@ fn a_situation_that_is_said_and_read_says_the_same() {
         .run(&situation(), |s| {
             let Some((request, entities)) = said(workshop, &s) else { return Ok(()) };
             tried.set(tried.get() + 1);
-            for rounding in Rounding::all() {
-                let read = Situation::read(&request, &entities, rounding);
-                let read = read.map_err(TestCaseError::fail)?;
-                let (again, same) = said(workshop, &read).ok_or_else(|| TestCaseError::fail("not said"))?;
-                prop_assert_eq!(request.to_string(), again.to_string());
-                prop_assert!(entities == same, "{entities:?} {same:?}");
-                prop_assert_eq!(&read.action, &s.action);
-                prop_assert_eq!(&read.route.id, &s.route.id);
-            }
+            // The gateway says whole seconds, so that each way to round is the same: one after the other.
+            let rounding = Rounding::all().nth(tried.get() % Rounding::all().count()).unwrap();
+            let read = Situation::read(&request, &entities, rounding).map_err(TestCaseError::fail)?;
+            let (again, same) = said(workshop, &read).ok_or_else(|| TestCaseError::fail("not said"))?;
+            prop_assert_eq!(request.to_string(), again.to_string());
+            prop_assert!(entities == same, "{entities:?} {same:?}");
+            prop_assert_eq!(&read.action, &s.action);
+            prop_assert_eq!(&read.route.id, &s.route.id);
             Ok(())
         })
         .unwrap_or_else(|e| panic!("{e}"));
