@@ -198,3 +198,6 @@ fn places(word: &str, parts: &[&mut Value]) -> [Place; 2] {
         _ => [Elsewhere, Elsewhere],
     }
 }
+
+#[cfg(test)]
+mod tests;
