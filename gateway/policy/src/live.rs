@@ -45,6 +45,17 @@ struct Stand {
     staged: Option<Staged>,
 }
 
+impl Stand {
+    /// The bundle that somebody is asked of, and the counter of it; no counter while nothing is staged.
+    fn chosen(&self, principal: &Principal, app: &AppId) -> (&Arc<PolicyBundle>, Option<&AtomicU64>) {
+        let Some(staged) = &self.staged else { return (&self.bundle, None) };
+        if staged.share.takes(principal, app) {
+            return (&staged.bundle, Some(&staged.asked.staged));
+        }
+        (&self.bundle, Some(&staged.asked.in_force))
+    }
+}
+
 /// A bundle that a share is asked of, beside the one in force.
 #[derive(Clone, Debug)]
 pub struct Staged {
@@ -295,13 +306,17 @@ impl Policies {
     #[must_use]
     pub fn bundle_for(&self, principal: &Principal, app: &AppId) -> Arc<PolicyBundle> {
         let stand = self.stand.load();
-        let Some(staged) = &stand.staged else { return Arc::clone(&stand.bundle) };
-        if staged.share.takes(principal, app) {
-            staged.asked.staged.fetch_add(1, Ordering::Relaxed);
-            return Arc::clone(&staged.bundle);
+        let (bundle, asked) = stand.chosen(principal, app);
+        if let Some(asked) = asked {
+            asked.fetch_add(1, Ordering::Relaxed);
         }
-        staged.asked.in_force.fetch_add(1, Ordering::Relaxed);
-        Arc::clone(&stand.bundle)
+        Arc::clone(bundle)
+    }
+
+    /// What [`Policies::bundle_for`] answers, for those who only want to know: nothing is counted.
+    #[must_use]
+    pub fn bundle_of(&self, principal: &Principal, app: &AppId) -> Arc<PolicyBundle> {
+        Arc::clone(self.stand.load().chosen(principal, app).0)
     }
 
     /// What is staged.

@@ -81,6 +81,9 @@ fn a_share_is_asked_of_what_is_staged_and_everybody_else_of_what_is_in_force() {
     let share = Share::new([1; 16], WHOLE, Some(BTreeSet::from([app("wiki")])));
     policies.stage(Some(Staged::new(candidate(&other).bundle, share)));
     assert_eq!((asked("wiki"), asked("payroll")), (staged, in_force));
+    // To want to know who is asked of what is no decision.
+    let known = |name: &str| policies.bundle_of(&visitor, &app(name)).revision();
+    assert_eq!((known("wiki"), known("payroll")), (staged, in_force));
     assert_eq!(policies.staged().unwrap().asked(), (1, 1));
     assert_eq!(policies.bundle().revision(), in_force, "what is displayed is what is in force");
 
