@@ -87,10 +87,17 @@ fn a_share_is_asked_of_what_is_staged_and_everybody_else_of_what_is_in_force() {
     assert_eq!(policies.staged().unwrap().asked(), (1, 1));
     assert_eq!(policies.bundle().revision(), in_force, "what is displayed is what is in force");
 
-    // Others come into force beneath it, and it goes on.
+    // Others come into force beneath it: they are for everybody.
     folder.write("apps/test.cedar", AJAR);
     assert!(matches!(policies.reload(NOW), Outcome::Swapped { .. }));
-    assert_eq!((asked("wiki"), asked("payroll")), (staged, policies.bundle().revision()));
+    assert_eq!(
+        (asked("wiki"), asked("payroll")),
+        (policies.bundle().revision(), policies.bundle().revision())
+    );
+    assert!(policies.staged().is_none());
+
+    policies.stage(Some(Staged::new(candidate(&other).bundle, Share::new([1; 16], WHOLE, None))));
+    assert_eq!(asked("wiki"), staged);
     policies.stage(None);
     assert_eq!(asked("wiki"), policies.bundle().revision());
     assert!(policies.staged().is_none());

@@ -207,7 +207,12 @@ fn conditions(wired: &Wired, open: &OpenConnections) -> Vec<Condition> {
     all.extend(people::condition(&house.people));
     all.extend(issuer_keys(&house.verifier.key_status(now)));
     all.extend(house.places.status(now).iter().map(geoip));
-    all.push(files("policy_files", "the files hold the policies in force", wired.refused.policies()));
+    all.push(match wired.releases.fallen() {
+        None => files("policy_files", "the files hold the policies in force", wired.refused.policies()),
+        Some(why) => {
+            Condition { name: "policy_files", state: ConditionState::Degraded, detail: short(&why) }
+        }
+    });
     if wired.config.policy.source.is_some() {
         all.push(policy_source(wired.releases.pull_trouble()));
     }

@@ -10,6 +10,7 @@
 //! changes after that. `docs/decisions/` says why.
 
 mod calls;
+mod force;
 mod rollout;
 mod shelf;
 mod source;
@@ -19,10 +20,13 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use doorward_audit::Actor;
+use doorward_audit::event::PolicyRejection;
+use doorward_audit::{Actor, Event};
 use doorward_model::UnixMillis;
 use doorward_model::limits::{POLICY_HELD_MAX, POLICY_KEPT_MAX};
-use doorward_policy::{Candidate, Difference, Finding, LoadFailure, Loader, Outcome, Policies, PolicyFiles};
+use doorward_policy::{
+    Candidate, Difference, Finding, LoadFailure, Loader, Policies, PolicyBundle, PolicyFiles,
+};
 use doorward_state::Board;
 use doorward_workbench::release::{
     self, About, Bundle, KeyRefused, Manifest, PublicKey, Refused as BundleRefused, Trust,
@@ -46,6 +50,8 @@ pub(crate) struct Releases {
     changing: Mutex<()>,
     /// Why the last pull came to nothing.
     pulling: Mutex<Option<String>>,
+    /// Why something else is in force than what was, until something is put in force.
+    fallen: Mutex<Option<String>>,
     /// Where the nodes of a fleet find what is for all of them.
     board: Option<Board>,
 }
@@ -104,6 +110,8 @@ pub(crate) struct Swapped {
     pub(crate) previous: Option<String>,
     pub(crate) difference: Difference,
     pub(crate) hints: Vec<Finding>,
+    /// What was being rolled out, and is not any more.
+    pub(crate) rollout_ended: Option<String>,
 }
 
 // === impl Releases ===
@@ -120,6 +128,7 @@ impl Releases {
             keys,
             changing: Mutex::default(),
             pulling: Mutex::default(),
+            fallen: Mutex::default(),
             board: Board::of(&config.revocation),
         })
     }
@@ -149,23 +158,53 @@ impl Releases {
             // Nothing has been decided about it: the next load says so again.
             folder = None;
         }
-        match self.held_by(&noted.revision, &|at| loader.load(at, now)) {
+        let error = match self.held_by(&noted.revision, &|at| loader.load(at, now)) {
             Ok(candidate) => {
                 let (revision, how, by) = (noted.revision, noted.how.as_str(), noted.by);
                 tracing::info!(revision, how, by, "policies that are held are in force");
-                Ok(Policies::with(dir, loader, candidate, folder))
+                return Ok(Policies::with(dir, loader, candidate, folder));
             }
-            Err(error) => {
-                let revision = noted.revision;
-                tracing::error!(revision, %error, "the policies that were in force cannot be had; the folder is taken");
-                Policies::load(dir, loader, now)
-            }
+            Err(error) => error,
+        };
+        // What was in force before it is newer than the folder, with which this node may have begun long ago.
+        let before = self.shelf.history().into_iter().map(|change| change.revision);
+        let before = before.filter(|revision| *revision != noted.revision);
+        let found = before.into_iter().find_map(|revision| {
+            let candidate = self.held_by(&revision, &|at| loader.load(at, now)).ok()?;
+            Some((revision, candidate))
+        });
+        let instead = found.as_ref().map_or("the folder", |(revision, _)| revision);
+        let why = format!(
+            "revision {} was in force and cannot be had: {error}; instead of it {} is",
+            short(&noted.revision),
+            if found.is_some() { short(instead) } else { instead.to_owned() },
+        );
+        tracing::error!("{why}");
+        *self.fallen.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        match found {
+            Some((_, candidate)) => Ok(Policies::with(dir, loader, candidate, folder)),
+            None => Policies::load(dir, loader, now),
         }
+    }
+
+    /// Why something else is in force than what was before a restart, if that is so.
+    pub(super) fn fallen(&self) -> Option<String> {
+        self.fallen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes what begins with the gateway into the history, and asks the share again that was asked before.
     pub(super) fn begun(&self, wired: &Wired) {
         let now = (wired.house.clock)();
+        if let Some(why) = self.fallen() {
+            let in_force = wired.house.policies.bundle().revision().to_string();
+            let rejection = PolicyRejection {
+                actor: Actor::Gateway,
+                in_force: Some(in_force.into()),
+                source: "what was in force before the start".to_owned(),
+                mistakes: vec![why],
+            };
+            reload::record(wired, Event::PolicyRejected(Box::new(rejection)));
+        }
         self.keep_folder(wired);
         let in_force = wired.house.policies.bundle().revision().to_string();
         if self.shelf.history().first().is_none_or(|last| last.revision != in_force) {
@@ -199,9 +238,14 @@ impl Releases {
         origin: Origin,
     ) -> Result<(Kept, Vec<Finding>), NotDone> {
         let (house, revision) = (&wired.house, bundle.manifest().revision.clone());
-        let was_held = self.shelf.kept(&revision);
-        let held = self.shelf.all();
-        if was_held.is_none() && held.len() >= POLICY_HELD_MAX {
+        let before = self.shelf.kept(&revision);
+        if let Some(kept) = &before
+            && !self.gives_way(kept, bundle)
+        {
+            return Ok((kept.clone(), Vec::new()));
+        }
+        let was_there = self.shelf.has(&revision);
+        if !was_there && self.shelf.all().len() >= POLICY_HELD_MAX {
             let why = format!("{POLICY_HELD_MAX} bundles are held, and there is room for no more");
             return Err(NotDone::Conflict(why));
         }
@@ -209,16 +253,34 @@ impl Releases {
         let now = (house.clock)();
         let loaded = self.load(&revision, &|at| house.policies.candidate(at, now));
         let kept = loaded.and_then(|candidate| {
-            let sizes = (candidate.bundle.policies(), Some(candidate.cases));
+            let sizes = (policies(&candidate.bundle), Some(candidate.cases));
             let kept = told(bundle, sizes, origin, now, actor);
             self.shelf.keep(&kept).map_err(|e| NotDone::Failed(format!("it cannot be held: {e}")))?;
             Ok((kept, candidate.hints))
         });
-        if kept.is_err() && was_held.is_none() {
+        if kept.is_err() && !was_there {
             // Nothing is left of what is not held.
             let _ = self.shelf.remove(&revision);
         }
         kept
+    }
+
+    /// Whether the same policies, which are held, are held as another bundle from now on. Who made them, when, and
+    /// what checks came to stays as it was first said; but for the word of somebody who signs, where nobody who
+    /// is known signed before or it is a later one, and where what is held cannot be used any more.
+    fn gives_way(&self, kept: &Kept, bundle: &Bundle) -> bool {
+        let signed = !bundle.signed_by().is_empty();
+        if signed && (kept.signed_by.is_empty() || bundle.manifest().sequence > kept.sequence) {
+            return true;
+        }
+        let files = PolicyFiles::read(&self.shelf.policies_of(&kept.revision));
+        let whole = files.is_ok_and(|files| files.revision().to_string() == kept.revision);
+        let trusted = kept.origin == Origin::Folder
+            || self
+                .shelf
+                .packed(&kept.revision)
+                .is_ok_and(|packed| release::open(&packed, self.trust()).is_ok());
+        !whole || !trusted
     }
 
     /// What is held, the last that came first.
@@ -228,7 +290,7 @@ impl Releases {
 
     /// The highest sequence that was pulled, if anything was.
     pub(crate) fn pulled(&self) -> Option<u64> {
-        Some(self.shelf.pulled().sequence).filter(|sequence| *sequence > 0)
+        self.shelf.pulled().ok().map(|pulled| pulled.sequence).filter(|sequence| *sequence > 0)
     }
 
     /// Which bundle is asked in the shadow, if one is.
@@ -309,117 +371,6 @@ impl Releases {
         self.shelf.remove(revision).map_err(|e| NotDone::Failed(e.to_string()))
     }
 
-    /// Puts a bundle in force that is held: one swap, one event. `expected` is what must be in force until then,
-    /// where that matters. Blocks until it is on record.
-    ///
-    /// # Errors
-    /// Why it is not; what was in force stays so.
-    pub(crate) fn put_in_force(
-        &self,
-        wired: &Wired,
-        revision: &str,
-        wish: &Wish,
-        expected: Option<&str>,
-    ) -> Result<Swapped, NotDone> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (house, now) = (&wired.house, (wired.house.clock)());
-        let before = house.policies.bundle().revision().to_string();
-        if let Some(expected) = expected.filter(|expected| **expected != before) {
-            let why = format!("revision {} is in force, and not {}", short(&before), short(expected));
-            return Err(NotDone::Conflict(why));
-        }
-        let kept = self.shelf.kept(revision).ok_or_else(|| NotDone::Unknown(revision.to_owned()))?;
-        let candidate = self.candidate(wired, revision)?;
-        // Of what is being rolled out somebody answered for that when it began.
-        let rolled_out = self.shelf.rollout().is_some_and(|rollout| rollout.revision == revision);
-        if !rolled_out {
-            self.answered_for(wired, &kept, wish)?;
-        }
-        let (hints, cases) = (candidate.hints.clone(), candidate.cases);
-        let folder = house.policies.in_folder();
-        // Before it is in force, so that no restart forgets it.
-        let noted = InForce {
-            revision: revision.to_owned(),
-            at: now.0,
-            by: name(&wish.actor),
-            how: wish.how,
-            cause: wish.cause.clone(),
-            folder: folder.map(|folder| folder.to_string()),
-        };
-        self.shelf.note(Some(&noted)).map_err(|e| NotDone::Failed(format!("it cannot be noted: {e}")))?;
-        if rolled_out {
-            self.unstage(wired);
-        }
-        match house.policies.install(candidate, folder) {
-            Outcome::Swapped { difference, lost_forbids, lost_permits, .. } => {
-                self.remember(
-                    revision.to_owned(),
-                    Some(before.clone()),
-                    now,
-                    &wish.actor,
-                    wish.how,
-                    wish.cause.clone(),
-                );
-                let told = reload::Told {
-                    actor: wish.actor.clone(),
-                    previous: before.clone(),
-                    source: format!("bundle {} ({})", short(revision), wish.how.as_str()),
-                    cases,
-                    hints: hints.len(),
-                    lost_forbids: &lost_forbids,
-                    lost_permits: &lost_permits,
-                    difference: &difference,
-                    author: Some(kept.author.clone()),
-                    cause: wish.cause.clone(),
-                    found: wish.found.clone(),
-                    results: kept.results.iter().map(line).collect(),
-                };
-                reload::tell_swapped(wired, told);
-                Ok(Swapped { revision: revision.to_owned(), previous: Some(before), difference, hints })
-            }
-            Outcome::Unchanged | Outcome::Rejected(_) => {
-                let (revision, difference) = (revision.to_owned(), Difference::default());
-                Ok(Swapped { revision, previous: None, difference, hints })
-            }
-        }
-    }
-
-    /// Goes back to a revision that was in force: this one, or the last before the one in force.
-    ///
-    /// # Errors
-    /// Why not; what was in force stays so.
-    pub(crate) fn back(&self, wired: &Wired, to: Option<&str>, wish: &Wish) -> Result<Swapped, NotDone> {
-        let now = wired.house.policies.bundle().revision().to_string();
-        let revision = match to {
-            Some(revision) => revision.to_owned(),
-            None => {
-                let history = self.shelf.history();
-                let last = history.iter().map(|change| &change.revision).find(|r| **r != now);
-                last.cloned()
-                    .ok_or_else(|| NotDone::Conflict("nothing else was in force before".to_owned()))?
-            }
-        };
-        // Whatever it is that goes wrong with what is in force, the way back is open: what was in force before
-        // had its checks then.
-        self.put_in_force(wired, &revision, &Wish { anyway: true, ..wish.clone() }, None)
-    }
-
-    /// The folder was put in force: a copy of it is kept, to go back to, and no note stands against it.
-    pub(super) fn folder_counts(&self, wired: &Wired, previous: Option<String>, actor: &Actor) {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if !wired.house.policies.is_of_folder() {
-            return;
-        }
-        if let Err(error) = self.shelf.note(None) {
-            tracing::error!(%error, "it cannot be noted that the folder counts; after a restart another bundle may");
-        }
-        let in_force = wired.house.policies.bundle().revision().to_string();
-        if let Some(previous) = previous {
-            self.remember(in_force, Some(previous), (wired.house.clock)(), actor, How::Folder, None);
-            self.keep_folder(wired);
-        }
-    }
-
     /// Holds a copy of the folder that is in force.
     fn keep_folder(&self, wired: &Wired) {
         let house = &wired.house;
@@ -448,7 +399,7 @@ impl Releases {
             self.shelf.unpack(&bundle, &packed).map_err(|e| e.to_string())?;
             // It has been loaded from the folder: these are the same bytes.
             let now = (house.clock)();
-            let kept = told(&bundle, (loaded.policies(), None), Origin::Folder, now, &Actor::Gateway);
+            let kept = told(&bundle, (policies(&loaded), None), Origin::Folder, now, &Actor::Gateway);
             self.shelf.keep(&kept).map_err(|e| e.to_string())
         });
         if let Err(error) = kept {
@@ -495,23 +446,11 @@ impl Releases {
             }
         }
     }
+}
 
-    /// Whether somebody answers for what stands against a bundle, if anything does.
-    fn answered_for(&self, wired: &Wired, kept: &Kept, wish: &Wish) -> Result<(), NotDone> {
-        let against: Vec<String> = kept
-            .results
-            .iter()
-            .flat_map(|result| result.blocking.iter().map(|what| format!("{}: {what}", result.name)))
-            .collect();
-        if against.is_empty() || wish.how == How::Back {
-            return Ok(());
-        }
-        match (&wish.cause, wish.anyway) {
-            (Some(cause), true) => rollout::owe(wired, kept, &against, cause, &wish.actor),
-            (None, true) => Err(NotDone::Conflict("an override needs a cause".to_owned())),
-            (_, false) => Err(NotDone::Blocked(against)),
-        }
-    }
+/// How many policies there are, with those that only report.
+fn policies(bundle: &PolicyBundle) -> usize {
+    bundle.policies() + bundle.only_report().len()
 }
 
 /// What is known of a bundle: what it says, and how many policies and cases it has.

@@ -42,6 +42,11 @@ fn done(wired: &Wired, call: ReleaseCall, actor: Actor) -> Result<Value, NotDone
             releases.forget(wired, &revision)?;
             Ok(json!({ "revision": revision, "outcome": "forgotten" }))
         }
+        // Whatever it is that goes wrong, a roll-out is what came last.
+        ReleaseCall::Back { revision: None, why } if releases.rollout().is_some() => {
+            let revision = releases.stop(wired, &wish(actor, How::Back, why))?;
+            Ok(json!({ "revision": revision, "outcome": "stopped" }))
+        }
         ReleaseCall::Back { revision, why } => {
             let swapped = releases.back(wired, revision.as_deref(), &wish(actor, How::Back, why))?;
             Ok(swap(&swapped))
@@ -193,6 +198,7 @@ pub(in crate::wire) fn swap(swapped: &Swapped) -> Value {
         "revision": swapped.revision,
         "previous": swapped.previous,
         "difference": difference(&swapped.difference),
+        "rollout_ended": swapped.rollout_ended,
         "hints": findings(&swapped.hints),
     })
 }

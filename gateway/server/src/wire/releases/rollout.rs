@@ -13,7 +13,7 @@ use doorward_state::{DebtKind, NewDebt};
 use uuid::Uuid;
 
 use super::shelf::Rollout;
-use super::{Kept, NotDone, Releases, Swapped, Wired, Wish, name, short};
+use super::{How, Kept, NotDone, Releases, Swapped, Wired, Wish, name, short};
 use crate::wire::reload::record;
 
 /// How long the store is waited for that has the debts.
@@ -65,6 +65,7 @@ impl Releases {
             apps: wanted.apps.map(|apps| apps.iter().map(ToString::to_string).collect()),
             at: before.as_ref().map_or(now.0, |rollout| rollout.at),
             by: name(&wish.actor),
+            in_force: Some(in_force.revision().to_string()),
             revision,
         };
         let noted = self.shelf.set_rollout(Some(&rollout));
@@ -84,7 +85,8 @@ impl Releases {
     /// Why not; then everything is as before.
     pub(crate) fn finish(&self, wired: &Wired, wish: &Wish) -> Result<Swapped, NotDone> {
         let rollout = self.shelf.rollout().ok_or_else(nothing)?;
-        self.put_in_force(wired, &rollout.revision, wish, None)
+        // In the place of what it was tried beside, and of nothing else.
+        self.put_in_force(wired, &rollout.revision, wish, rollout.in_force.as_deref())
     }
 
     /// Asks everybody of the bundle in force again.
@@ -100,16 +102,39 @@ impl Releases {
         Ok(rollout.revision)
     }
 
-    pub(super) fn unstage(&self, wired: &Wired) {
+    fn unstage(&self, wired: &Wired) {
         wired.house.policies.stage(None);
+        self.forget_rollout();
+    }
+
+    fn forget_rollout(&self) {
         if let Err(error) = self.shelf.set_rollout(None) {
             tracing::error!(%error, "the end of a roll-out cannot be noted; after a restart it goes on");
         }
     }
 
+    /// Other policies came into force, for everybody: with that a roll-out is over. Which one it was.
+    pub(super) fn rollout_is_over(&self, wired: &Wired, actor: &Actor) -> Option<String> {
+        let rollout = self.shelf.rollout()?;
+        self.forget_rollout();
+        if wired.house.policies.bundle().revision().to_string() != rollout.revision {
+            let cause = Some("other policies came into force".to_owned());
+            let wish = Wish { actor: actor.clone(), how: How::RolledOut, cause, found: None, anyway: false };
+            tracing::warn!(revision = rollout.revision, "a roll-out is over: other policies came into force");
+            tell(wired, &rollout, StageStep::Stopped, &wish, None);
+        }
+        Some(rollout.revision)
+    }
+
     /// After a restart the same people are asked of the same bundle.
     pub(super) fn stage_again(&self, wired: &Wired) {
         let Some(rollout) = self.shelf.rollout() else { return };
+        let in_force = wired.house.policies.bundle().revision().to_string();
+        if rollout.in_force.as_ref().is_some_and(|then| *then != in_force) || rollout.revision == in_force {
+            // The folder changed while nothing ran, or the process ended in the middle of a change.
+            self.rollout_is_over(wired, &Actor::Gateway);
+            return;
+        }
         let candidate = self.candidate(wired, &rollout.revision);
         match (candidate, share(&rollout)) {
             (Ok(candidate), Some(share)) => {

@@ -12,7 +12,8 @@
 //!    pulled.json                    the highest sequence that was pulled
 //! ```
 //!
-//! Every file is written as a whole or not at all. One that cannot be read counts as not there, loudly.
+//! Every file is written as a whole or not at all. One that cannot be read counts as not there, loudly; but nothing
+//! is removed for that, and nothing that is older is taken.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -125,6 +126,9 @@ pub(crate) struct Rollout {
     pub(crate) apps: Option<Vec<String>>,
     pub(crate) at: i64,
     pub(crate) by: String,
+    /// What was in force when it began; not known of one that began before this was noted.
+    #[serde(default)]
+    pub(crate) in_force: Option<String>,
 }
 
 /// Which bundle is asked in the shadow, beside the one in force.
@@ -175,7 +179,8 @@ impl Shelf {
         let mut unknown = 0_usize;
         for entry in fs::read_dir(shelf.held_dir())? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            if is_revision(&name) && shelf.kept(&name).is_none() {
+            // What is there and cannot be read may be in force: only what was not held to the end is removed.
+            if is_revision(&name) && !shelf.kept_file(&name).try_exists()? {
                 fs::remove_dir_all(shelf.held_dir().join(&name))?;
                 unknown += 1;
             }
@@ -188,6 +193,15 @@ impl Shelf {
 
     fn held_dir(&self) -> PathBuf {
         self.dir.join("held")
+    }
+
+    fn kept_file(&self, revision: &str) -> PathBuf {
+        self.held_dir().join(revision).join("kept.json")
+    }
+
+    /// Whether something is there of this revision, also where it cannot be read.
+    pub(crate) fn has(&self, revision: &str) -> bool {
+        is_revision(revision) && !matches!(self.held_dir().join(revision).try_exists(), Ok(false))
     }
 
     /// Where the policies of a bundle are.
@@ -207,7 +221,7 @@ impl Shelf {
 
     /// Holds what was unpacked.
     pub(crate) fn keep(&self, kept: &Kept) -> io::Result<()> {
-        write(&self.held_dir().join(&kept.revision).join("kept.json"), kept)
+        write(&self.kept_file(&kept.revision), kept)
     }
 
     /// Forgets a bundle.
@@ -223,7 +237,7 @@ impl Shelf {
         if !is_revision(revision) {
             return None;
         }
-        let kept: Kept = read(&self.held_dir().join(revision).join("kept.json"))?;
+        let kept: Kept = read(&self.kept_file(revision))?;
         (kept.revision == revision).then_some(kept)
     }
 
@@ -271,8 +285,12 @@ impl Shelf {
         put(&self.dir.join("shadow.json"), shadowed)
     }
 
-    pub(crate) fn pulled(&self) -> Pulled {
-        read(&self.dir.join("pulled.json")).unwrap_or_default()
+    /// What was pulled last; nothing where nothing was.
+    ///
+    /// # Errors
+    /// When that cannot be read: then nobody knows what is older.
+    pub(crate) fn pulled(&self) -> io::Result<Pulled> {
+        Ok(try_read(&self.dir.join("pulled.json"))?.unwrap_or_default())
     }
 
     pub(crate) fn set_pulled(&self, pulled: &Pulled) -> io::Result<()> {
@@ -292,19 +310,19 @@ fn bounded(file: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 }
 
 fn read<T: DeserializeOwned>(file: &Path) -> Option<T> {
-    let bytes = match bounded(file, POLICY_MANIFEST_BYTES_MAX) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
-        Err(error) => {
-            tracing::error!(file = %file.display(), %error, "what was noted of the policies cannot be read");
-            return None;
-        }
-    };
-    let value = serde_json::from_slice(&bytes);
-    if let Err(error) = &value {
-        tracing::error!(file = %file.display(), %error, "what was noted of the policies cannot be understood");
+    try_read(file).unwrap_or_else(|error| {
+        tracing::error!(file = %file.display(), %error, "what was noted of the policies cannot be read");
+        None
+    })
+}
+
+/// None where it is not there.
+fn try_read<T: DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
+    match bounded(file, POLICY_MANIFEST_BYTES_MAX) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
     }
-    value.ok()
 }
 
 fn put<T: Serialize>(file: &Path, value: Option<&T>) -> io::Result<()> {
@@ -391,6 +409,22 @@ mod tests {
         assert!(shelf.all().is_empty());
         Shelf::open(dir.path()).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("policies/held")).unwrap().count(), 0);
+    }
+
+    /// To be unreadable for a moment must neither remove what is in force nor make what is older new.
+    #[test]
+    fn what_is_there_and_cannot_be_read_is_not_removed_and_not_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::open(dir.path()).unwrap();
+        let (one, held) = ("a".repeat(64), dir.path().join("policies/held"));
+        fs::create_dir_all(held.join(&one)).unwrap();
+        fs::write(held.join(&one).join("kept.json"), "{").unwrap();
+        assert_eq!(shelf.pulled().unwrap(), Pulled::default());
+        fs::write(dir.path().join("policies/pulled.json"), "{").unwrap();
+        let shelf = Shelf::open(dir.path()).unwrap();
+        assert!(shelf.has(&one) && shelf.kept(&one).is_none() && held.join(&one).exists());
+        assert!(shelf.pulled().is_err());
+        assert!(!shelf.has(&"b".repeat(64)) && !shelf.has(".."));
     }
 
     #[test]

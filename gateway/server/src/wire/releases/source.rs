@@ -14,7 +14,7 @@ use doorward_identity::owner_only;
 use doorward_model::limits::POLICY_BUNDLE_BYTES_MAX;
 use doorward_policy::BundleSource;
 use doorward_state::{Board, BoardError};
-use doorward_workbench::release::{self, EXTENSION};
+use doorward_workbench::release::{self, EXTENSION, Trust};
 use reqwest::header::{AUTHORIZATION, ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Client, StatusCode};
 use serde_json::json;
@@ -29,7 +29,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// How long Redis may take to tell of the other nodes.
 const NODES_MAX: Duration = Duration::from_secs(2);
 /// How many files of a folder are looked at.
-const FILES_MAX: usize = 1000;
+const FILES_MAX: usize = 256;
 /// No token and no list of certificates is longer.
 const SMALL_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -38,22 +38,31 @@ pub(in crate::wire) async fn keep_pulling(wired: Arc<Wired>) {
     let Some(source) = wired.config.policy.source.clone() else { return };
     let every = wired.config.policy.pull_every;
     let mut pull = Pull { seen: Vec::new(), etag: None };
+    // What stands until something else is there.
+    let mut standing: Option<String> = None;
     loop {
         let came = pull.once(&wired, &source).await;
         let told = match came {
-            Ok(None) => Ok(()),
-            Ok(Some(bundles)) => {
+            Ok(None) => standing.clone().map_or(Ok(()), |why| Err(Trouble { why, again: false })),
+            Ok(Some(came)) => {
                 let wired = Arc::clone(&wired);
-                let taken = tokio::task::spawn_blocking(move || wired.releases.take(&wired, &bundles)).await;
-                taken.unwrap_or_else(|e| Err(format!("taking it panicked: {e}")))
+                let taken = tokio::task::spawn_blocking(move || wired.releases.take(&wired, came)).await;
+                taken.unwrap_or_else(|e| {
+                    Err(Trouble { why: format!("taking it panicked: {e}"), again: false })
+                })
             }
-            Err(why) => Err(why),
+            Err(why) => Err(Trouble { why, again: true }),
         };
-        if told.is_err() {
+        standing = None;
+        match &told {
             // Not seen, as far as the next look goes.
-            (pull.seen, pull.etag) = (Vec::new(), None);
+            Err(trouble) if trouble.again => (pull.seen, pull.etag) = (Vec::new(), None),
+            // The same bytes are refused again, whenever that is: they are not looked at once more.
+            Err(trouble) => standing = Some(trouble.why.clone()),
+            Ok(()) => {}
         }
         let wired_too = Arc::clone(&wired);
+        let told = told.map_err(|trouble| trouble.why);
         // To be on record blocks.
         let _ = tokio::task::spawn_blocking(move || wired_too.releases.note_pull(&wired_too, told)).await;
         if let Some(board) = &wired.releases.board {
@@ -63,12 +72,42 @@ pub(in crate::wire) async fn keep_pulling(wired: Arc<Wired>) {
     }
 }
 
+/// Why a look came to nothing.
+struct Trouble {
+    why: String,
+    /// The same may come to something at the next look.
+    again: bool,
+}
+
+/// What came of a look at the source. Of many only the latest is held in memory.
+#[derive(Default)]
+struct Came {
+    /// The latest of those that are genuine, with its sequence.
+    latest: Option<(u64, Vec<u8>)>,
+    /// Why one of them is refused.
+    refused: Option<String>,
+}
+
+impl Came {
+    fn add(&mut self, packed: Vec<u8>, trust: Trust<'_>) {
+        match release::open(&packed, trust) {
+            Ok(bundle) => {
+                let sequence = bundle.manifest().sequence;
+                if self.latest.as_ref().is_none_or(|(last, _)| *last < sequence) {
+                    self.latest = Some((sequence, packed));
+                }
+            }
+            Err(e) => self.refused = Some(format!("a bundle is refused: {e}")),
+        }
+    }
+}
+
 /// Says on the board what this node has in force.
 async fn tell_node(wired: &Wired, board: &Board) {
     let in_force = wired.house.policies.bundle().revision().to_string();
     let said = json!({
         "in_force": in_force,
-        "pulled": wired.releases.shelf.pulled().sequence,
+        "pulled": wired.releases.pulled().unwrap_or(0),
         "trouble": wired.releases.pull_trouble().map(|why| why.chars().take(300).collect::<String>()),
         "at": (wired.house.clock)().0,
     });
@@ -89,25 +128,19 @@ struct Pull {
 }
 
 impl Pull {
-    /// What there is that was not there before: bundles, of which any may be bad.
-    async fn once(&mut self, wired: &Wired, source: &BundleSource) -> Result<Option<Vec<Vec<u8>>>, String> {
+    /// What there is that was not there before; of it any may be bad.
+    async fn once(&mut self, wired: &Arc<Wired>, source: &BundleSource) -> Result<Option<Came>, String> {
         match source {
             BundleSource::Folder(dir) => {
-                let (dir, seen) = (dir.clone(), std::mem::take(&mut self.seen));
-                let look = tokio::task::spawn_blocking(move || -> Result<_, String> {
-                    let now = listing(&dir)?;
-                    if now == seen {
-                        return Ok((now, None));
-                    }
-                    let files = now.iter().map(|(path, ..)| bounded(path)).collect::<Result<Vec<_>, _>>()?;
-                    Ok((now, Some(files)))
-                });
-                let (now, files) = look.await.map_err(|e| e.to_string())??;
+                let (dir, seen, wired) = (dir.clone(), std::mem::take(&mut self.seen), Arc::clone(wired));
+                let look = tokio::task::spawn_blocking(move || looked(&dir, &seen, wired.releases.trust()));
+                let (now, came) = look.await.map_err(|e| e.to_string())??;
                 self.seen = now;
-                Ok(files)
+                Ok(came)
             }
             BundleSource::Https { url, token_file, ca_file } => {
-                self.fetched(url, token_file.as_deref(), ca_file.as_deref()).await.map(|b| b.map(|b| vec![b]))
+                let fetched = self.fetched(url, token_file.as_deref(), ca_file.as_deref()).await?;
+                Ok(fetched.map(|packed| one(packed, wired)))
             }
             BundleSource::Redis => {
                 let Some(board) = &wired.releases.board else {
@@ -116,10 +149,13 @@ impl Pull {
                     );
                 };
                 let published = board.sequence().await.map_err(|e| e.to_string())?;
-                if published.is_none_or(|sequence| sequence <= wired.releases.shelf.pulled().sequence) {
+                let have = wired.releases.have()?;
+                if published.is_none_or(|sequence| sequence <= have.sequence)
+                    && wired.releases.fallen().is_none()
+                {
                     return Ok(None);
                 }
-                Ok(board.bundle().await.map_err(|e| e.to_string())?.map(|bundle| vec![bundle]))
+                Ok(board.bundle().await.map_err(|e| e.to_string())?.map(|packed| one(packed, wired)))
             }
         }
     }
@@ -166,6 +202,29 @@ impl Pull {
         self.etag = etag;
         Ok(Some(bytes))
     }
+}
+
+fn one(packed: Vec<u8>, wired: &Wired) -> Came {
+    let mut came = Came::default();
+    came.add(packed, wired.releases.trust());
+    came
+}
+
+/// What is in a folder, and what came of looking at it: nothing where it is as it was seen. One file after the other, so
+/// that whoever may write there cannot fill the memory.
+fn looked(dir: &Path, seen: &Listing, trust: Trust<'_>) -> Result<(Listing, Option<Came>), String> {
+    let now = listing(dir)?;
+    if now == *seen {
+        return Ok((now, None));
+    }
+    let mut came = Came::default();
+    for (path, ..) in &now {
+        match bounded(path) {
+            Ok(packed) => came.add(packed, trust),
+            Err(why) => came.refused = Some(why),
+        }
+    }
+    Ok((now, Some(came)))
 }
 
 fn client(ca_file: Option<&Path>) -> Result<Client, String> {
@@ -264,44 +323,52 @@ impl Releases {
         )
     }
 
-    /// Takes the latest of these bundles, if it is later than what was pulled before.
+    /// What was pulled last.
+    fn have(&self) -> Result<Pulled, String> {
+        // Without it, what is older would count as new.
+        self.shelf
+            .pulled()
+            .map_err(|e| format!("what was pulled last cannot be read, so nothing is taken: {e}"))
+    }
+
+    /// Takes the latest of what came, if it is later than what was pulled before, or if that was lost.
     ///
     /// # Errors
     /// Why one of them is refused, or the latest not put in force.
-    fn take(&self, wired: &Wired, bundles: &[Vec<u8>]) -> Result<(), String> {
-        let (mut latest, mut refused) = (None, None);
-        let pulled = self.shelf.pulled();
-        for packed in bundles {
-            match release::open(packed, self.trust()) {
-                Ok(bundle) => {
-                    let sequence = bundle.manifest().sequence;
-                    if latest.as_ref().is_none_or(|(last, _, _)| *last < sequence) {
-                        latest = Some((sequence, bundle.manifest().revision.clone(), packed));
-                    }
-                }
-                Err(e) => refused = Some(format!("a bundle is refused: {e}")),
-            }
+    fn take(&self, wired: &Wired, came: Came) -> Result<(), Trouble> {
+        let Some((sequence, packed)) = came.latest else {
+            return came.refused.map_or(Ok(()), |why| Err(Trouble { why, again: false }));
+        };
+        let pulled = self.have().map_err(|why| Trouble { why, again: true })?;
+        let bundle = release::open(&packed, self.trust());
+        let bundle =
+            bundle.map_err(|e| Trouble { why: format!("a bundle is refused: {e}"), again: false })?;
+        let revision = bundle.manifest().revision.clone();
+        let is_same = (sequence, &revision) == (pulled.sequence, &pulled.revision);
+        if sequence > pulled.sequence || (is_same && self.fallen().is_some()) {
+            self.hold(wired, &packed, &Actor::Gateway, Origin::Pulled).map_err(|e| Trouble {
+                why: format!("bundle {sequence} is refused: {e}{}", mistakes(&e)),
+                again: may_change(&e),
+            })?;
+            let wish =
+                Wish { actor: Actor::Gateway, how: How::Pulled, cause: None, found: None, anyway: false };
+            self.put_in_force(wired, &revision, &wish, None).map_err(|e| Trouble {
+                why: format!("bundle {sequence} is not put in force: {e}"),
+                again: may_change(&e),
+            })?;
+            self.shelf.set_pulled(&Pulled { sequence, revision }).map_err(|e| Trouble {
+                why: format!("that bundle {sequence} was pulled cannot be noted: {e}"),
+                again: true,
+            })?;
+        } else if !is_same {
+            let why = format!(
+                "bundle {sequence} ({}) is refused: {} was pulled before, and what is older does not come back",
+                short(&revision),
+                pulled.sequence
+            );
+            return Err(Trouble { why, again: false });
         }
-        if let Some((sequence, revision, packed)) = latest {
-            let is_same = (sequence, &revision) == (pulled.sequence, &pulled.revision);
-            if sequence > pulled.sequence {
-                self.hold(wired, packed, &Actor::Gateway, Origin::Pulled)
-                    .map_err(|e| format!("bundle {sequence} is refused: {e}{}", mistakes(&e)))?;
-                let wish =
-                    Wish { actor: Actor::Gateway, how: How::Pulled, cause: None, found: None, anyway: false };
-                let done = self.put_in_force(wired, &revision, &wish, None);
-                done.map_err(|e| format!("bundle {sequence} is not put in force: {e}"))?;
-                let noted = self.shelf.set_pulled(&Pulled { sequence, revision });
-                noted.map_err(|e| format!("that bundle {sequence} was pulled cannot be noted: {e}"))?;
-            } else if !is_same {
-                return Err(format!(
-                    "bundle {sequence} ({}) is refused: {} was pulled before, and what is older does not come back",
-                    short(&revision),
-                    pulled.sequence
-                ));
-            }
-        }
-        refused.map_or(Ok(()), Err)
+        came.refused.map_or(Ok(()), |why| Err(Trouble { why, again: false }))
     }
 
     /// Why the last pull came to nothing.
@@ -331,6 +398,14 @@ impl Releases {
                 record(wired, Event::PolicyRejected(Box::new(rejection)));
             }
         }
+    }
+}
+
+/// Whether the same bundle may be taken at another look.
+const fn may_change(error: &NotDone) -> bool {
+    match error {
+        NotDone::Refused(_) | NotDone::Unfit(_) => false,
+        NotDone::Unknown(_) | NotDone::Blocked(_) | NotDone::Conflict(_) | NotDone::Failed(_) => true,
     }
 }
 
