@@ -196,6 +196,9 @@ pub struct ReleaseWhy {
     pub cause: Option<String>,
     /// It is wanted though something stands against it.
     pub anyway: bool,
+    /// About which revision the operator says so, where a call does not name one by itself: it is done about no
+    /// other one that may run by now.
+    pub about: Option<String>,
 }
 
 /// Why nothing was done about a bundle.

@@ -121,6 +121,13 @@ impl PolicySettings {
     }
 }
 
+/// Whether an address says who asks, or is none by its look.
+fn names_somebody(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("https://") else { return false };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    host.is_empty() || host.contains('@') || url.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
 impl SourceSection {
     fn check(
         &self,
@@ -150,6 +157,12 @@ impl SourceSection {
         match (&self.dir, &self.url, self.redis) {
             (Some(dir), None, None | Some(false)) => Some(BundleSource::Folder(base_dir.join(dir))),
             (None, None, Some(true)) => Some(BundleSource::Redis),
+            // What it says is told in the log, in answers and to other nodes.
+            (None, Some(url), None | Some(false)) if names_somebody(url) => complain(
+                at.key("url"),
+                "this has a name or a password in it, or is no address",
+                "write `https://HOST/PATH`, and what opens it into a file: `token_file = \"pull.token\"`",
+            ),
             (None, Some(url), None | Some(false)) if url.starts_with("https://") => {
                 let file = |file: &Option<PathBuf>| file.as_ref().map(|file| base_dir.join(file));
                 let (token_file, ca_file) = (file(&self.token_file), file(&self.ca_file));
@@ -230,6 +243,12 @@ mod tests {
             (keys, "source = {}", "policy.source: there is no place"),
             (keys, "source = { dir = \"b\", redis = true }", "policy.source: there are two places"),
             (keys, "source = { url = \"http://x\" }", "policy.source.url: this is not an address"),
+            (
+                keys,
+                "source = { url = \"https://ann:pw@x/y\" }",
+                "policy.source.url: this has a name or a password",
+            ),
+            (keys, "source = { url = \"https:// x/y\" }", "policy.source.url: this has a name or a password"),
             (keys, "source = { dir = \"b\", token_file = \"t\" }", "policy.source.token_file: this is for"),
             (keys, "pull_seconds = 0", "policy.pull_seconds: 0 is out of range"),
         ] {

@@ -271,6 +271,15 @@ impl Policies {
         self.loader.load(dir, now)
     }
 
+    /// Loads a folder that was in force here before, as it was then: it is tried nowhere first, for it was, and
+    /// whoever goes back must not wait for that.
+    ///
+    /// # Errors
+    /// Every mistake in it, at once.
+    pub fn candidate_of_before(&self, dir: &Path, now: UnixMillis) -> Result<Candidate, LoadFailure> {
+        Ok(load::load(dir, self.loader.known.as_ref(), now, Wanted::default())?.into())
+    }
+
     /// Puts a bundle in force that does not come from the folder. It stays until the folder holds something
     /// else than `folder`, which is what it held when this was asked for ([`Policies::in_folder`]).
     /// [`Outcome::Unchanged`] when it is in force already.
@@ -278,6 +287,25 @@ impl Policies {
         let mut held = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
         *held = folder;
         self.swap(candidate)
+    }
+
+    /// The same in the place of exactly these.
+    ///
+    /// # Errors
+    /// The revision that is in force by now, where that is another one. Nothing has changed then.
+    pub fn install_over(
+        &self,
+        candidate: Candidate,
+        folder: Option<Revision>,
+        expected: Revision,
+    ) -> Result<Outcome, Revision> {
+        let mut held = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.stand.load().bundle.revision();
+        if now != expected {
+            return Err(now);
+        }
+        *held = folder;
+        Ok(self.swap(candidate))
     }
 
     fn swap(&self, candidate: Candidate) -> Outcome {

@@ -248,7 +248,9 @@ begin in one of two ways:
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         let exit = match &error {
-            ApiError::Unreachable { .. } | ApiError::TokenRefused { .. } => Exit::OutOfReach,
+            ApiError::Unreachable { .. } | ApiError::NotKnown { .. } | ApiError::TokenRefused { .. } => {
+                Exit::OutOfReach
+            }
             ApiError::Config(_) | ApiError::NoToken(_) | ApiError::Token(_) | ApiError::Address(..) => {
                 Exit::Mistaken
             }

@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use doorward_model::limits::POLICY_VET_SECONDS_MAX;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
@@ -31,6 +32,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// To the end of its answer. A revocation is answered when it is on the disk, and when every node has
 /// it if that is waited for.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// How long a change of policies may take: each is tried first, one after another, and then put on record.
+const POLICIES_MAX: Duration = Duration::from_secs(2 * POLICY_VET_SECONDS_MAX + 60);
 /// What a bundle of policies is sent as.
 const BUNDLE: &str = "application/vnd.doorward.policy-bundle";
 /// The largest answer that is read, in bytes.
@@ -69,6 +72,12 @@ pub enum ApiError {
         base: Url,
         /// What the system said.
         cause: String,
+    },
+    /// It was asked for a change, and has not answered in time.
+    #[error("the gateway at `{base}` has not answered in time: nobody knows whether it was done, or will be")]
+    NotKnown {
+        /// Where.
+        base: Url,
     },
     /// The token is not the gateway's.
     #[error("the gateway at `{base}` does not accept the token")]
@@ -290,7 +299,8 @@ impl Operator {
                 ApiError::TokenRefused { base: self.base.clone() }
             }
             status => {
-                let (detail, help) = (wire::detail(answer), wire::help(answer));
+                let (mut detail, help) = (wire::detail(answer), wire::help(answer));
+                detail.push_str(&wire::findings(answer));
                 ApiError::Refused { status, detail, help }
             }
         }
@@ -326,13 +336,17 @@ impl Operator {
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", self.token.expose()))
             .map_err(|_| ApiError::Client("the token does not fit into a header".to_owned()))?;
         bearer.set_sensitive(true);
+        let changes = !matches!(method, Method::GET | Method::HEAD);
         let mut request = self.client.request(method, url).header(AUTHORIZATION, bearer);
+        if changes && path.starts_with("api/v1/policies/") {
+            request = request.timeout(POLICIES_MAX);
+        }
         if let Some((body, kind)) = body {
             request = request.header(CONTENT_TYPE, kind).body(body);
         }
-        let unreachable = |e: reqwest::Error| ApiError::Unreachable {
-            base: self.base.clone(),
-            cause: root_cause(&e.without_url()),
+        let unreachable = |e: reqwest::Error| match e.is_timeout() && !e.is_connect() && changes {
+            true => ApiError::NotKnown { base: self.base.clone() },
+            false => ApiError::Unreachable { base: self.base.clone(), cause: root_cause(&e.without_url()) },
         };
         self.runtime.block_on(async {
             let mut response = request.send().await.map_err(unreachable)?;
@@ -362,6 +376,10 @@ impl ApiError {
             Self::Unreachable { .. } => Some(
                 "is the gateway running? `--operator URL` names another address; it is `operator.address` \
                  in the configuration"
+                    .to_owned(),
+            ),
+            Self::NotKnown { .. } => Some(
+                "look before you ask again: `doorward policy rollout status`, `doorward audit tail`"
                     .to_owned(),
             ),
             Self::TokenRefused { .. } => {

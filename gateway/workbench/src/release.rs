@@ -167,7 +167,7 @@ pub fn open(bundle: &[u8], trust: Trust<'_>) -> Result<Bundle, Refused> {
     let files = parts.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
     let again = archive::write(&parts.manifest, &parts.signatures, files);
     // One way to write it: what is not covered by the manifest (times, owners, padding) is not there.
-    if again.is_ok_and(|again| again != bundle) {
+    if again.ok().as_deref() != Some(bundle) {
         return Err(Refused::Altered("it is not written as a bundle is".to_owned()));
     }
     // Before anything is made of its content.

@@ -6,8 +6,8 @@ mod turns;
 use std::sync::Arc;
 
 use doorward_console::{AccessAbout, AccessAsk, AccessFault};
-use doorward_model::directory::{MachineId, PersonId};
 use doorward_model::RouteFacts;
+use doorward_model::directory::{MachineId, PersonId};
 use doorward_policy::{Action, Stand};
 use doorward_proxy::find_route;
 use doorward_workbench::reach::{Answer, Because, Entry, Grant, Page, Reach, Subject, Whose, Why};

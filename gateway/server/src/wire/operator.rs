@@ -209,9 +209,7 @@ fn conditions(wired: &Wired, open: &OpenConnections) -> Vec<Condition> {
     all.extend(house.places.status(now).iter().map(geoip));
     all.push(match wired.releases.fallen() {
         None => files("policy_files", "the files hold the policies in force", wired.refused.policies()),
-        Some(why) => {
-            Condition { name: "policy_files", state: ConditionState::Degraded, detail: short(&why) }
-        }
+        Some(why) => Condition { name: "policy_files", state: ConditionState::Degraded, detail: short(&why) },
     });
     if wired.config.policy.source.is_some() {
         all.push(policy_source(wired.releases.pull_trouble()));

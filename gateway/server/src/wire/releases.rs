@@ -11,6 +11,7 @@
 
 mod calls;
 mod force;
+mod held;
 mod rollout;
 mod shelf;
 mod source;
@@ -23,18 +24,13 @@ use std::sync::{Mutex, PoisonError};
 use doorward_audit::event::PolicyRejection;
 use doorward_audit::{Actor, Event};
 use doorward_model::UnixMillis;
-use doorward_model::limits::{POLICY_HELD_MAX, POLICY_KEPT_MAX};
-use doorward_policy::{
-    Candidate, Difference, Finding, LoadFailure, Loader, Policies, PolicyBundle, PolicyFiles,
-};
+use doorward_policy::{Candidate, Difference, Finding, LoadFailure, Loader, Policies, PolicyFiles};
 use doorward_state::Board;
-use doorward_workbench::release::{
-    self, About, Bundle, KeyRefused, Manifest, PublicKey, Refused as BundleRefused, Trust,
-};
+use doorward_workbench::release::{self, KeyRefused, PublicKey, Refused as BundleRefused, Trust};
 
 use super::{Wired, reload};
 use crate::config::Config;
-pub(super) use calls::{answer, swap};
+pub(super) use calls::{answer, is_about, swap};
 use shelf::Shelf;
 pub(crate) use shelf::{Change, How, InForce, Kept, Origin, Shadowed};
 pub(super) use source::keep_pulling;
@@ -46,8 +42,10 @@ const KEY_BYTES_MAX: u64 = 16 * 1024;
 pub(crate) struct Releases {
     shelf: Shelf,
     keys: Vec<PublicKey>,
-    /// One change at a time.
+    /// One change at a time. Nothing that takes long is done meanwhile: whoever goes back waits for it.
     changing: Mutex<()>,
+    /// One bundle at a time is looked at to be held.
+    holding: Mutex<()>,
     /// Why the last pull came to nothing.
     pulling: Mutex<Option<String>>,
     /// Why something else is in force than what was, until something is put in force.
@@ -127,6 +125,7 @@ impl Releases {
             shelf: Shelf::open(&config.gateway.data_dir)?,
             keys,
             changing: Mutex::default(),
+            holding: Mutex::default(),
             pulling: Mutex::default(),
             fallen: Mutex::default(),
             board: Board::of(&config.revocation),
@@ -213,76 +212,6 @@ impl Releases {
         self.stage_again(wired);
     }
 
-    /// Holds a bundle: it is looked at as if it were put in force, and is not.
-    ///
-    /// # Errors
-    /// Why it is not held.
-    pub(crate) fn hold(
-        &self,
-        wired: &Wired,
-        packed: &[u8],
-        actor: &Actor,
-        origin: Origin,
-    ) -> Result<(Kept, Vec<Finding>), NotDone> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let bundle = release::open(packed, self.trust())?;
-        self.hold_opened(wired, &bundle, packed, actor, origin)
-    }
-
-    fn hold_opened(
-        &self,
-        wired: &Wired,
-        bundle: &Bundle,
-        packed: &[u8],
-        actor: &Actor,
-        origin: Origin,
-    ) -> Result<(Kept, Vec<Finding>), NotDone> {
-        let (house, revision) = (&wired.house, bundle.manifest().revision.clone());
-        let before = self.shelf.kept(&revision);
-        if let Some(kept) = &before
-            && !self.gives_way(kept, bundle)
-        {
-            return Ok((kept.clone(), Vec::new()));
-        }
-        let was_there = self.shelf.has(&revision);
-        if !was_there && self.shelf.all().len() >= POLICY_HELD_MAX {
-            let why = format!("{POLICY_HELD_MAX} bundles are held, and there is room for no more");
-            return Err(NotDone::Conflict(why));
-        }
-        self.shelf.unpack(bundle, packed).map_err(|e| NotDone::Failed(e.to_string()))?;
-        let now = (house.clock)();
-        let loaded = self.load(&revision, &|at| house.policies.candidate(at, now));
-        let kept = loaded.and_then(|candidate| {
-            let sizes = (policies(&candidate.bundle), Some(candidate.cases));
-            let kept = told(bundle, sizes, origin, now, actor);
-            self.shelf.keep(&kept).map_err(|e| NotDone::Failed(format!("it cannot be held: {e}")))?;
-            Ok((kept, candidate.hints))
-        });
-        if kept.is_err() && !was_there {
-            // Nothing is left of what is not held.
-            let _ = self.shelf.remove(&revision);
-        }
-        kept
-    }
-
-    /// Whether the same policies, which are held, are held as another bundle from now on. Who made them, when, and
-    /// what checks came to stays as it was first said; but for the word of somebody who signs, where nobody who
-    /// is known signed before or it is a later one, and where what is held cannot be used any more.
-    fn gives_way(&self, kept: &Kept, bundle: &Bundle) -> bool {
-        let signed = !bundle.signed_by().is_empty();
-        if signed && (kept.signed_by.is_empty() || bundle.manifest().sequence > kept.sequence) {
-            return true;
-        }
-        let files = PolicyFiles::read(&self.shelf.policies_of(&kept.revision));
-        let whole = files.is_ok_and(|files| files.revision().to_string() == kept.revision);
-        let trusted = kept.origin == Origin::Folder
-            || self
-                .shelf
-                .packed(&kept.revision)
-                .is_ok_and(|packed| release::open(&packed, self.trust()).is_ok());
-        !whole || !trusted
-    }
-
     /// What is held, the last that came first.
     pub(crate) fn held(&self) -> Vec<Kept> {
         self.shelf.all()
@@ -335,7 +264,10 @@ impl Releases {
         // A copy of the folder is signed by nobody. It was in force here, and nobody else can write there.
         if kept.origin != Origin::Folder {
             let packed = self.shelf.packed(revision).map_err(|e| NotDone::Failed(e.to_string()))?;
-            release::open(&packed, self.trust())?;
+            let opened = release::open(&packed, self.trust())?;
+            if opened.manifest().revision != revision {
+                return Err(NotDone::Failed("its file on the disk is that of another bundle".to_owned()));
+            }
         }
         self.load(revision, load)
     }
@@ -350,134 +282,6 @@ impl Releases {
             return Err(NotDone::Failed("its files on the disk are not those of the bundle".to_owned()));
         }
         Ok(candidate)
-    }
-
-    /// Forgets a bundle.
-    ///
-    /// # Errors
-    /// When it is not held, or in use.
-    pub(crate) fn forget(&self, wired: &Wired, revision: &str) -> Result<(), NotDone> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shelf.kept(revision).ok_or_else(|| NotDone::Unknown(revision.to_owned()))?;
-        if wired.house.policies.bundle().revision().to_string() == revision {
-            return Err(NotDone::Conflict("it is in force".to_owned()));
-        }
-        if self.shelf.rollout().is_some_and(|rollout| rollout.revision == revision) {
-            return Err(NotDone::Conflict("it is being rolled out".to_owned()));
-        }
-        if self.shelf.shadowed().is_some_and(|shadowed| shadowed.revision == revision) {
-            return Err(NotDone::Conflict("it is asked in the shadow".to_owned()));
-        }
-        self.shelf.remove(revision).map_err(|e| NotDone::Failed(e.to_string()))
-    }
-
-    /// Holds a copy of the folder that is in force.
-    fn keep_folder(&self, wired: &Wired) {
-        let house = &wired.house;
-        let loaded = house.policies.bundle();
-        let revision = loaded.revision();
-        if !house.policies.is_of_folder() || self.shelf.kept(&revision.to_string()).is_some() {
-            return;
-        }
-        let Ok(files) = PolicyFiles::read(house.policies.dir()) else { return };
-        if files.revision() != revision {
-            // It changes right now; the next load keeps what it loads.
-            return;
-        }
-        let about = About {
-            sequence: 0,
-            created_at: (house.clock)(),
-            author: "the folder of policies".to_owned(),
-            note: None,
-            tool: concat!("doorward ", env!("CARGO_PKG_VERSION")).to_owned(),
-            base: None,
-            results: Vec::new(),
-        };
-        let kept = release::build(&files, about).map_err(|e| e.to_string()).and_then(|packed| {
-            let bundle = release::open(&packed, Trust::Anyone).map_err(|e| e.to_string())?;
-            self.make_room();
-            self.shelf.unpack(&bundle, &packed).map_err(|e| e.to_string())?;
-            // It has been loaded from the folder: these are the same bytes.
-            let now = (house.clock)();
-            let kept = told(&bundle, (policies(&loaded), None), Origin::Folder, now, &Actor::Gateway);
-            self.shelf.keep(&kept).map_err(|e| e.to_string())
-        });
-        if let Err(error) = kept {
-            tracing::warn!(%error, "no copy of the policies is kept: there is no way back to them but the folder");
-        }
-    }
-
-    fn remember(
-        &self,
-        revision: String,
-        previous: Option<String>,
-        at: UnixMillis,
-        actor: &Actor,
-        how: How,
-        cause: Option<String>,
-    ) {
-        let change = Change { revision, previous, at: at.0, by: name(actor), how, cause };
-        if let Err(error) = self.shelf.add(change) {
-            tracing::error!(%error, "what is in force cannot be noted in the history");
-        }
-        self.make_room();
-    }
-
-    /// Forgets what was in force so long ago that nobody goes back to it.
-    fn make_room(&self) {
-        let mut recent: Vec<String> = Vec::new();
-        for change in self.shelf.history() {
-            if !recent.contains(&change.revision) {
-                recent.push(change.revision);
-            }
-        }
-        let in_use = [
-            self.shelf.rollout().map(|rollout| rollout.revision),
-            self.shelf.shadowed().map(|shadowed| shadowed.revision),
-        ];
-        // The one in force, and those before it.
-        for old in
-            recent.iter().skip(POLICY_KEPT_MAX + 1).filter(|old| !in_use.contains(&Some((*old).clone())))
-        {
-            if self.shelf.kept(old).is_some()
-                && let Err(error) = self.shelf.remove(old)
-            {
-                tracing::warn!(revision = old, %error, "an old bundle cannot be removed");
-            }
-        }
-    }
-}
-
-/// How many policies there are, with those that only report.
-fn policies(bundle: &PolicyBundle) -> usize {
-    bundle.policies() + bundle.only_report().len()
-}
-
-/// What is known of a bundle: what it says, and how many policies and cases it has.
-fn told(
-    bundle: &Bundle,
-    (policies, cases): (usize, Option<usize>),
-    origin: Origin,
-    now: UnixMillis,
-    actor: &Actor,
-) -> Kept {
-    let manifest: &Manifest = bundle.manifest();
-    Kept {
-        revision: manifest.revision.clone(),
-        sequence: manifest.sequence,
-        author: manifest.author.clone(),
-        created_at: manifest.created_at,
-        note: manifest.note.clone(),
-        origin,
-        at: now.0,
-        by: name(actor),
-        policies,
-        cases,
-        added: manifest.added.clone(),
-        removed: manifest.removed.clone(),
-        changed: manifest.changed.clone(),
-        results: manifest.results.clone(),
-        signed_by: bundle.signed_by().iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -517,6 +321,7 @@ impl fmt::Display for NotDone {
         match self {
             Self::Unknown(revision) => write!(f, "no bundle of revision `{}` is held", short(revision)),
             Self::Refused(refused) => refused.fmt(f),
+            Self::Unfit(failure) if failure.findings.len() == 1 => f.write_str("its policies have 1 mistake"),
             Self::Unfit(failure) => write!(f, "its policies have {} mistakes", failure.findings.len()),
             Self::Blocked(against) => write!(f, "it is not proved: {}", against.join("; ")),
             Self::Conflict(why) | Self::Failed(why) => f.write_str(why),

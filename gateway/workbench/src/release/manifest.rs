@@ -190,7 +190,8 @@ impl Manifest {
         let of_results = self.results.iter().flat_map(|result| [&result.name, &result.detail]);
         let blocking = self.results.iter().flat_map(|result| &result.blocking);
         let names = self.added.iter().chain(&self.removed).chain(&self.changed);
-        let texts = [&self.author, &self.tool].into_iter().chain(&self.note);
+        let base = self.base.as_ref().map(|base| &base.revision);
+        let texts = [&self.author, &self.tool].into_iter().chain(&self.note).chain(base);
         let bad = texts.chain(of_results).chain(blocking).chain(names).find_map(|text| text_fault(text));
         bad.map(|fault| format!("a text in its manifest {fault}"))
     }
@@ -278,8 +279,9 @@ fn pretty<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 
 /// Reads JSON that is written as we write it, and in no other way.
 fn read<T: DeserializeOwned + Serialize>(bytes: &[u8], what: &str) -> Result<T, Refused> {
-    let value: T = serde_json::from_slice(bytes)
-        .map_err(|e| Refused::NotABundle(format!("{what} cannot be read: {e}")))?;
+    // What stands there is not quoted: nobody has asked for a signature yet, and it may be anything.
+    let unreadable = |e: serde_json::Error| format!("{what} cannot be read, at {}:{}", e.line(), e.column());
+    let value: T = serde_json::from_slice(bytes).map_err(|e| Refused::NotABundle(unreadable(e)))?;
     if pretty(&value) != bytes {
         return Err(Refused::Altered(format!("{what} is not written as a bundle's is")));
     }

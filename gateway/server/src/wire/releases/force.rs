@@ -3,7 +3,8 @@
 use std::sync::PoisonError;
 
 use doorward_audit::Actor;
-use doorward_policy::{Difference, Outcome};
+use doorward_policy::{Candidate, Difference, Outcome, Revision};
+use doorward_workbench::release;
 
 use super::{
     How, InForce, Kept, NotDone, Releases, Swapped, Wired, Wish, line, name, reload, rollout, short,
@@ -22,47 +23,78 @@ impl Releases {
         wish: &Wish,
         expected: Option<&str>,
     ) -> Result<Swapped, NotDone> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = wired.house.policies.bundle().revision().to_string();
-        if let Some(expected) = expected.filter(|expected| **expected != before) {
-            let why = format!("revision {} is in force, and not {}", short(&before), short(expected));
-            return Err(NotDone::Conflict(why));
-        }
+        let (house, now) = (&wired.house, (wired.house.clock)());
         let kept = self.shelf.kept(revision).ok_or_else(|| NotDone::Unknown(revision.to_owned()))?;
+        // Whatever comes into force from here on counts as later, and is not taken back by this.
+        let (before, folder) = (house.policies.bundle().revision(), house.policies.in_folder());
+        if let Some(expected) = expected.filter(|expected| **expected != before.to_string()) {
+            return Err(overtaken(&before.to_string(), expected));
+        }
         // Of what is in force, or being rolled out, somebody answered for that before.
-        let rolled_out = self.shelf.rollout().is_some_and(|rollout| rollout.revision == revision);
-        if !rolled_out && revision != before {
+        let is_answered_for = || {
+            let rolled_out = self.shelf.rollout().is_some_and(|rollout| rollout.revision == revision);
+            rolled_out || revision == before.to_string()
+        };
+        let against = against(&kept);
+        if !wish.anyway && !against.is_empty() && wish.how != How::Back && !is_answered_for() {
+            return Err(NotDone::Blocked(against));
+        }
+        // This takes long: nothing waits for it.
+        let candidate = match wish.how {
+            How::Back => self.held_by(revision, &|at| house.policies.candidate_of_before(at, now))?,
+            How::Folder | How::Promoted | How::RolledOut | How::Pulled => self.candidate(wired, revision)?,
+        };
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_answered_for() {
             self.answered_for(wired, &kept, wish)?;
         }
-        self.force(wired, &kept, before, wish)
+        self.force(wired, &kept, candidate, (before, folder), wish)
     }
 
-    fn force(&self, wired: &Wired, kept: &Kept, before: String, wish: &Wish) -> Result<Swapped, NotDone> {
-        let (house, now, revision) = (&wired.house, (wired.house.clock)(), kept.revision.clone());
-        let candidate = self.candidate(wired, &revision)?;
-        let (hints, cases) = (candidate.hints.clone(), candidate.cases);
-        let folder = house.policies.in_folder();
+    fn force(
+        &self,
+        wired: &Wired,
+        kept: &Kept,
+        candidate: Candidate,
+        (before, folder): (Revision, Option<Revision>),
+        wish: &Wish,
+    ) -> Result<Swapped, NotDone> {
+        let (now, revision) = ((wired.house.clock)(), kept.revision.clone());
+        let (hints, cases, policies) =
+            (candidate.hints.clone(), candidate.cases, candidate.bundle.policies());
         // Before it is in force, so that no restart forgets it.
-        let noted = InForce {
-            revision: revision.clone(),
-            at: now.0,
-            by: name(&wish.actor),
-            how: wish.how,
-            cause: wish.cause.clone(),
-            folder: folder.map(|folder| folder.to_string()),
+        let (noted, note) = (
+            self.shelf.in_force(),
+            InForce {
+                revision: revision.clone(),
+                at: now.0,
+                by: name(&wish.actor),
+                how: wish.how,
+                cause: wish.cause.clone(),
+                folder: folder.map(|folder| folder.to_string()),
+            },
+        );
+        self.shelf.note(Some(&note)).map_err(|e| NotDone::Failed(format!("it cannot be noted: {e}")))?;
+        let outcome = match wired.house.policies.install_over(candidate, folder, before) {
+            Ok(outcome) => outcome,
+            Err(in_force) => {
+                let restored = self.shelf.note(noted.as_ref());
+                restored.map_err(|e| NotDone::Failed(format!("it cannot be noted: {e}")))?;
+                return Err(overtaken(&in_force.to_string(), &before.to_string()));
+            }
         };
-        self.shelf.note(Some(&noted)).map_err(|e| NotDone::Failed(format!("it cannot be noted: {e}")))?;
-        let outcome = house.policies.install(candidate, folder);
         *self.fallen.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let Outcome::Swapped { difference, lost_forbids, lost_permits, .. } = outcome else {
             let difference = Difference::default();
             return Ok(Swapped { revision, previous: None, difference, hints, rollout_ended: None });
         };
-        let (previous, cause) = (Some(before.clone()), wish.cause.clone());
+        let (previous, cause) = (Some(before.to_string()), wish.cause.clone());
         self.remember(revision.clone(), previous.clone(), now, &wish.actor, wish.how, cause.clone());
         let told = reload::Told {
             actor: wish.actor.clone(),
-            previous: before,
+            revision: revision.clone(),
+            previous: before.to_string(),
+            policies,
             source: format!("bundle {} ({})", short(&revision), wish.how.as_str()),
             cases,
             hints: hints.len(),
@@ -96,6 +128,9 @@ impl Releases {
             None => {
                 let now = wired.house.policies.bundle().revision().to_string();
                 let changes = history.iter().rev().map(|change| (change.revision.as_str(), change.how));
+                // What was forgotten is passed over: there is no way back to that.
+                let changes =
+                    changes.filter(|(revision, _)| *revision == now || self.shelf.kept(revision).is_some());
                 before(changes, &now)
                     .ok_or_else(|| NotDone::Conflict("nothing else was in force before".to_owned()))?
             }
@@ -127,11 +162,7 @@ impl Releases {
 
     /// Whether somebody answers for what stands against a bundle, if anything does.
     pub(super) fn answered_for(&self, wired: &Wired, kept: &Kept, wish: &Wish) -> Result<(), NotDone> {
-        let against: Vec<String> = kept
-            .results
-            .iter()
-            .flat_map(|result| result.blocking.iter().map(|what| format!("{}: {what}", result.name)))
-            .collect();
+        let against = against(kept);
         if against.is_empty() || wish.how == How::Back {
             return Ok(());
         }
@@ -141,6 +172,26 @@ impl Releases {
             (_, false) => Err(NotDone::Blocked(against)),
         }
     }
+}
+
+/// Others came into force than those that this was to take the place of.
+fn overtaken(in_force: &str, expected: &str) -> NotDone {
+    NotDone::Conflict(format!("revision {} is in force, and not {}", short(in_force), short(expected)))
+}
+
+/// What stands against a bundle, by what is said in it.
+pub(super) fn against(kept: &Kept) -> Vec<String> {
+    let blocking = |result: &release::Attestation| {
+        let all = result.blocking.iter().map(|what| format!("{}: {what}", result.name));
+        all.collect::<Vec<_>>()
+    };
+    let mut against: Vec<String> = kept.results.iter().flat_map(blocking).collect();
+    // That nobody looked is no proof.
+    if kept.must_be_known > 0 && kept.results.iter().all(|result| result.name != "prove") {
+        let lines = if kept.must_be_known == 1 { "1 red line" } else { "red lines" };
+        against.push(format!("prove: {lines} must be known to hold, and no proof came with it"));
+    }
+    against
 }
 
 /// What was in force before `now`, by the changes in their order: whoever goes back twice goes back two steps, and

@@ -19,6 +19,9 @@ use crate::wire::reload::record;
 /// How long the store is waited for that has the debts.
 const DEBT_MAX: Duration = Duration::from_secs(10);
 
+/// How many hexadecimal digits the key of a roll-out has.
+const KEY_DIGITS: usize = 32;
+
 /// How a share is wanted.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
@@ -41,9 +44,19 @@ impl Releases {
     /// # Errors
     /// Why not; then everything is as before.
     pub(crate) fn roll_out(&self, wired: &Wired, wanted: Wanted, wish: &Wish) -> Result<Difference, NotDone> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let (house, now) = (&wired.house, (wired.house.clock)());
         let revision = wanted.revision;
+        let kept = self.shelf.kept(&revision).ok_or_else(|| NotDone::Unknown(revision.clone()))?;
+        if let Some(app) = wanted.apps.iter().flatten().find(|app| !is_app(wired, app)) {
+            return Err(NotDone::Conflict(format!("there is no app `{app}`: nobody would be asked of it")));
+        }
+        // What is asked already is asked on, by another share. To load what is not takes long: nothing waits for it.
+        let staged = house.policies.staged().map(|staged| staged.bundle);
+        let bundle = match staged.filter(|bundle| bundle.revision().to_string() == revision) {
+            Some(bundle) => bundle,
+            None => self.candidate(wired, &revision)?.bundle,
+        };
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let in_force = house.policies.bundle();
         if in_force.revision().to_string() == revision {
             return Err(NotDone::Conflict("it is in force for everybody already".to_owned()));
@@ -53,14 +66,12 @@ impl Releases {
             let why = format!("revision {} is being rolled out; finish or stop that", short(&other.revision));
             return Err(NotDone::Conflict(why));
         }
-        let kept = self.shelf.kept(&revision).ok_or_else(|| NotDone::Unknown(revision.clone()))?;
-        let candidate = self.candidate(wired, &revision)?;
         if before.is_none() {
             self.answered_for(wired, &kept, wish)?;
         }
-        let random = || Uuid::new_v4().simple().to_string();
         let rollout = Rollout {
-            key: before.as_ref().map_or_else(random, |rollout| rollout.key.clone()),
+            // The same at every node of a fleet, so that nobody is asked of one bundle here and of another there.
+            key: before.as_ref().map_or_else(|| key_of(&revision), |rollout| rollout.key.clone()),
             hundredths: wanted.hundredths,
             apps: wanted.apps.map(|apps| apps.iter().map(ToString::to_string).collect()),
             at: before.as_ref().map_or(now.0, |rollout| rollout.at),
@@ -70,9 +81,9 @@ impl Releases {
         };
         let noted = self.shelf.set_rollout(Some(&rollout));
         noted.map_err(|e| NotDone::Failed(format!("it cannot be noted: {e}")))?;
-        let difference = in_force.difference(&candidate.bundle);
+        let difference = in_force.difference(&bundle);
         let share = share(&rollout).ok_or_else(|| NotDone::Failed("its key is broken".to_owned()))?;
-        house.policies.stage(Some(Staged::new(candidate.bundle, share)));
+        house.policies.stage(Some(Staged::new(bundle, share)));
         house.review.changed(Because::Policies, (house.ticks)());
         let step = if before.is_some() { StageStep::Advanced } else { StageStep::Started };
         tell(wired, &rollout, step, wish, Some(&difference));
@@ -147,6 +158,15 @@ impl Releases {
             }
         }
     }
+}
+
+fn is_app(wired: &Wired, app: &AppId) -> bool {
+    wired.config.apps.iter().any(|known| known.id == *app)
+}
+
+/// What draws the people of a roll-out: the beginning of its revision, which is even, and another one for others.
+fn key_of(revision: &str) -> String {
+    revision.chars().take(KEY_DIGITS).collect()
 }
 
 fn nothing() -> NotDone {

@@ -19,6 +19,7 @@ use reqwest::header::{AUTHORIZATION, ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Client, StatusCode};
 use serde_json::json;
 
+use super::force::against;
 use super::shelf::{How, Origin, Pulled};
 use super::{NotDone, Releases, Wish, short};
 use crate::wire::Wired;
@@ -168,6 +169,8 @@ impl Pull {
     ) -> Result<Option<Vec<u8>>, String> {
         // Made anew each time: the files may be other ones by now.
         let mut request = client(ca_file)?.get(url);
+        // From here on it is only said.
+        let url = shown(url);
         if let Some(file) = token_file {
             let bytes = owner_only::read(file, SMALL_BYTES_MAX).map_err(|e| e.to_string())?;
             let token = [b"Bearer ".as_slice(), bytes.trim_ascii()].concat();
@@ -236,11 +239,24 @@ fn client(ca_file: Option<&Path>) -> Result<Client, String> {
         .timeout(ANSWER_MAX);
     if let Some(file) = ca_file {
         let wrong = |why: String| format!("`{}` holds no certificates: {why}", file.display());
-        let pem = fs::read(file).map_err(|e| wrong(e.to_string()))?;
+        let pem = fs::File::open(file).and_then(|file| {
+            let mut pem = Vec::new();
+            std::io::Read::read_to_end(&mut std::io::Read::take(file, SMALL_BYTES_MAX), &mut pem)?;
+            Ok(pem)
+        });
+        let pem = pem.map_err(|e| wrong(e.to_string()))?;
         let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| wrong(e.to_string()))?;
         builder = builder.tls_certs_only(certificates);
     }
     builder.build().map_err(|e| format!("cannot make a request: {}", root_cause(&e)))
+}
+
+/// An address as it is told: what stands behind it may be a secret that opens it.
+fn shown(url: &str) -> String {
+    match url.split_once(['?', '#']) {
+        Some((address, _)) => format!("{address}?…"),
+        None => url.to_owned(),
+    }
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {
@@ -260,9 +276,11 @@ fn listing(dir: &Path) -> Result<Listing, String> {
         if path.extension().is_none_or(|extension| extension != EXTENSION) {
             continue;
         }
-        let facts = fs::metadata(&path).map_err(unreadable)?;
-        if facts.is_file() {
-            files.push((path, facts.len(), facts.modified().ok()));
+        // A link that leads nowhere is none that hides the others.
+        match fs::metadata(&path) {
+            Ok(facts) if facts.is_file() => files.push((path, facts.len(), facts.modified().ok())),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(file = %path.display(), %error, "this bundle cannot be read"),
         }
         if files.len() > FILES_MAX {
             return Err(format!("`{}` has more than {FILES_MAX} bundles: remove old ones", dir.display()));
@@ -300,6 +318,12 @@ impl Releases {
         if kept.signed_by.is_empty() {
             // No node takes one that nobody signed.
             return Err(NotDone::Refused(release::Refused::Unsigned));
+        }
+        let against = against(&kept);
+        if !against.is_empty() && wish.anyway {
+            // An override is somebody's word here. Another node takes nobody's but that of whoever signs.
+            let why = format!("no node would take it: {}", against.join("; "));
+            return Err(NotDone::Conflict(format!("{why}; an override is for one node: roll it out there")));
         }
         self.answered_for(wired, &kept, wish)?;
         let packed = self.shelf.packed(revision).map_err(|e| NotDone::Failed(e.to_string()))?;
