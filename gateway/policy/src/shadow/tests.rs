@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arc_swap::ArcSwap;
 use cedar_policy::{Authorizer, Policy, PolicyId, PolicySet};
 use doorward_model::limits::{SHADOW_EXAMPLE_NAMES_MAX, SHADOW_EXAMPLES_MAX, SHADOW_NAMES_MAX};
-use doorward_model::{AppId, Principal, RouteId};
+use doorward_model::{AppId, Employment, Principal, RouteId};
 use proptest::prelude::*;
 use proptest::sample::select;
 
