@@ -1,7 +1,8 @@
 //! `GET /api/v1/access/who-can` and `/what-can`: who may do what, and under which conditions, for reviews.
 //!
 //! The answers are for everything that policies can be told of a request before there is one: who asks, by the
-//! directory, and what for. They are read page by page, so that no call holds more of the directory than that.
+//! directory, and what for. They are by the policies that would decide, which are others for the share of a
+//! roll-out. They are read page by page, so that no call holds more of the directory than that.
 
 use std::sync::Arc;
 
@@ -44,13 +45,20 @@ pub(crate) async fn what_can(
     Extension(call): Extension<Call>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Response {
-    let mut query = Parameters::new(pairs, &["person", "machine", "limit", "after"]);
-    if query.get("person").is_some() == query.get("machine").is_some() {
-        query.mistakes.push(Mistake::new("person", "or `machine` is needed, and not both", ""));
+    let mut query = Parameters::new(pairs, &["person", "machine", "visitor", "limit", "after"]);
+    let named = ["person", "machine", "visitor"].iter().filter(|name| query.get(name).is_some()).count();
+    if named != 1 {
+        query.mistakes.push(Mistake::new(
+            "person",
+            "or `machine` or `visitor` is needed, and one of them",
+            "",
+        ));
     }
     let person = query.read("person", str::parse::<PersonId>).map(AccessAbout::Person);
     let machine = query.read("machine", str::parse::<MachineId>).map(AccessAbout::Machine);
-    answered(&console, &call, person.or(machine), query).await
+    let visitor =
+        query.read("visitor", |word| (word == "yes").then_some(AccessAbout::Visitor).ok_or("is not `yes`"));
+    answered(&console, &call, person.or(machine).or(visitor), query).await
 }
 
 fn needed(query: &mut Parameters, name: &str, help: &str) {
@@ -75,6 +83,7 @@ async fn answered(
         AccessAbout::Who { route, .. } => route.clone(),
         AccessAbout::Person(id) => id.to_string(),
         AccessAbout::Machine(id) => id.to_string(),
+        AccessAbout::Visitor => "visitor".to_owned(),
     };
     match (console.ports.access)(AccessAsk { about, after, limit }).await {
         Ok(page) => Json(page).into_response(),

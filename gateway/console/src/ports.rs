@@ -59,7 +59,7 @@ pub struct Ports {
     pub reload: Wait<Actor, Result<Outcome, ReloadPanicked>>,
     /// Does what is asked of the bundles that this node holds, and puts it on record under this actor.
     pub releases: Wait<(ReleaseCall, Actor), Result<serde_json::Value, ReleaseRefused>>,
-    /// Answers a review of access by the directory and the policies in force, off the runtime.
+    /// Answers a review of access by the directory and the policies that would decide, off the runtime.
     pub access: Wait<AccessAsk, Result<Value, AccessFault>>,
     /// What runs now.
     pub inflight: Arc<dyn Fn(&InflightFilter) -> Inflight + Send + Sync>,
@@ -101,6 +101,8 @@ pub enum AccessAbout {
     Person(PersonId),
     /// One machine, at every route.
     Machine(MachineId),
+    /// Whoever has not signed in, at every route.
+    Visitor,
 }
 
 /// Why a review of access has no answer.
@@ -194,6 +196,9 @@ pub struct ReleaseWhy {
     pub cause: Option<String>,
     /// It is wanted though something stands against it.
     pub anyway: bool,
+    /// About which revision the operator says so, where a call does not name one by itself: it is done about no
+    /// other one that may run by now.
+    pub about: Option<String>,
 }
 
 /// Why nothing was done about a bundle.

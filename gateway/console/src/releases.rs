@@ -211,9 +211,11 @@ fn wanted(mut fields: Fields) -> Understood {
 /// A call with nothing but its reason.
 pub(crate) fn only_why(mut fields: Fields, change: impl Fn(ReleaseWhy) -> ReleaseCall) -> Understood {
     let mut mistakes = Vec::new();
-    let why = why(&mut fields, &mut mistakes);
+    let about = fields.optional("revision", &mut mistakes);
+    let about = is_revision("revision", about, &mut mistakes);
+    let why = ReleaseWhy { about: about.clone(), ..why(&mut fields, &mut mistakes) };
     fields.end(&mut mistakes);
-    if mistakes.is_empty() { Ok((None, change(why))) } else { Err(mistakes) }
+    if mistakes.is_empty() { Ok((about, change(why))) } else { Err(mistakes) }
 }
 
 fn why(fields: &mut Fields, mistakes: &mut Vec<Mistake>) -> ReleaseWhy {
@@ -230,7 +232,7 @@ fn why(fields: &mut Fields, mistakes: &mut Vec<Mistake>) -> ReleaseWhy {
     if anyway && cause.is_none() {
         mistakes.push(Mistake::new("cause", "is missing", "an override is somebody's word: say why"));
     }
-    ReleaseWhy { cause, anyway }
+    ReleaseWhy { cause, anyway, about: None }
 }
 
 /// The revision that a call must name.
@@ -308,7 +310,11 @@ fn no(call: &Call, refused: ReleaseRefused) -> Problem {
                 .with("help", help)
         }
         ReleaseRefused::Unfit(failure) => {
-            let detail = format!("{} mistakes; nothing has changed", failure.findings.len());
+            let mistakes = match failure.findings.len() {
+                1 => "1 mistake".to_owned(),
+                more => format!("{more} mistakes"),
+            };
+            let detail = format!("{mistakes}; nothing has changed");
             let title = "The policies are not fit to be put in force";
             new(StatusCode::UNPROCESSABLE_ENTITY, "policies_rejected", title, detail)
                 .with("outcome", "rejected")
@@ -321,10 +327,17 @@ fn no(call: &Call, refused: ReleaseRefused) -> Problem {
                 "mend the policies, or send `override` and a `cause`; somebody answers for that",
             )
         }
-        ReleaseRefused::Conflict(detail) => {
-            new(StatusCode::CONFLICT, "refused", "This is not possible as things stand", detail)
-                .with("help", "see GET /api/v1/policies/bundles and GET /api/v1/policies/rollout")
-        }
+        ReleaseRefused::Conflict(detail) => new(
+            StatusCode::CONFLICT,
+            "refused",
+            "This is not possible as things stand",
+            detail,
+        )
+        .with(
+            "help",
+            "`doorward policy rollout status` and `doorward policy shadow status` tell how things stand (GET \
+                     /api/v1/policies/bundles, GET /api/v1/policies/shadow)",
+        ),
         ReleaseRefused::Failed(detail) => {
             new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong", detail)
         }

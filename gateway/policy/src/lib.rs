@@ -86,7 +86,7 @@ pub use files::PolicyFiles;
 pub use foreign::ForeignSet;
 pub use known::Known;
 pub use lines::{Changed, Claim, RedLine};
-pub use live::{Candidate, Loader, Outcome, Policies, Staged, Vet};
+pub use live::{Candidate, Loader, Outcome, Policies, Staged, Stand, Vet};
 pub use load::{CheckReport, check, rehearse};
 pub use pieces::{Actions, Standing};
 pub use question::{Action, Decision, Question, Verdict};

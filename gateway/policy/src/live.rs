@@ -3,7 +3,8 @@
 //! What is in force comes from the folder, or from a bundle that somebody put in force ([`Policies::install`]).
 //! The last change wins: what was installed stays until the content of the folder changes after that.
 //!
-//! Beside it another bundle may be *staged*: a share of the people, or some apps, are asked of that one.
+//! Beside it another bundle may be *staged*: a share of the people, or some apps, are asked of that one, until
+//! other policies come into force.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -40,14 +41,22 @@ pub struct Policies {
     folder: Mutex<Option<Revision>>,
 }
 
-/// Who is asked of which bundle.
+/// Who is asked of which bundle, at one moment.
 #[derive(Debug)]
-struct Stand {
-    bundle: Arc<PolicyBundle>,
-    staged: Option<Staged>,
+pub struct Stand {
+    /// The bundle in force.
+    pub bundle: Arc<PolicyBundle>,
+    /// What a share is asked of, if anything is staged.
+    pub staged: Option<Staged>,
 }
 
 impl Stand {
+    /// The bundle that somebody is asked of at an app. Nothing is counted.
+    #[must_use]
+    pub fn bundle_of(&self, principal: &Principal, app: &AppId) -> &Arc<PolicyBundle> {
+        self.chosen(principal, app).0
+    }
+
     /// The bundle that somebody is asked of, and the counter of it; no counter while nothing is staged.
     fn chosen(&self, principal: &Principal, app: &AppId) -> (&Arc<PolicyBundle>, Option<&AtomicU64>) {
         let Some(staged) = &self.staged else { return (&self.bundle, None) };
@@ -274,6 +283,15 @@ impl Policies {
         self.loader.load(dir, now)
     }
 
+    /// Loads a folder that was in force here before, as it was then: it is tried nowhere first, for it was, and
+    /// whoever goes back must not wait for that.
+    ///
+    /// # Errors
+    /// Every mistake in it, at once.
+    pub fn candidate_of_before(&self, dir: &Path, now: UnixMillis) -> Result<Candidate, LoadFailure> {
+        Ok(load::load(dir, self.loader.known.as_ref(), now, Wanted::default())?.into())
+    }
+
     /// Puts a bundle in force that does not come from the folder. It stays until the folder holds something
     /// else than `folder`, which is what it held when this was asked for ([`Policies::in_folder`]).
     /// [`Outcome::Unchanged`] when it is in force already.
@@ -283,18 +301,43 @@ impl Policies {
         self.swap(held, candidate)
     }
 
+    /// The same in the place of exactly these.
+    ///
+    /// # Errors
+    /// The revision that is in force by now, where that is another one. Nothing has changed then.
+    pub fn install_over(
+        &self,
+        candidate: Candidate,
+        folder: Option<Revision>,
+        expected: Revision,
+    ) -> Result<Outcome, Revision> {
+        let mut held = self.held();
+        let now = self.stand.load().bundle.revision();
+        if now != expected {
+            return Err(now);
+        }
+        *held = folder;
+        Ok(self.swap(held, candidate))
+    }
+
     fn swap(&self, held: MutexGuard<'_, Option<Revision>>, candidate: Candidate) -> Outcome {
         let Candidate { bundle: next, cases, hints } = candidate;
-        let before = self.stand.load().bundle.clone();
+        let stand = self.stand.load_full();
+        let (before, staged) =
+            (Arc::clone(&stand.bundle), stand.staged.as_ref().map(|s| Arc::clone(&s.bundle)));
+        drop(stand);
         let (from, to) = (before.revision(), next.revision());
         if from == to {
             return Outcome::Unchanged;
         }
-        self.stand.rcu(|stand| Stand { bundle: Arc::clone(&next), staged: stand.staged.clone() });
+        // In one step with what is staged: a share that goes on being asked of something else would not be
+        // reached by what may be a mend in an emergency.
+        self.stand.rcu(|_| Stand { bundle: Arc::clone(&next), staged: None });
         drop(held);
         let (lost_forbids, lost_permits) = before.lost_to(&next);
         let difference = before.difference(&next);
         retire(before);
+        staged.into_iter().for_each(retire);
         Outcome::Swapped { from, to, cases, lost_forbids, lost_permits, difference, hints }
     }
 
@@ -330,7 +373,13 @@ impl Policies {
     /// What [`Policies::bundle_for`] answers, for those who only want to know: nothing is counted.
     #[must_use]
     pub fn bundle_of(&self, principal: &Principal, app: &AppId) -> Arc<PolicyBundle> {
-        Arc::clone(self.stand.load().chosen(principal, app).0)
+        Arc::clone(self.stand.load().bundle_of(principal, app))
+    }
+
+    /// Who is asked of which bundle now: for those who look at many and want one moment.
+    #[must_use]
+    pub fn stand(&self) -> Arc<Stand> {
+        self.stand.load_full()
     }
 
     /// What is staged.

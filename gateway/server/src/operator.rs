@@ -244,7 +244,8 @@ impl Operator {
                 ApiError::TokenRefused { base: self.base.clone() }
             }
             status => {
-                let (detail, help) = (wire::detail(answer), wire::help(answer));
+                let (mut detail, help) = (wire::detail(answer), wire::help(answer));
+                detail.push_str(&wire::findings(answer));
                 ApiError::Refused { status, detail, help }
             }
         }

@@ -30,11 +30,11 @@ use doorward_model::{
     Assurance, CountryCode, DevicePosture, LifecycleStage, Place, Presence, Principal, Risk, RouteFacts,
     UnixMillis, Weekday,
 };
-use doorward_policy::{Action, PolicyBundle, Situation};
+use doorward_policy::{Action, PolicyBundle, Revision, Situation};
 
 use self::known::Facts;
 pub use self::need::{Atom, Need};
-pub use self::report::Page;
+pub use self::report::{Entry, Page};
 
 /// How many sets of policies are remembered with what is known put in.
 const SETS_MAX: usize = 1024;
@@ -151,6 +151,12 @@ impl<'b> Reach<'b> {
     #[must_use]
     pub fn new(bundle: &'b PolicyBundle) -> Self {
         Self { bundle, sets: HashMap::new() }
+    }
+
+    /// Which policies are asked.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.bundle.revision()
     }
 
     /// What somebody may do to a route.

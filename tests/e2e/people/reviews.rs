@@ -1,10 +1,13 @@
 //! `doorward policy who-can` and `what-can` beside a gateway with a directory: what a review says of somebody is
 //! what their requests are told.
 
+use std::collections::BTreeMap;
+
+use doorward_model::directory::Person;
 use serde_json::{Value, json};
 
 use crate::commands::said;
-use crate::house::{House, of_person, person};
+use crate::house::{House, Visit, of_person, person};
 
 /// The answer about somebody, and who they are.
 fn about(told: &str, name: &str) -> (Value, Value) {
@@ -21,7 +24,8 @@ fn about(told: &str, name: &str) -> (Value, Value) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_review_says_of_everybody_in_the_directory_what_their_requests_are_told() {
     let house = House::new(|_| {}).await;
-    let alice = person(1, "alice");
+    let mut alice = person(1, "alice");
+    alice.links.insert("elsewhere:alice".parse().unwrap());
     let name = alice.profile.user_name.clone();
     house.write(vec![of_person(&alice)]).await;
     let mut visit = house.visit(&house.people.token_of("alice")).await;
@@ -44,10 +48,53 @@ async fn a_review_says_of_everybody_in_the_directory_what_their_requests_are_tol
     let sheet = said(&house.gateway, 0, &["policy", "what-can", &name, "--format", "csv"]).await;
     assert!(sheet.lines().count() > 8 && sheet.starts_with("name,id,kind,action,route,answer,"), "{sheet}");
 
+    said(&house.gateway, 0, &["policy", "what-can", "visitor"]).await;
+    asks_the_policies_that_decide(&house, &alice, &mut visit).await;
+
     house.gateway.api("POST", &path("suspend"), Some(&json!({}))).await;
     assert_ne!(visit.told("/granted").await, "200");
     let (answer, _) = about(&said(&house.gateway, 0, &review).await, &name);
     assert_eq!((&answer["answer"], &answer["because"]), (&json!("never"), &json!("not_asked")), "{answer:#}");
     said(&house.gateway, 1, &["policy", "who-can", "GET", "no-such-app/x"]).await;
     said(&house.gateway, 2, &["policy", "who-can", "FETCH", "wiki/granted"]).await;
+}
+
+/// Nobody at one route any more, and one sign-in of a person at another.
+const OTHERS: &str = r#"
+@id("nobody") forbid (principal, action, resource == Route::"wiki/granted");
+@id("granted") permit (principal is User, action, resource == Route::"wiki/granted") when { context.granted };
+@id("elsewhere") permit (principal == User::"elsewhere:alice", action, resource == Route::"wiki/role");
+"#;
+
+/// While others are rolled out, everybody is reviewed by those that would decide for them, as each of their sign-ins.
+async fn asks_the_policies_that_decide(house: &House, alice: &Person, visit: &mut Visit) {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/schema.cedarschema");
+    std::fs::copy(schema, folder.path().join("schema.cedarschema")).unwrap();
+    std::fs::write(folder.path().join("all.cedar"), OTHERS).unwrap();
+    let start = ["policy", "rollout", "start", folder.path().to_str().unwrap(), "--author", "test"];
+    said(&house.gateway, 0, &start).await;
+    visit.comes_to("/granted", "policy_forbids").await;
+    let review = |route| ["policy", "who-can", "GET", route, "--format", "json"];
+    let told = said(&house.gateway, 0, &review("wiki/granted")).await;
+    let (answer, who) = about(&told, &alice.profile.user_name);
+    assert_eq!(answer["policies"], json!(["nobody"]), "{answer:#}");
+    assert_eq!(who["record"], json!(alice.id.to_string()), "{who}");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_ne!(told["revision"], told["staged"]["revision"], "{told:#}");
+    let text = said(&house.gateway, 0, &["policy", "who-can", "GET", "wiki/granted"]).await;
+    assert!(text.starts_with("who can GET wiki/granted, by policies ") && text.contains('*'), "{text}");
+
+    // Policies may tell one sign-in from another, so a review has to.
+    let told = said(&house.gateway, 0, &review("wiki/role")).await;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let groups = told["groups"].as_array().unwrap().iter();
+    let rows = groups.flat_map(|g| g["rows"].as_array().unwrap().iter().map(move |row| (&g["answer"], row)));
+    let hers: BTreeMap<_, _> = rows
+        .filter(|(_, row)| row["who"]["kind"] == "user")
+        .map(|(answer, row)| (row["who"]["id"].as_str().unwrap(), answer["answer"].as_str().unwrap()))
+        .collect();
+    assert_eq!(hers, BTreeMap::from([("demo:alice", "never"), ("elsewhere:alice", "always")]), "{told:#}");
+    said(&house.gateway, 0, &["policy", "rollout", "stop"]).await;
+    visit.comes_to("/granted", "200").await;
 }

@@ -108,6 +108,8 @@ async fn what_is_not_signed_or_altered_or_not_fit_is_not_held() {
     let (status, code, _) = refused(&answer);
     assert_eq!((status, code.as_str()), (422, "policies_rejected"));
     assert!(answer.text.contains("did you mean `wiki`?"), "{}", answer.text);
+    let (_, told) = live.no_rollout(&["start", &live.desk.at("unfit.dwp")]).await;
+    assert!(told.contains("1 mistake;") && told.contains("apps/desk.cedar:"), "{told}");
 
     let after = live.listed().await;
     assert_eq!(after["bundles"], before["bundles"], "nothing is held that was refused");
@@ -145,6 +147,11 @@ async fn what_stands_against_a_bundle_keeps_it_out_unless_somebody_answers_for_i
     assert_eq!(code, Some(1));
     assert!(told.contains("prove: payroll-needs-mfa") && told.contains("somebody answers"), "{told}");
     assert_eq!(live.status("bob", "wiki").await, 200);
+    // It is held by now. The way back, which asks for nothing, is none to what was never in force.
+    let revision = live.listed().await["bundles"][0]["revision"].as_str().unwrap().to_owned();
+    let (code, told) = live.no_rollout(&["back", &revision]).await;
+    assert!(code == Some(1) && told.contains("was never in force here"), "{told}");
+    assert_eq!(live.status("bob", "wiki").await, 200);
     let (code, _) = live.no_rollout(&["start", &out, "--override"]).await;
     assert_eq!(code, Some(2), "an override without a cause");
 
@@ -165,4 +172,49 @@ async fn what_stands_against_a_bundle_keeps_it_out_unless_somebody_answers_for_i
     // Who finishes it has been answered for.
     live.rollout(&["finish"]).await;
     assert_eq!(live.status("bob", "wiki").await, 403);
+}
+
+/// A line that must be known to hold is not known by nobody looking.
+#[tokio::test]
+async fn without_a_proof_of_what_must_be_known_a_bundle_is_kept_out_as_with_one_that_failed() {
+    let live = Live::start().await;
+    let folder = live.desk.folder("line", NO_WIKI);
+    let line = "@id(\"desk.line\")\n@title(\"No WebSockets into the wiki\")\n@owner(\"desk\")\n@unknown(\"block\")\n\
+                forbid (principal, action == Action::\"UPGRADE\", resource in App::\"wiki\");\n";
+    std::fs::write(folder.join("invariants/desk.cedar"), line).unwrap();
+    let (dir, key) = (folder.display().to_string(), live.desk.key());
+    let (code, told) = live.no_rollout(&["start", &dir, "--author", "desk", "--key", &key]).await;
+    assert!(code == Some(1) && told.contains("1 red line must be known to hold"), "{told}");
+    assert_eq!(live.status("bob", "wiki").await, 200);
+    let words =
+        ["start", &dir, "--author", "desk", "--key", &key, "--override", "--cause", "the solver is away"];
+    live.rollout(&words).await;
+    assert_eq!(live.status("bob", "wiki").await, 403);
+}
+
+#[tokio::test]
+async fn who_made_what_is_held_is_not_written_over() {
+    let live = Live::start().await;
+    let first = live.desk.bundle("closed", NO_WIKI, 7).await;
+    assert_eq!(live.send(&std::fs::read(first).unwrap()).await.status, 200);
+    let held = live.listed().await["bundles"][0].clone();
+    let again = async |sequence: &str| {
+        let (dir, out, key) = (live.desk.at("closed"), live.desk.at("again.dwp"), live.desk.key());
+        let words = ["--author", "somebody else", "--sequence", sequence, "--key", &key];
+        let build = ["policy", "bundle", "build", "--dir", &dir, "--out", &out];
+        crate::made::doorward(&[&build[..], &words].concat()).await;
+        assert_eq!(live.send(&std::fs::read(&out).unwrap()).await.status, 200);
+        live.listed().await["bundles"][0].clone()
+    };
+    // The same policies with another story, which is not a later one.
+    assert_eq!(again("7").await, held);
+    assert_eq!(again("3").await, held);
+    let later = again("8").await;
+    assert_eq!((&later["author"], &later["sequence"]), (&json!("somebody else"), &json!(8)));
+    // A file that is signed is not written over with one that is not.
+    let (dir, out) = (live.desk.at("closed"), live.desk.at("again.dwp"));
+    let unsigned = ["policy", "bundle", "build", "--dir", &dir, "--out", &out, "--author", "desk"];
+    let unsigned = unsigned.map(std::ffi::OsStr::new);
+    let ran = doorward_tests::gateway::command(&unsigned).await;
+    assert!(ran.code == Some(2) && ran.stderr.contains("this would not be"), "{}", ran.stderr);
 }

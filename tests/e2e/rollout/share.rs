@@ -7,7 +7,7 @@ use doorward_tests::gateway::Signal;
 use doorward_tests::h1::H1;
 use serde_json::json;
 
-use crate::made::{Live, NO_BUILD};
+use crate::made::{Live, NO_BUILD, NO_WIKI};
 
 const PEOPLE: u32 = 120;
 
@@ -81,6 +81,9 @@ async fn one_app_first() {
     let live = Live::start().await;
     let both = format!("{NO_BUILD}{}", crate::made::NO_WIKI);
     let bundle = live.desk.bundle("closed", &both, 1).await;
+    let (code, told) = live.no_rollout(&["start", bundle.to_str().unwrap(), "--app", "nope"]).await;
+    assert!(code == Some(1) && told.contains("there is no app `nope`"), "{told}");
+    assert_eq!(live.listed().await["rollout"], json!(null));
     live.rollout(&["start", bundle.to_str().unwrap(), "--app", "wiki"]).await;
     assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (403, 200));
     let (code, told) = live.no_rollout(&["advance", "--app", "no such app"]).await;
@@ -91,4 +94,58 @@ async fn one_app_first() {
     assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (200, 200));
     let (_, told) = live.no_rollout(&["finish"]).await;
     assert!(told.contains("nothing is being rolled out"), "{told}");
+}
+
+/// The steps of roll-outs, by the log.
+fn steps(live: &Live) -> Vec<String> {
+    let step = |e: &serde_json::Value| e["unmapped"]["doorward"]["bundle"]["share"]["step"].clone();
+    live.events("policy.staged").iter().map(|e| step(e).as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn whatever_comes_into_force_is_for_everybody_and_one_command_back_ends_a_roll_out() {
+    let live = Live::start().await;
+    let before = live.in_force().await;
+    let closed = live.desk.bundle("closed", NO_WIKI, 1).await;
+    let closed = closed.to_str().unwrap();
+    live.rollout(&["start", closed]).await;
+    assert_eq!(live.status("bob", "wiki").await, 403);
+    // Whoever is in a hurry types this, and it is over.
+    let told = live.rollout(&["back", "--cause", "nobody reads the wiki"]).await;
+    assert!(told.contains("is asked of nobody any more"), "{told}");
+    assert_eq!((live.status("bob", "wiki").await, live.in_force().await), (200, before));
+
+    // A mend in the folder reaches those who are asked of what is rolled out.
+    live.rollout(&["start", closed]).await;
+    assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (403, 200));
+    std::fs::write(live.policies.join("apps/.desk"), NO_BUILD).unwrap();
+    std::fs::rename(live.policies.join("apps/.desk"), live.policies.join("apps/desk.cedar")).unwrap();
+    live.comes_to("bob", "build", 403).await;
+    assert_eq!(live.status("bob", "wiki").await, 200);
+    doorward_tests::wire::within("the end of the roll-out in the log", async {
+        while steps(&live).len() < 4 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(steps(&live), ["started", "stopped", "started", "stopped"]);
+    let over = live.events("policy.staged").pop().unwrap();
+    let cause = &over["unmapped"]["doorward"]["bundle"]["cause"];
+    assert_eq!(cause, "other policies came into force", "{over}");
+    assert_eq!(live.listed().await["rollout"], json!(null));
+    // Nobody finishes it any more.
+    let (_, told) = live.no_rollout(&["finish"]).await;
+    assert!(told.contains("nothing is being rolled out"), "{told}");
+
+    // To promote what is rolled out ends that, too, and it is said.
+    live.rollout(&["start", closed, "--app", "wiki"]).await;
+    let shadow = live.gateway.command(&["policy", "shadow", "start", closed]).await;
+    assert_eq!(shadow.code, Some(0), "{}", shadow.stderr);
+    // Whoever says which one they mean gets no other one.
+    let meant = live.gateway.command(&["policy", "shadow", "promote", &live.in_force().await]).await;
+    assert!(meant.code == Some(1) && meant.stderr.contains("is under way by now"), "{meant:?}");
+    let words = ["policy", "shadow", "promote", "--override", "--cause", "now"];
+    let promoted = live.gateway.command(&words).await;
+    assert!(promoted.code == Some(0) && promoted.stdout.contains("its roll-out is over"), "{promoted:?}");
+    assert_eq!(live.listed().await["rollout"], json!(null));
 }

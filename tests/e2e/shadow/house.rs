@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use doorward_model::{Employment, Principal};
 use doorward_policy::{Decision, Verdict, Workshop, record};
 use doorward_tests::company::{Company, bearer};
 use doorward_tests::gateway::{CommandOutput, Gateway};
@@ -47,6 +48,21 @@ fn copy(from: &Path, to: &Path) {
             true => copy(&entry.path(), &target),
             false => drop(std::fs::copy(entry.path(), target).unwrap()),
         }
+    }
+}
+
+/// Of which kind somebody is, as it is told.
+fn kind(principal: &Principal) -> &'static str {
+    match principal {
+        Principal::User(user) => match user.employment {
+            Employment::Employee => "employee",
+            Employment::Contractor => "contractor",
+            Employment::Partner => "partner",
+            Employment::Unknown => "unknown",
+        },
+        Principal::ServiceAccount(_) => "service_account",
+        Principal::Agent(_) => "agent",
+        Principal::Visitor(_) => "visitor",
     }
 }
 
@@ -198,7 +214,7 @@ impl Truth {
             let situation = record::read(&situation.to_string()).unwrap();
             let asked = situation.question();
             let (now, would) = (in_force.bundle().decide(&asked), candidate.bundle().decide(&asked));
-            let of = (situation.principal.kind(), situation.route.id.app().to_string());
+            let of = (kind(&situation.principal), situation.route.id.app().to_string());
             truth.add(of, &now, &would);
         }
         truth

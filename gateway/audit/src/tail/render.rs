@@ -4,6 +4,8 @@ use serde_json::Value;
 
 /// How much of a line that is no event is shown, in characters.
 const CORRUPT_CHARS_MAX: usize = 120;
+/// How many policies a line names of those that came, went or changed.
+const NAMES_MAX: usize = 5;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,10 +94,35 @@ pub fn render(line: &str, style: Style) -> String {
     } else {
         words.push(plain(code));
         words.push(plain(text(&event, "/message")));
+        policies(&event, &mut words);
         words.push(plain(text(&event, "/metadata/correlation_uid")));
     }
     words.retain(|word| !word.is_empty());
     words.join(" ")
+}
+
+/// Of a change of policies: who, why, and what is another one now.
+fn policies(event: &Value, words: &mut Vec<String>) {
+    let Some(bundle) = event.pointer("/unmapped/doorward/bundle") else { return };
+    let who = text(event, "/actor/user/name");
+    if !who.is_empty() {
+        words.push(format!("by {}", plain(who)));
+    }
+    for (sign, list) in
+        [('+', "/difference/added"), ('-', "/difference/removed"), ('~', "/difference/changed")]
+    {
+        let names = bundle.pointer(list).and_then(Value::as_array);
+        let names: Vec<&str> = names.into_iter().flatten().filter_map(Value::as_str).collect();
+        let some = names.iter().take(NAMES_MAX).map(|name| format!("{sign}{}", plain(name)));
+        words.extend(some);
+        if names.len() > NAMES_MAX {
+            words.push(format!("{sign}({} more)", names.len() - NAMES_MAX));
+        }
+    }
+    let cause = text(bundle, "/cause");
+    if !cause.is_empty() {
+        words.push(format!("because: {}", plain(cause)));
+    }
 }
 
 fn exchange(event: &Value, words: &mut Vec<String>) {

@@ -35,15 +35,20 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("name", text()),
         ("id", or_null(text())),
         ("kind", word(["user", "service_account", "agent", "visitor"])),
+        ("person", or_null(text())),
+        ("record", or_null(id())),
     ]);
     let row = object([
         ("who", who.told()),
         ("action", word(Action::ALL.map(Action::as_str))),
         ("route", text()),
         ("answer", count()),
+        ("revision", or_null(text())),
     ]);
+    let staged = object([("revision", text()), ("hundredths", count()), ("apps", or_null(list(text())))]);
     let page = object([
         ("revision", text()),
+        ("staged", or_null(staged.told())),
         ("answers", list(to("AccessAnswer"))),
         ("rows", list(to("AccessRow"))),
         ("next", or_null(text())),
@@ -59,7 +64,10 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
 
 pub(super) fn paths(paths: &mut Paths) {
     let says = "`answer` of a row is the place of its answer among `answers`. A page may be short, or empty, before \
-                the last: `next` says whether there is more.";
+                the last: `next` says whether there is more. Whoever has several sign-ins has a row for each. `revision` of \
+                a row are the policies that would decide there: those in force, or those of a roll-out; null where none \
+                would be asked. `person` of `who` is as whom the person signs in for whom an agent acts, or who answers \
+                for a service account; `record` is the id in the directory.";
     let who = Operation::new(TAG, "access.who_can", "Who can do something, and under which conditions")
         .says(says)
         .needed("action", word(Action::ALL.map(Action::as_str)), "What is to be done.")
@@ -74,12 +82,13 @@ pub(super) fn paths(paths: &mut Paths) {
     paths.on("get", "/api/v1/access/who-can", who);
     let what = Operation::new(TAG, "access.what_can", "What somebody can do, and under which conditions")
         .says(says)
-        .query("person", id(), "Who: the id of a person. This or `machine`.")
+        .query("person", id(), "Who: the id of a person. This, `machine` or `visitor`.")
         .query(
             "machine",
             id(),
             "Which: the id of a service account or an agent, which is asked about for its owner.",
         )
+        .query("visitor", word(["yes"]), "Whoever has not signed in.")
         .page(LOOKED_AT, LOOKED_AT_MAX, text())
         .answers(200, "Every action of each route, in the order of the configuration.", to("AccessPage"))
         .refuses(LOOK);

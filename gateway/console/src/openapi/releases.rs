@@ -73,7 +73,7 @@ fn cause() -> Value {
 pub(super) fn why() -> Value {
     json!({
         "type": "object", "additionalProperties": false,
-        "properties": { "cause": cause(), "override": flag() },
+        "properties": { "revision": revision(), "cause": cause(), "override": flag() },
         "dependentRequired": { "override": ["cause"] },
     })
 }
@@ -81,8 +81,9 @@ pub(super) fn why() -> Value {
 /// What came of putting a bundle in force.
 pub(super) fn swapped() -> Value {
     let swapped = object([
-        ("outcome", word(["swapped", "unchanged"])),
+        ("outcome", word(["swapped", "unchanged", "stopped"])),
         ("revision", revision()),
+        ("rollout_ended", or_null(revision())),
         ("previous", or_null(revision())),
         ("difference", to("PolicyDifference")),
         ("hints", list(to("Finding"))),

@@ -27,6 +27,7 @@ pub(crate) fn access(ask: AccessAsk) -> Result<Value, AccessFault> {
         },
         AccessAbout::Person(_) => Ok(page(Action::ALL.map(row).to_vec())),
         AccessAbout::Machine(_) => Err(AccessFault::NoOne),
+        AccessAbout::Visitor => Ok(page(vec![row(Action::Get)])),
     }
 }
 
@@ -43,6 +44,8 @@ fn a_review_is_asked_page_by_page() {
         let what = gateway.get(&format!("/api/v1/access/what-can?person={ID}")).await.json();
         assert_eq!(what["rows"].as_array().unwrap().len(), 8);
         assert_eq!(what["asked"], 100, "so many unless it is said");
+        let what = gateway.get("/api/v1/access/what-can?visitor=yes").await.json();
+        assert_eq!(what["rows"].as_array().unwrap().len(), 1);
     });
 }
 
@@ -62,6 +65,8 @@ fn what_cannot_be_answered_is_told_with_its_reason() {
             ("who-can?action=GET&route=broken", 500, "internal"),
             ("what-can", 400, "bad_request"),
             (&format!("what-can?person={ID}&machine={ID}"), 400, "bad_request"),
+            (&format!("what-can?person={ID}&visitor=yes"), 400, "bad_request"),
+            ("what-can?visitor=no", 400, "bad_request"),
             ("what-can?person=alice", 400, "bad_request"),
             (&format!("what-can?machine={ID}"), 404, "not_known"),
         ] {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use doorward_model::limits::{SHADOW_EXAMPLES_MAX, SHADOW_NAMES_MAX};
-use doorward_model::{AppId, RouteId, UnixMillis};
+use doorward_model::{AppId, Employment, Principal, RouteId, UnixMillis};
 
 use super::difference::{Change, Difference, Side, some};
 use crate::question::Action;
@@ -139,7 +139,7 @@ impl Tally {
     ) -> Option<Change> {
         self.decided += 1;
         let difference = Difference::between(in_force, &candidate)?;
-        let (change, kind) = (difference.change, asked.principal.kind());
+        let (change, kind) = (difference.change, kind_of(&asked.principal));
         self.total.add(change);
         self.by_kind.entry(kind).or_default().add(change);
         self.by_app.add(asked.route.id.app(), change);
@@ -169,5 +169,20 @@ impl Tally {
     /// The last examples of each sort, the newest first.
     pub fn examples(&self) -> impl Iterator<Item = &Example> {
         self.examples.values().flat_map(|of| of.iter().rev())
+    }
+}
+
+/// Of which kind somebody is, in the words of `doorward policy replay`: of people how they are employed.
+const fn kind_of(principal: &Principal) -> &'static str {
+    match principal {
+        Principal::User(user) => match user.employment {
+            Employment::Employee => "employee",
+            Employment::Contractor => "contractor",
+            Employment::Partner => "partner",
+            Employment::Unknown => "unknown",
+        },
+        Principal::ServiceAccount(_) => "service_account",
+        Principal::Agent(_) => "agent",
+        Principal::Visitor(_) => "visitor",
     }
 }

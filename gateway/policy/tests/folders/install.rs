@@ -95,10 +95,17 @@ fn a_share_is_asked_of_what_is_staged_and_everybody_else_of_what_is_in_force() {
     assert_eq!(policies.staged().unwrap().asked(), (1, 1));
     assert_eq!(policies.bundle().revision(), in_force, "what is displayed is what is in force");
 
-    // Others come into force beneath it, and it goes on.
+    // Others come into force beneath it: they are for everybody.
     folder.write("apps/test.cedar", AJAR);
     assert!(matches!(policies.reload(NOW), Outcome::Swapped { .. }));
-    assert_eq!((asked("wiki"), asked("payroll")), (staged, policies.bundle().revision()));
+    assert_eq!(
+        (asked("wiki"), asked("payroll")),
+        (policies.bundle().revision(), policies.bundle().revision())
+    );
+    assert!(policies.staged().is_none());
+
+    policies.stage(Some(Staged::new(candidate(&other).bundle, Share::new([1; 16], WHOLE, None))));
+    assert_eq!(asked("wiki"), staged);
     policies.stage(None);
     assert_eq!(asked("wiki"), policies.bundle().revision());
     assert!(policies.staged().is_none());
@@ -178,4 +185,18 @@ fn what_was_not_tried_is_not_loaded() {
     let outcome = policies.reload(NOW);
     let Outcome::Rejected(failure) = &outcome else { panic!("{outcome:?}") };
     assert_eq!((rule(failure), policies.bundle().revision()), (Rule::NotVetted, before));
+/// Between the question what is in force and the swap others may have come into force: those are not taken back.
+#[test]
+fn what_is_installed_over_others_than_were_expected_is_not() {
+    let (folder, other) = (Folder::with(OPEN), Folder::with(SHUT));
+    let policies = folder.open().unwrap();
+    let (expected, held) = (policies.bundle().revision(), policies.in_folder());
+    folder.write("apps/test.cedar", AJAR);
+    assert!(matches!(policies.reload(NOW), Outcome::Swapped { .. }));
+    let now = policies.bundle().revision();
+    assert_eq!(policies.install_over(candidate(&other), held, expected).unwrap_err(), now);
+    assert!(has(&policies, &folder) && policies.is_of_folder());
+    let done = policies.install_over(candidate(&other), policies.in_folder(), now);
+    assert!(matches!(done, Ok(Outcome::Swapped { from, .. }) if from == now));
+    assert!(has(&policies, &other));
 }

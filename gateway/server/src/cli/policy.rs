@@ -39,16 +39,21 @@ pub enum PolicyCommand {
     /// Who can do something, and under which conditions: for access reviews.
     #[command(after_help = "\
 Examples:
-  doorward policy who-can GET payroll/runs                          of a running gateway, by its directory
+  doorward policy who-can GET payroll/runs
   doorward policy who-can GET payroll/all --format csv > review.csv
-  doorward policy who-can GET payroll/all --dir policies --people cases")]
+  doorward policy who-can GET payroll/all --dir policies
+
+It asks a running gateway, by its directory; with `--dir` the cases.")]
     WhoCan(PolicyWhoCanArgs),
     /// What somebody can do, and under which conditions.
     #[command(after_help = "\
 Examples:
-  doorward policy what-can alice                                    of a running gateway, by its directory
+  doorward policy what-can alice
   doorward policy what-can agent:helper --format json
-  doorward policy what-can alice --dir policies --people cases")]
+  doorward policy what-can visitor
+  doorward policy what-can alice --dir policies
+
+It asks a running gateway, by its directory; with `--dir` the cases.")]
     WhatCan(PolicyWhatCanArgs),
     /// Run the cases, and tell what they do not cover and which mistakes they would not notice.
     #[command(after_help = test::EXAMPLES)]

@@ -23,8 +23,8 @@ pub struct PolicyWhoCanArgs {
 /// `doorward policy what-can`.
 #[derive(Debug, Args)]
 pub struct PolicyWhatCanArgs {
-    /// Who: a name in the cases; of a running gateway a user name, an address, a sign-in such as `corp:alice`, an
-    /// id, or `agent:NAME` and `service-account:NAME`.
+    /// Who: a name in the cases; of a running gateway a user name, an address, a sign-in such as `corp:alice`, or an
+    /// id. Programs are `agent:NAME` and `service-account:NAME`; `visitor` is whoever has not signed in.
     #[arg(value_name = "WHO")]
     pub who: String,
     /// Of whom, and how to print.
@@ -38,7 +38,7 @@ pub struct ReachArgs {
     /// Ask the policies in this folder, and not a running gateway.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Whom to ask about: with `--dir` the people, programs and routes of its cases.
+    /// Whom to ask about. With `--dir` it is the people and programs of its cases, also when this is not said.
     #[arg(long, value_enum, value_name = "FROM", requires = "dir")]
     pub people: Option<PeopleFrom>,
     /// With `--dir`: whether the directory grants the app; without it what the cases say, and where they do not,

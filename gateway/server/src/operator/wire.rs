@@ -201,6 +201,40 @@ pub(super) fn help(answer: &[u8]) -> Option<String> {
     Some(printable(&help.chars().take(DETAIL_CHARS_MAX).collect::<String>()))
 }
 
+/// How many mistakes of policies are told.
+const FINDINGS_MAX: usize = 20;
+
+/// The mistakes of policies that an answer names, each on a line of its own.
+pub(super) fn findings(answer: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Problem {
+        findings: Vec<Finding>,
+    }
+    #[derive(Deserialize)]
+    struct Finding {
+        file: Option<String>,
+        line: Option<u64>,
+        column: Option<u64>,
+        message: String,
+        help: Option<String>,
+    }
+    let Ok(Problem { findings }) = serde_json::from_slice(answer) else { return String::new() };
+    let text = |text: &str| printable(&text.chars().take(DETAIL_CHARS_MAX).collect::<String>());
+    let mut told = String::new();
+    for finding in findings.iter().take(FINDINGS_MAX) {
+        let at = finding.line.zip(finding.column).map(|(line, column)| format!(":{line}:{column}"));
+        let file = text(finding.file.as_deref().unwrap_or("the folder"));
+        told.push_str(&format!("\n  {file}{}: {}", at.unwrap_or_default(), text(&finding.message)));
+        if let Some(help) = &finding.help {
+            told.push_str(&format!("; {}", text(help)));
+        }
+    }
+    if findings.len() > FINDINGS_MAX {
+        told.push_str(&format!("\n  and {} more", findings.len() - FINDINGS_MAX));
+    }
+    told
+}
+
 /// What an answer that is an error says about itself: `detail` or `title` of RFC 9457, or the
 /// body if it is short text.
 pub(super) fn detail(answer: &[u8]) -> String {

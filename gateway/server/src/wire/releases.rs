@@ -11,6 +11,8 @@
 
 mod begin;
 mod calls;
+mod force;
+mod held;
 mod looked;
 mod pulled;
 mod rollout;
@@ -23,18 +25,14 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use doorward_audit::Actor;
-use doorward_model::UnixMillis;
-use doorward_model::limits::{POLICY_HELD_MAX, POLICY_KEPT_MAX};
-use doorward_policy::{Candidate, Difference, Finding, LoadFailure, Outcome, PolicyFiles};
+use doorward_policy::{Candidate, Difference, Finding, LoadFailure};
 use doorward_state::Board;
-use doorward_workbench::release::{
-    self, About, Bundle, KeyRefused, Manifest, PublicKey, Refused as BundleRefused, Trust,
-};
+use doorward_workbench::release::{self, KeyRefused, PublicKey, Refused as BundleRefused, Trust};
 
 use super::{Wired, reload};
 use crate::config::Config;
 pub(crate) use begin::Fallen;
-pub(super) use calls::{answer, swap};
+pub(super) use calls::{answer, is_about, swap};
 use shelf::Shelf;
 pub(crate) use shelf::{Change, How, InForce, Kept, Origin, Shadowed};
 pub(super) use source::keep_pulling;
@@ -46,8 +44,10 @@ const KEY_BYTES_MAX: u64 = 16 * 1024;
 pub(crate) struct Releases {
     shelf: Shelf,
     keys: Vec<PublicKey>,
-    /// One change at a time.
+    /// One change at a time. Nothing that takes long is done meanwhile: whoever goes back waits for it.
     changing: Mutex<()>,
+    /// One bundle at a time is looked at to be held.
+    holding: Mutex<()>,
     /// Why the last pull came to nothing.
     pulling: Mutex<Option<String>>,
     /// What was in force could not be had at the start.
@@ -110,6 +110,8 @@ pub(crate) struct Swapped {
     pub(crate) previous: Option<String>,
     pub(crate) difference: Difference,
     pub(crate) hints: Vec<Finding>,
+    /// What was being rolled out, and is not any more.
+    pub(crate) rollout_ended: Option<String>,
 }
 
 // === impl Releases ===
@@ -125,6 +127,7 @@ impl Releases {
             shelf: Shelf::open(&config.gateway.data_dir)?,
             keys,
             changing: Mutex::default(),
+            holding: Mutex::default(),
             pulling: Mutex::default(),
             fallen: Mutex::default(),
             board: Board::of(&config.revocation),
@@ -146,53 +149,6 @@ impl Releases {
         }
         self.tell_fallen(wired);
         self.stage_again(wired);
-    }
-
-    /// Holds a bundle: it is looked at as if it were put in force, and is not.
-    ///
-    /// # Errors
-    /// Why it is not held.
-    pub(crate) fn hold(
-        &self,
-        wired: &Wired,
-        packed: &[u8],
-        actor: &Actor,
-        origin: Origin,
-    ) -> Result<(Kept, Vec<Finding>), NotDone> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let bundle = release::open(packed, self.trust())?;
-        self.hold_opened(wired, &bundle, packed, actor, origin)
-    }
-
-    fn hold_opened(
-        &self,
-        wired: &Wired,
-        bundle: &Bundle,
-        packed: &[u8],
-        actor: &Actor,
-        origin: Origin,
-    ) -> Result<(Kept, Vec<Finding>), NotDone> {
-        let (house, revision) = (&wired.house, bundle.manifest().revision.clone());
-        let was_held = self.shelf.is_held(&revision);
-        let held = self.shelf.all();
-        if !was_held && held.len() >= POLICY_HELD_MAX {
-            let why = format!("{POLICY_HELD_MAX} bundles are held, and there is room for no more");
-            return Err(NotDone::Conflict(why));
-        }
-        self.shelf.unpack(bundle, packed).map_err(|e| NotDone::Failed(e.to_string()))?;
-        let now = (house.clock)();
-        let loaded = self.load(&revision, &|at| house.policies.candidate(at, now));
-        let kept = loaded.and_then(|candidate| {
-            let sizes = (candidate.bundle.policies(), Some(candidate.cases));
-            let kept = told(bundle, sizes, origin, now, actor);
-            self.shelf.keep(&kept).map_err(|e| NotDone::Failed(format!("it cannot be held: {e}")))?;
-            Ok((kept, candidate.hints))
-        });
-        if kept.is_err() && !was_held {
-            // Nothing is left of what is not held.
-            let _ = self.shelf.remove(&revision);
-        }
-        kept
     }
 
     /// What is held, the last that came first.
@@ -247,7 +203,10 @@ impl Releases {
         // A copy of the folder is signed by nobody. It was in force here, and nobody else can write there.
         if kept.origin != Origin::Folder {
             let packed = self.shelf.packed(revision).map_err(|e| NotDone::Failed(e.to_string()))?;
-            release::open(&packed, self.trust())?;
+            let opened = release::open(&packed, self.trust())?;
+            if opened.manifest().revision != revision {
+                return Err(NotDone::Failed("its file on the disk is that of another bundle".to_owned()));
+            }
         }
         self.load(revision, load)
     }
@@ -262,258 +221,6 @@ impl Releases {
             return Err(NotDone::Failed("its files on the disk are not those of the bundle".to_owned()));
         }
         Ok(candidate)
-    }
-
-    /// Forgets a bundle.
-    ///
-    /// # Errors
-    /// When it is not held, or in use.
-    pub(crate) fn forget(&self, wired: &Wired, revision: &str) -> Result<(), NotDone> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shelf.kept(revision).ok_or_else(|| NotDone::Unknown(revision.to_owned()))?;
-        if wired.house.policies.bundle().revision().to_string() == revision {
-            return Err(NotDone::Conflict("it is in force".to_owned()));
-        }
-        if self.shelf.rollout().is_some_and(|rollout| rollout.revision == revision) {
-            return Err(NotDone::Conflict("it is being rolled out".to_owned()));
-        }
-        if self.shelf.shadowed().is_some_and(|shadowed| shadowed.revision == revision) {
-            return Err(NotDone::Conflict("it is asked in the shadow".to_owned()));
-        }
-        self.shelf.remove(revision).map_err(|e| NotDone::Failed(e.to_string()))
-    }
-
-    /// Puts a bundle in force that is held: one swap, one event. `expected` is what must be in force until then,
-    /// where that matters. Blocks until it is on record.
-    ///
-    /// # Errors
-    /// Why it is not; what was in force stays so.
-    pub(crate) fn put_in_force(
-        &self,
-        wired: &Wired,
-        revision: &str,
-        wish: &Wish,
-        expected: Option<&str>,
-    ) -> Result<Swapped, NotDone> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (house, now) = (&wired.house, (wired.house.clock)());
-        let before = house.policies.bundle().revision().to_string();
-        if let Some(expected) = expected.filter(|expected| **expected != before) {
-            let why = format!("revision {} is in force, and not {}", short(&before), short(expected));
-            return Err(NotDone::Conflict(why));
-        }
-        let kept = self.shelf.kept(revision).ok_or_else(|| NotDone::Unknown(revision.to_owned()))?;
-        let candidate = self.candidate(wired, revision)?;
-        // Of what is being rolled out somebody answered for that when it began.
-        let rolled_out = self.shelf.rollout().is_some_and(|rollout| rollout.revision == revision);
-        if !rolled_out {
-            self.answered_for(wired, &kept, wish)?;
-        }
-        let (hints, cases) = (candidate.hints.clone(), candidate.cases);
-        let folder = house.policies.in_folder();
-        // Before it is in force, so that no restart forgets it.
-        let noted = InForce {
-            revision: revision.to_owned(),
-            at: now.0,
-            by: name(&wish.actor),
-            how: wish.how,
-            cause: wish.cause.clone(),
-            folder: folder.map(|folder| folder.to_string()),
-        };
-        self.shelf.note(Some(&noted)).map_err(|e| NotDone::Failed(format!("it cannot be noted: {e}")))?;
-        if rolled_out {
-            self.unstage(wired);
-        }
-        match house.policies.install(candidate, folder) {
-            Outcome::Swapped { difference, lost_forbids, lost_permits, .. } => {
-                self.remember(
-                    revision.to_owned(),
-                    Some(before.clone()),
-                    now,
-                    &wish.actor,
-                    wish.how,
-                    wish.cause.clone(),
-                );
-                let told = reload::Told {
-                    actor: wish.actor.clone(),
-                    previous: before.clone(),
-                    source: format!("bundle {} ({})", short(revision), wish.how.as_str()),
-                    cases,
-                    hints: hints.len(),
-                    lost_forbids: &lost_forbids,
-                    lost_permits: &lost_permits,
-                    difference: &difference,
-                    author: Some(kept.author.clone()),
-                    cause: wish.cause.clone(),
-                    found: wish.found.clone(),
-                    results: kept.results.iter().map(line).collect(),
-                };
-                reload::tell_swapped(wired, told);
-                Ok(Swapped { revision: revision.to_owned(), previous: Some(before), difference, hints })
-            }
-            Outcome::Unchanged | Outcome::Rejected(_) => {
-                let (revision, difference) = (revision.to_owned(), Difference::default());
-                Ok(Swapped { revision, previous: None, difference, hints })
-            }
-        }
-    }
-
-    /// Goes back to a revision that was in force: this one, or the last before the one in force.
-    ///
-    /// # Errors
-    /// Why not; what was in force stays so.
-    pub(crate) fn back(&self, wired: &Wired, to: Option<&str>, wish: &Wish) -> Result<Swapped, NotDone> {
-        let now = wired.house.policies.bundle().revision().to_string();
-        let revision = match to {
-            Some(revision) => revision.to_owned(),
-            None => {
-                let history = self.shelf.history();
-                let last = history.iter().map(|change| &change.revision).find(|r| **r != now);
-                last.cloned()
-                    .ok_or_else(|| NotDone::Conflict("nothing else was in force before".to_owned()))?
-            }
-        };
-        // Whatever it is that goes wrong with what is in force, the way back is open: what was in force before
-        // had its checks then.
-        self.put_in_force(wired, &revision, &Wish { anyway: true, ..wish.clone() }, None)
-    }
-
-    /// The folder was put in force: a copy of it is kept, to go back to, and no note stands against it.
-    pub(super) fn folder_counts(&self, wired: &Wired, previous: Option<String>, actor: &Actor) {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        // The folder that stands in for what could not be had at the start counts for nothing by that.
-        if !wired.house.policies.is_of_folder() || self.fallen(&wired.house.policies).is_some() {
-            return;
-        }
-        if let Err(error) = self.shelf.note(None) {
-            tracing::error!(%error, "it cannot be noted that the folder counts; after a restart another bundle may");
-        }
-        let in_force = wired.house.policies.bundle().revision().to_string();
-        if let Some(previous) = previous {
-            self.remember(in_force, Some(previous), (wired.house.clock)(), actor, How::Folder, None);
-            self.keep_folder(wired);
-        }
-    }
-
-    /// Holds a copy of the folder that is in force.
-    fn keep_folder(&self, wired: &Wired) {
-        let house = &wired.house;
-        let loaded = house.policies.bundle();
-        let revision = loaded.revision();
-        if !house.policies.is_of_folder() || self.shelf.kept(&revision.to_string()).is_some() {
-            return;
-        }
-        let Ok(files) = PolicyFiles::read(house.policies.dir()) else { return };
-        if files.revision() != revision {
-            // It changes right now; the next load keeps what it loads.
-            return;
-        }
-        let about = About {
-            sequence: 0,
-            created_at: (house.clock)(),
-            author: "the folder of policies".to_owned(),
-            note: None,
-            tool: concat!("doorward ", env!("CARGO_PKG_VERSION")).to_owned(),
-            base: None,
-            results: Vec::new(),
-        };
-        let kept = release::build(&files, about).map_err(|e| e.to_string()).and_then(|packed| {
-            let bundle = release::open(&packed, Trust::Anyone).map_err(|e| e.to_string())?;
-            self.make_room();
-            self.shelf.unpack(&bundle, &packed).map_err(|e| e.to_string())?;
-            // It has been loaded from the folder: these are the same bytes.
-            let now = (house.clock)();
-            let kept = told(&bundle, (loaded.policies(), None), Origin::Folder, now, &Actor::Gateway);
-            self.shelf.keep(&kept).map_err(|e| e.to_string())
-        });
-        if let Err(error) = kept {
-            tracing::warn!(%error, "no copy of the policies is kept: there is no way back to them but the folder");
-        }
-    }
-
-    fn remember(
-        &self,
-        revision: String,
-        previous: Option<String>,
-        at: UnixMillis,
-        actor: &Actor,
-        how: How,
-        cause: Option<String>,
-    ) {
-        let change = Change { revision, previous, at: at.0, by: name(actor), how, cause };
-        if let Err(error) = self.shelf.add(change) {
-            tracing::error!(%error, "what is in force cannot be noted in the history");
-        }
-        self.make_room();
-    }
-
-    /// Forgets what was in force so long ago that nobody goes back to it.
-    fn make_room(&self) {
-        let mut recent: Vec<String> = Vec::new();
-        for change in self.shelf.history() {
-            if !recent.contains(&change.revision) {
-                recent.push(change.revision);
-            }
-        }
-        let in_use = [
-            self.shelf.rollout().map(|rollout| rollout.revision),
-            self.shelf.shadowed().map(|shadowed| shadowed.revision),
-        ];
-        // The one in force, and those before it.
-        for old in
-            recent.iter().skip(POLICY_KEPT_MAX + 1).filter(|old| !in_use.contains(&Some((*old).clone())))
-        {
-            if self.shelf.kept(old).is_some()
-                && let Err(error) = self.shelf.remove(old)
-            {
-                tracing::warn!(revision = old, %error, "an old bundle cannot be removed");
-            }
-        }
-    }
-
-    /// Whether somebody answers for what stands against a bundle, if anything does.
-    fn answered_for(&self, wired: &Wired, kept: &Kept, wish: &Wish) -> Result<(), NotDone> {
-        let against: Vec<String> = kept
-            .results
-            .iter()
-            .flat_map(|result| result.blocking.iter().map(|what| format!("{}: {what}", result.name)))
-            .collect();
-        if against.is_empty() || wish.how == How::Back {
-            return Ok(());
-        }
-        match (&wish.cause, wish.anyway) {
-            (Some(cause), true) => rollout::owe(wired, kept, &against, cause, &wish.actor),
-            (None, true) => Err(NotDone::Conflict("an override needs a cause".to_owned())),
-            (_, false) => Err(NotDone::Blocked(against)),
-        }
-    }
-}
-
-/// What is known of a bundle: what it says, and how many policies and cases it has.
-fn told(
-    bundle: &Bundle,
-    (policies, cases): (usize, Option<usize>),
-    origin: Origin,
-    now: UnixMillis,
-    actor: &Actor,
-) -> Kept {
-    let manifest: &Manifest = bundle.manifest();
-    Kept {
-        revision: manifest.revision.clone(),
-        sequence: manifest.sequence,
-        author: manifest.author.clone(),
-        created_at: manifest.created_at,
-        note: manifest.note.clone(),
-        origin,
-        at: now.0,
-        by: name(actor),
-        policies,
-        cases,
-        added: manifest.added.clone(),
-        removed: manifest.removed.clone(),
-        changed: manifest.changed.clone(),
-        results: manifest.results.clone(),
-        signed_by: bundle.signed_by().iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -553,6 +260,7 @@ impl fmt::Display for NotDone {
         match self {
             Self::Unknown(revision) => write!(f, "no bundle of revision `{}` is held", short(revision)),
             Self::Refused(refused) => refused.fmt(f),
+            Self::Unfit(failure) if failure.findings.len() == 1 => f.write_str("its policies have 1 mistake"),
             Self::Unfit(failure) => write!(f, "its policies have {} mistakes", failure.findings.len()),
             Self::Blocked(against) => write!(f, "it is not proved: {}", against.join("; ")),
             Self::Conflict(why) | Self::Failed(why) => f.write_str(why),

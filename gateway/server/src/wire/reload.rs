@@ -127,9 +127,11 @@ pub(super) fn policies(wired: &Wired, actor: Actor) -> Outcome {
             record(wired, Event::PolicyMended(Box::new(mend)));
         }
         Outcome::Unchanged => wired.releases.folder_counts(wired, None, &actor),
-        Outcome::Swapped { from, cases, hints, lost_forbids, lost_permits, difference, .. } => {
+        Outcome::Swapped { from, to, cases, hints, lost_forbids, lost_permits, difference } => {
             let told = Told {
                 actor: actor.clone(),
+                revision: to.to_string(),
+                policies: house.policies.bundle().policies(),
                 previous: from.to_string(),
                 source,
                 cases: *cases,
@@ -167,6 +169,8 @@ pub(super) fn policies(wired: &Wired, actor: Actor) -> Outcome {
 /// What there is to tell of a swap.
 pub(super) struct Told<'a> {
     pub(super) actor: Actor,
+    pub(super) revision: String,
+    pub(super) policies: usize,
     pub(super) previous: String,
     pub(super) source: String,
     pub(super) cases: usize,
@@ -192,8 +196,8 @@ pub(super) fn tell_swapped(wired: &Wired, told: Told<'_>) {
     }
     // What runs is held against them too.
     house.review.changed(Because::Policies, (house.ticks)());
-    let bundle = house.policies.bundle();
-    let (to, policies) = (bundle.revision().to_string(), bundle.policies());
+    // Not what is in force by now, which may be others again.
+    let (to, policies) = (told.revision, told.policies);
     tracing::info!(from = told.previous, to, policies, hints = told.hints, "other policies are in force");
     let swap = PolicySwap {
         actor: told.actor,

@@ -18,7 +18,7 @@ use doorward_policy::{Policies, Revision};
 use serde_json::{Value, json};
 
 use super::Wired;
-use super::releases::{How, NotDone, Shadowed, Wish, name, swap};
+use super::releases::{How, NotDone, Shadowed, Wish, is_about, name, swap};
 use super::reload::record;
 
 /// How often it is told in the log that more differences were found.
@@ -53,10 +53,14 @@ pub(super) fn answer(wired: &Wired, call: ShadowCall, actor: Actor) -> Result<Va
         ShadowCall::Show => {}
         ShadowCall::Start { revision, sample } => start(wired, &revision, sample, &actor)?,
         ShadowCall::Promote(why) => {
+            let runs = wired.house.shadow.report(Lane::Candidate, (wired.house.clock)());
+            is_about(&why, runs.map(|report| report.candidate.to_string()))?;
             let wish = Wish { actor, how: How::Promoted, cause: why.cause, found: None, anyway: why.anyway };
             return promote(wired, wish);
         }
         ShadowCall::Stop(why) => {
+            let runs = wired.house.shadow.report(Lane::Candidate, (wired.house.clock)());
+            is_about(&why, runs.map(|report| report.candidate.to_string()))?;
             let report = wired.house.shadow.stop((wired.house.clock)());
             let report = report.ok_or_else(|| NotDone::Conflict(Unfit::NothingRuns.to_string()))?;
             over(wired, ShadowStep::Stopped, &report, &actor, why.cause);
@@ -88,6 +92,13 @@ fn promote(wired: &Wired, wish: Wish) -> Result<Value, NotDone> {
     let (house, now) = (&wired.house, (wired.house.clock)());
     let promotable = house.shadow.promotable(wish.anyway, now);
     let (_, report) = promotable.map_err(|unfit| NotDone::Conflict(hindered(&unfit)))?;
+    if report.tally.failed > 0 && !wish.anyway {
+        // In the shadow that harms nobody; in force it would stand before every request.
+        let (failed, decided) = (report.tally.failed, report.tally.decided);
+        let why =
+            format!("it broke down over {failed} of {} requests: look for that first", failed + decided);
+        return Err(NotDone::Conflict(why));
+    }
     let wish = Wish { found: Some(line(&report)), ..wish };
     let (revision, expected) = (report.candidate.to_string(), report.in_force.to_string());
     let swapped = wired.releases.put_in_force(wired, &revision, &wish, Some(&expected))?;

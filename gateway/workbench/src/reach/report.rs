@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use doorward_model::{Principal, RouteFacts};
-use doorward_policy::Action;
+use doorward_policy::{Action, Revision};
 use serde_json::{Value, json};
 
 use super::{Answer, Because, Clause, Subject, Terms, Whose};
@@ -17,26 +17,49 @@ pub struct Page {
     rows: Vec<Value>,
 }
 
+/// Whom a row is about, and by which policies its answer is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry<'e> {
+    /// What to call it.
+    pub name: &'e str,
+    /// `user`, `service_account`, `agent` or `visitor`.
+    pub kind: &'static str,
+    /// `issuer:subject`; none for a visitor, and where nobody has signed in so.
+    pub id: Option<String>,
+    /// As whom the person signs in for whom an agent acts, or who answers for a service account.
+    pub person: Option<String>,
+    /// The id in the directory, where it is from there: whoever has several sign-ins has a row for each.
+    pub record: Option<String>,
+    /// The policies that were asked; none where none were.
+    pub revision: Option<Revision>,
+}
+
+impl<'e> Entry<'e> {
+    /// Somebody who was asked about, by these policies.
+    #[must_use]
+    pub fn of(who: &'e Subject, revision: Revision) -> Self {
+        let person = match &*who.principal {
+            Principal::Agent(agent) => Some(&agent.on_behalf_of.id),
+            Principal::ServiceAccount(account) => Some(&account.owner),
+            Principal::User(_) | Principal::Visitor(_) => None,
+        };
+        Self {
+            name: &who.name,
+            kind: kind(&who.principal),
+            id: who.id(),
+            person: person.map(ToString::to_string),
+            record: None,
+            revision: Some(revision),
+        }
+    }
+}
+
 impl Page {
     /// Adds what somebody may do.
-    pub fn add(&mut self, who: &Subject, action: Action, route: &RouteFacts, answer: Answer) {
-        let who = json!({ "name": who.name, "id": who.id(), "kind": kind(&who.principal) });
-        self.row(&who, action, route, answer);
-    }
-
-    /// Adds somebody who cannot be asked about: a `kind` of whom there is no sign-in.
-    pub fn add_unasked(
-        &mut self,
-        name: &str,
-        kind: &'static str,
-        action: Action,
-        route: &RouteFacts,
-        answer: Answer,
-    ) {
-        self.row(&json!({ "name": name, "id": null, "kind": kind }), action, route, answer);
-    }
-
-    fn row(&mut self, who: &Value, action: Action, route: &RouteFacts, answer: Answer) {
+    pub fn add(&mut self, entry: &Entry<'_>, action: Action, route: &RouteFacts, answer: Answer) {
+        let Entry { name, kind, id, person, record, revision } = entry;
+        let who = json!({ "name": name, "id": id, "kind": kind, "person": person, "record": record });
+        let revision = revision.map(|revision| revision.to_string());
         let next = self.answers.len();
         let number = match self.numbers.get(&answer) {
             Some(number) => *number,
@@ -51,6 +74,7 @@ impl Page {
             "action": action.as_str(),
             "route": route.id.as_str(),
             "answer": number,
+            "revision": revision,
         }));
     }
 

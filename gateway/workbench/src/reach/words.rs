@@ -1,14 +1,15 @@
 //! Conditions as people say them. What has no words here is shown in Cedar.
 
+mod time;
+
 use std::sync::Arc;
 
 use cedar_policy::pst;
 use pst::{BinaryOp, Expr, Literal, UnaryOp, Var};
 
+pub(super) use self::time::together;
+use self::time::{WEEK, clock, constructed, moment, on_days, span};
 use super::need::text;
-
-const WEEK: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-const WEEKDAYS: &str = "on weekdays";
 
 /// A condition, or that it does not hold.
 pub(super) fn of(e: &Expr, wanted: bool) -> String {
@@ -202,42 +203,55 @@ fn held(op: BinaryOp, left: &Expr, right: &Expr, wanted: bool) -> Option<String>
         }
         _ => return None,
     };
-    let (one, names) = (names.len() == 1, names.join(", "));
-    let all = op == BinaryOp::ContainsAll && !one;
-    let networks = match (one, all) {
-        (true, _) => format!("the network {names}"),
-        (false, true) => format!("all of the networks {names}"),
-        (false, false) => format!("one of the networks {names}"),
+    let all = op == BinaryOp::ContainsAll;
+    let (path, list) = (path(left)?, names.join(", "));
+    let (networks, risky) = match (names.as_slice(), wanted, all) {
+        ([], ..) => return None,
+        ([one], true, _) => (format!("in the network {one}"), format!("risky for {one}")),
+        ([one], false, _) => (format!("outside the network {one}"), format!("not risky for {one}")),
+        (_, true, false) => (format!("in one of the networks {list}"), format!("risky for one of {list}")),
+        (_, true, true) => (format!("in all of the networks {list}"), format!("risky for all of {list}")),
+        (_, false, false) => (format!("in none of the networks {list}"), format!("risky for none of {list}")),
+        (_, false, true) => {
+            (format!("outside at least one of the networks {list}"), format!("risky for not all of {list}"))
+        }
     };
-    match (path(left)?.as_str(), wanted) {
-        ("zones", true) => Some(format!("in {networks}")),
-        ("zones", false) if one => Some(format!("outside {networks}")),
-        ("zones", false) => Some(format!("not in {networks}")),
-        ("risk.reasons", true) => Some(format!("risky for {names}")),
-        ("risk.reasons", false) => Some(format!("not risky for {names}")),
+    match path.as_str() {
+        "zones" => Some(networks),
+        "risk.reasons" => Some(risky),
         _ => None,
     }
 }
 
 /// One of the words of a closed list, or none of them.
 fn listed(path: &str, words: &[String], yes: bool) -> Option<String> {
-    let not = if yes { "" } else { "not " };
     let joined = words.join(", ");
+    // Of several: one of them, or none.
+    let proved = |joiner: &str| words.join(joiner);
+    let either = match (words, yes) {
+        ([_], true) => joined.clone(),
+        ([_], false) => format!("not {joined}"),
+        (_, true) => proved(" or "),
+        (_, false) => format!("neither {}", proved(" nor ")),
+    };
     match path {
-        "geo.country" => Some(match words {
-            [unknown] if unknown == "ZZ" && yes => "from a country that nobody knows".to_owned(),
-            [unknown] if unknown == "ZZ" => "from a country that is known".to_owned(),
-            [_] => format!("{not}from {joined}"),
-            _ => format!("{not}from one of {joined}"),
+        "geo.country" => Some(match (words, yes) {
+            ([unknown], true) if unknown == "ZZ" => "from a country that nobody knows".to_owned(),
+            ([unknown], false) if unknown == "ZZ" => "from a country that is known".to_owned(),
+            ([_], true) => format!("from {joined}"),
+            ([_], false) => format!("not from {joined}"),
+            (_, true) => format!("from one of {joined}"),
+            (_, false) => format!("from none of {joined}"),
         }),
         "time.weekday" => {
-            let days: Vec<&str> =
-                WEEK.into_iter().filter(|day| words.iter().any(|w| w == day) == yes).collect();
-            let days = days.join(", ");
-            Some(if days == "mon, tue, wed, thu, fri" { WEEKDAYS.to_owned() } else { format!("on {days}") })
+            let days = WEEK.into_iter().filter(|day| words.iter().any(|w| w == day) == yes);
+            Some(on_days(&days.collect::<Vec<_>>()))
         }
-        "risk.level" => Some(format!("risk {not}{}", words.join(" or "))),
-        "device.assurance" => Some(format!("a device {not}proved by {}", words.join(" or "))),
+        "risk.level" => Some(format!("risk {either}")),
+        "device.assurance" => Some(match (words, yes) {
+            ([_], false) => format!("a device not proved by {joined}"),
+            _ => format!("a device proved by {either}"),
+        }),
         _ => None,
     }
 }
@@ -247,124 +261,4 @@ fn entity(e: &Expr) -> Option<String> {
         Expr::Literal(Literal::EntityUID(uid)) => Some(uid.eid.to_string()),
         _ => None,
     }
-}
-
-/// The text in `duration("…")` and the like.
-fn constructed(by: UnaryOp, e: &Expr) -> Option<&str> {
-    match e {
-        Expr::UnaryOp { op, expr } if *op == by => match &**expr {
-            Expr::Literal(Literal::String(text)) => Some(text),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// How many milliseconds `1h30m` are. Only what is not negative.
-fn millis(text: &str) -> Option<u64> {
-    let (mut rest, mut sum) = (text, 0_u64);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest.get(..digits)?.parse().ok()?;
-        let after = rest.get(digits..)?;
-        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
-        let unit = match after.get(..letters)? {
-            "d" => 86_400_000,
-            "h" => 3_600_000,
-            "m" => 60_000,
-            "s" => 1000,
-            "ms" => 1,
-            _ => return None,
-        };
-        sum = sum.checked_add(number.checked_mul(unit)?)?;
-        rest = after.get(letters..)?;
-    }
-    Some(sum)
-}
-
-/// A length of time in the largest unit that fits.
-fn span(e: &Expr) -> Option<String> {
-    let text = constructed(UnaryOp::Duration, e)?;
-    let millis = millis(text)?;
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
-    let fit = units.into_iter().find(|(unit, _)| millis > 0 && millis % unit == 0);
-    Some(fit.map_or_else(|| text.to_owned(), |(unit, letter)| format!("{}{letter}", millis / unit)))
-}
-
-/// A point in time: as it was written, or as partial evaluation writes one that it knows, which is so many
-/// milliseconds from 1970.
-fn moment(e: &Expr) -> Option<String> {
-    match e {
-        Expr::BinaryOp { op: BinaryOp::Offset, left, right } => {
-            let since = constructed(UnaryOp::Datetime, left).filter(|text| *text == "1970-01-01")?;
-            let text = constructed(UnaryOp::Duration, right)?;
-            let millis = match text.strip_prefix('-') {
-                Some(before) => -i64::try_from(millis(before)?).ok()?,
-                None => i64::try_from(millis(text)?).ok()?,
-            };
-            Some(utc(millis).unwrap_or_else(|| format!("{since} and {text}")))
-        }
-        _ => constructed(UnaryOp::Datetime, e).map(str::to_owned),
-    }
-}
-
-/// A point in time of the years 0 to 9999 as RFC 3339 writes it: days to a date by Hinnant's `civil_from_days`.
-fn utc(millis: i64) -> Option<String> {
-    let (days, rest) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
-    let shifted = days + 719_468;
-    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    // Counted from March, so that a leap day is the last of its year.
-    let from_march = (5 * of_year + 2) / 153;
-    let (month, day) = (
-        if from_march < 10 { from_march + 3 } else { from_march - 9 },
-        of_year - (153 * from_march + 2) / 5 + 1,
-    );
-    let year = year + era * 400 + i64::from(month <= 2);
-    let (seconds, millis) = (rest / 1000, rest % 1000);
-    let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let fraction = if millis == 0 { String::new() } else { format!(".{millis:03}") };
-    (0..=9999)
-        .contains(&year)
-        .then(|| format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}{fraction}Z"))
-}
-
-/// A time of day.
-fn clock(e: &Expr) -> Option<String> {
-    let minutes = millis(constructed(UnaryOp::Duration, e)?)?;
-    (minutes % 60_000 == 0).then(|| {
-        let minutes = minutes / 60_000;
-        format!("{:02}:{:02}", minutes / 60, minutes % 60)
-    })
-}
-
-/// Conditions that are said together: hours of the day, and the days.
-pub(super) fn together(mut all: Vec<String>) -> Vec<String> {
-    let hour = |word: &str, text: &str| {
-        let at = text.strip_prefix(word)?;
-        (at.len() == 5 && at.as_bytes().get(2) == Some(&b':')).then(|| at.to_owned())
-    };
-    let from = all.iter().position(|t| hour("from ", t).is_some());
-    let before = all.iter().position(|t| hour("before ", t).is_some());
-    let (Some(from), Some(before)) = (from, before) else { return all };
-    let (Some(start), Some(end)) =
-        (all.get(from).and_then(|t| hour("from ", t)), all.get(before).and_then(|t| hour("before ", t)))
-    else {
-        return all;
-    };
-    let hours = format!("{start} to {end}");
-    let day = all.iter().position(|t| t == WEEKDAYS || t.starts_with("on "));
-    let said = match day.and_then(|d| all.get(d)) {
-        Some(days) => format!("{days} {hours}"),
-        None => hours,
-    };
-    let mut taken: Vec<usize> = [Some(from), Some(before), day].into_iter().flatten().collect();
-    taken.sort_unstable();
-    let first = taken.first().copied().unwrap_or(0);
-    for at in taken.into_iter().rev() {
-        all.remove(at);
-    }
-    all.insert(first.min(all.len()), said);
-    all
 }

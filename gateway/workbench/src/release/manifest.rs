@@ -197,7 +197,8 @@ impl Manifest {
         let of_results = self.results.iter().flat_map(|result| [&result.name, &result.detail]);
         let blocking = self.results.iter().flat_map(|result| &result.blocking);
         let names = self.added.iter().chain(&self.removed).chain(&self.changed);
-        let texts = [&self.author, &self.tool].into_iter().chain(&self.note);
+        let base = self.base.as_ref().map(|base| &base.revision);
+        let texts = [&self.author, &self.tool].into_iter().chain(&self.note).chain(base);
         let bad = texts.chain(of_results).chain(blocking).chain(names).find_map(|text| text_fault(text));
         bad.map(|fault| format!("a text in its manifest {fault}"))
     }

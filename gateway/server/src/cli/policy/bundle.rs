@@ -10,26 +10,32 @@ use super::super::{ConfigArg, Format};
 #[derive(Debug, Subcommand)]
 pub enum BundleCommand {
     /// Make a key for signing: a private half for whoever signs, a public one for `policy.keys`.
-    #[command(
-        after_help = "Example:\n  doorward policy bundle keygen release     release.key.pem, release.pub.pem"
-    )]
+    #[command(after_help = "Example:\n  doorward policy bundle keygen release")]
     Keygen(KeygenArgs),
     /// Make one file of a folder of policies that passes every check.
     #[command(after_help = "\
 Examples:
-  doorward policy bundle build --dir policies --out new.dwp --author alice --key release.key.pem
-  doorward policy bundle build --dir policies --base last.dwp --note 'no visitors at the wiki' --out new.dwp")]
+  doorward policy bundle build --dir policies --out new.dwp
+  doorward policy bundle build --out new.dwp --base last.dwp --author alice
+  doorward policy bundle build --out new.dwp --key release.key.pem --result proof")]
     Build(BundleBuildArgs),
     /// Add a signature.
     #[command(after_help = "Example:\n  doorward policy bundle sign new.dwp --key release.key.pem")]
     Sign(BundleSignArgs),
     /// Show what a bundle says about itself, and whether anything of it was altered.
+    #[command(after_help = "\
+Example:
+  doorward policy bundle inspect new.dwp --key release.pub.pem
+
+It ends with 6 when the file is no bundle, or none that these keys signed.")]
     Inspect(BundleLookArgs),
     /// Ask whether a gateway with these keys would take a bundle; nothing is printed but that.
     #[command(after_help = "\
 Examples:
   doorward policy bundle verify new.dwp --key release.pub.pem
-  doorward policy bundle verify new.dwp --config doorward.toml     with the keys of the gateway")]
+  doorward policy bundle verify new.dwp --config doorward.toml
+
+It ends with 0 when a gateway with these keys would take it, and with 6 when it would not.")]
     Verify(BundleLookArgs),
 }
 

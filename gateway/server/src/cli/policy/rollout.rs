@@ -12,9 +12,11 @@ pub enum RolloutCommand {
     /// Hold a bundle on the gateway and ask a share of the people of it: some percent, some apps, or everybody.
     #[command(after_help = "\
 Examples:
-  doorward policy rollout start new.dwp --percent 5           5 of 100 people, always the same ones
-  doorward policy rollout start new.dwp --app wiki            everybody, at one app
-  doorward policy rollout start policies --percent 1 --cause 'no visitors at the wiki'")]
+  doorward policy rollout start new.dwp --percent 5
+  doorward policy rollout start new.dwp --app wiki
+  doorward policy rollout start policies --percent 1 --cause 'no visitors'
+
+It ends when other policies come into force, by whatever way.")]
     Start(RolloutStartArgs),
     /// What is in force, what is rolled out to whom, what is held, and what was in force before.
     Status(RolloutStatusArgs),
@@ -25,11 +27,13 @@ Examples:
     Finish(RolloutEndArgs),
     /// End the roll-out: everybody is asked of what is in force.
     Stop(RolloutEndArgs),
-    /// Go back to what was in force before, for everybody.
+    /// Go back to what was in force before, for everybody; during a roll-out, end that.
     #[command(after_help = "\
 Examples:
-  doorward policy rollout back                     what was in force before the last change
-  doorward policy rollout back 3f9c0a1b2c4d        that one, of those that `status` lists")]
+  doorward policy rollout back
+  doorward policy rollout back 3f9c0a1b2c4d
+
+Said once more it goes back one more step. Only what was in force before can be named.")]
     Back(RolloutBackArgs),
     /// Publish a signed bundle for every node of the fleet that pulls from Redis.
     #[command(after_help = "Example:\n  doorward policy rollout publish new.dwp --cause 'a day at 50%'")]
@@ -50,7 +54,8 @@ pub struct RolloutStartArgs {
     /// At this app only. May be given often.
     #[arg(long = "app", value_name = "APP")]
     pub apps: Vec<String>,
-    /// Who answers for a bundle that is made of a folder; without it the user of this machine.
+    /// Who answers for a bundle that is made of a folder; without it what `DOORWARD_AUTHOR` says, or the user of
+    /// this machine.
     #[arg(long, value_name = "WHO")]
     pub author: Option<String>,
     /// The private key to sign such a bundle with. May be given often.
@@ -81,6 +86,8 @@ pub struct RolloutAdvanceArgs {
 /// `doorward policy rollout finish` and `stop`.
 #[derive(Debug, Args)]
 pub struct RolloutEndArgs {
+    /// Only if it is this revision that is rolled out by then, or one that begins so.
+    pub revision: Option<String>,
     /// Why.
     #[command(flatten)]
     pub why: RolloutWhyArgs,
@@ -89,7 +96,7 @@ pub struct RolloutEndArgs {
 /// `doorward policy rollout back`.
 #[derive(Debug, Args)]
 pub struct RolloutBackArgs {
-    /// Which revision, or how it begins; without it the last one before that in force.
+    /// Which revision, or how it begins; without it the one before that in force.
     pub revision: Option<String>,
     /// Why.
     #[command(flatten)]
@@ -123,6 +130,16 @@ pub struct RolloutStatusArgs {
     /// How to look.
     #[command(flatten)]
     pub look: LookArgs,
+}
+
+/// `doorward policy shadow promote`.
+#[derive(Debug, Args)]
+pub struct ShadowPromoteArgs {
+    /// Only if it is this revision that is asked by then, or one that begins so.
+    pub revision: Option<String>,
+    /// Why, and whether in spite of what stands against it.
+    #[command(flatten)]
+    pub why: RolloutWhyArgs,
 }
 
 /// Why a change of policies is made.

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use doorward_policy::shadow::Sample;
 
 use super::super::LookArgs;
-use super::rollout::RolloutWhyArgs;
+use super::rollout::ShadowPromoteArgs;
 
 /// `doorward policy shadow`.
 #[derive(Debug, Subcommand)]
@@ -14,8 +14,8 @@ pub enum ShadowCommand {
     /// Ask other policies about the same live requests. Nobody is let in or kept out by what they say.
     #[command(after_help = "\
 Examples:
-  doorward policy shadow start policies                      a folder; the gateway holds it as a bundle
-  doorward policy shadow start new.dwp --sample 10%          a bundle, about every tenth request")]
+  doorward policy shadow start policies
+  doorward policy shadow start new.dwp --sample 10%")]
     Start(ShadowStartArgs),
     /// What they would have changed so far, and what policies that only report would change.
     #[command(after_help = "\
@@ -30,7 +30,7 @@ Example:
 
 It is refused when other policies came into force since the start, and when nothing was asked yet;
 `--override --cause …` does it all the same.")]
-    Promote(RolloutWhyArgs),
+    Promote(ShadowPromoteArgs),
     /// Ask them no more.
     Stop(ShadowStopArgs),
 }
@@ -44,7 +44,8 @@ pub struct ShadowStartArgs {
     /// The share of the requests that they are asked about; without it all of them.
     #[arg(long, value_name = "PERCENT")]
     pub sample: Option<Sample>,
-    /// Who answers for a bundle that is made of a folder; without it the user of this machine.
+    /// Who answers for a bundle that is made of a folder; without it what `DOORWARD_AUTHOR` says, or the user of
+    /// this machine.
     #[arg(long, value_name = "WHO")]
     pub author: Option<String>,
     /// The private key to sign such a bundle with. May be given often.

@@ -73,6 +73,10 @@ fn build(args: &BundleBuildArgs, color: ColorChoice, out: &mut Output<'_>) -> Re
             return Ok(Exit::Mistaken);
         }
     };
+    if let Some(signed) = signed_there(&args.out).filter(|_| args.keys.is_empty()) {
+        let message = format!("`{}` is there and signed by {signed}; this would not be", args.out.display());
+        return Err(Failure::new(Exit::Mistaken, message, "name a key with `--key`, or another file"));
+    }
     let results = args.results.iter().map(|file| results(file)).collect::<Result<Vec<_>, _>>()?;
     let results = results.into_iter().flatten().collect();
     let words = Words {
@@ -89,10 +93,10 @@ fn build(args: &BundleBuildArgs, color: ColorChoice, out: &mut Output<'_>) -> Re
     let done = out.style.green(&format!("{} is made", args.out.display()));
     let manifest = bundle.manifest();
     out.line(format_args!(
-        "{done}: revision {}, sequence {}, {} files, {}",
+        "{done}: revision {}, sequence {}, {}, {}",
         short(&manifest.revision),
         manifest.sequence,
-        manifest.files.len(),
+        many(manifest.files.len(), "file", "files"),
         match args.keys.len() {
             0 => "not signed".to_owned(),
             1 => "signed by 1 key".to_owned(),
@@ -125,7 +129,11 @@ pub(super) fn pack(dir: &Path, workshop: &Workshop, words: Words<'_>) -> Result<
     let mut results = vec![Attestation {
         name: "check".to_owned(),
         outcome: Outcome::Held,
-        detail: format!("{} policies, {} cases held", workshop.policies().len(), workshop.cases().len()),
+        detail: format!(
+            "{}, {} held",
+            many(workshop.policies().len(), "policy", "policies"),
+            many(workshop.cases().len(), "case", "cases")
+        ),
         blocking: Vec::new(),
     }];
     results.extend(words.results);
@@ -231,6 +239,7 @@ fn tell(
     let claims: Vec<_> = bundle.claims().map(short).collect();
     let signed = if claims.is_empty() { "by nobody".to_owned() } else { format!("by {}", claims.join(", ")) };
     let verdict = match genuine {
+        Some(Err(Refused::Unsigned)) => out.style.red("not genuine"),
         None => out.style.dim("not verified: name a public key with `--key`"),
         Some(Ok(_)) => out.style.green("genuine"),
         Some(Err(e)) => out.style.red(&e.to_string()),
@@ -274,6 +283,18 @@ fn genuineness(genuine: Option<&Result<Bundle, Refused>>) -> Value {
     }
 }
 
+fn many(n: usize, one: &str, more: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {more}") }
+}
+
+/// Who signed the bundle that is there, by its own word.
+fn signed_there(file: &Path) -> Option<String> {
+    let bytes = read(file, POLICY_BUNDLE_BYTES_MAX).ok()?;
+    let there = release::open(&bytes, Trust::Anyone).ok()?;
+    let claims: Vec<_> = there.claims().map(short).collect();
+    (!claims.is_empty()).then(|| claims.join(", "))
+}
+
 /// The first 12 digits of a revision or a key.
 fn short(digits: &str) -> String {
     digits.chars().take(12).collect()
@@ -285,7 +306,11 @@ fn author(said: Option<&str>) -> Result<String, Failure> {
     let set = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
     let user = || set("DOORWARD_AUTHOR").or_else(|| set("USER"));
     said.map(str::to_owned).or_else(user).ok_or_else(|| {
-        Failure::new(Exit::Mistaken, "nobody is named who answers for it", "use `--author WHO`")
+        Failure::new(
+            Exit::Mistaken,
+            "nobody is named who answers for it",
+            "use `--author WHO`, or set `DOORWARD_AUTHOR`",
+        )
     })
 }
 
@@ -341,6 +366,11 @@ fn results(file: &Path) -> Result<Vec<Attestation>, Failure> {
 // === keys ===
 
 fn signing_key(file: &Path) -> Result<SigningKey, Failure> {
+    // Said first: that others may read it is as it should be.
+    if read(file, SMALL_BYTES_MAX).is_ok_and(|bytes| PublicKey::from_pem(&bytes).is_ok()) {
+        let message = format!("`{}` is a public key, and a private one signs", file.display());
+        return Err(Failure::new(Exit::Mistaken, message, "it is called `NAME.key.pem` beside it"));
+    }
     let bytes = owner_only::read(file, SMALL_BYTES_MAX).map_err(|e| Failure {
         exit: Exit::Mistaken,
         message: e.to_string(),

@@ -36,10 +36,10 @@ pub(super) fn shadow(
         ShadowCommand::Start(args) => start(&args, color, out),
         ShadowCommand::Status(args) => status(&args, out),
         ShadowCommand::Promote(args) => {
-            let operator = Operator::find(&args.look.gateway)?;
-            let body = Value::Object(rollout::words(&args));
+            let operator = Operator::find(&args.why.look.gateway)?;
+            let body = rollout::about(&operator, args.revision.as_deref(), rollout::words(&args.why))?;
             let answer = operator.post(&["policies", "shadow", "promote"], &body)?;
-            rollout::shown(&answer, &args.look, out, rollout::swapped)
+            rollout::shown(&answer, &args.why.look, out, rollout::swapped)
         }
         ShadowCommand::Stop(args) => {
             let answer = Operator::find(&args.look.gateway)?.delete(&["policies", "shadow"])?;
@@ -228,7 +228,9 @@ fn asked(report: &Report, now_millis: i64, style: Style) -> String {
     text.push('\n');
     if report.restarts > 0 {
         let started = age(now_millis.saturating_sub(report.started_at));
-        let anew = format!("counted anew {} times since it was started {started} ago", report.restarts);
+        let times =
+            if report.restarts == 1 { "once".to_owned() } else { format!("{} times", report.restarts) };
+        let anew = format!("counted anew {times} since it was started {started} ago");
         let _ = writeln!(text, "             {anew}: other policies came into force");
     }
     if report.in_force != report.in_force_at_start {

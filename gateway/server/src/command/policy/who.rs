@@ -5,10 +5,10 @@ mod table;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
-use doorward_model::RouteFacts;
+use doorward_model::{Principal, RouteFacts};
 use doorward_policy::{Action, Workshop};
 use doorward_proxy::find_route;
-use doorward_workbench::reach::{Grant, Page, Reach, Subject};
+use doorward_workbench::reach::{Entry, Grant, Page, Reach, Subject};
 use serde_json::Value;
 
 use super::super::changed::only;
@@ -17,10 +17,14 @@ use super::check::mistakes;
 use crate::cli::{Granted, PolicyWhatCanArgs, PolicyWhoCanArgs, ReachArgs, ReachFormat};
 use crate::color::ColorChoice;
 use crate::operator::Operator;
-use table::Table;
+use table::{About, Table};
 
 /// How many people are asked about in one call.
 const PAGE: &str = "500";
+/// How whoever has not signed in is called.
+const VISITOR: &str = "visitor";
+const AGENT: &str = "agent:";
+const SERVICE_ACCOUNT: &str = "service-account:";
 
 /// Who can do this?
 pub(super) fn who_can(
@@ -29,7 +33,7 @@ pub(super) fn who_can(
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
     let action = action(&args.action)?;
-    let mut table = Table::default();
+    let mut table = Table::about(About::Who { action, asked: args.route.clone() });
     match &args.how.dir {
         Some(dir) => {
             let shop = open(dir, color)?;
@@ -38,9 +42,10 @@ pub(super) fn who_can(
             let mut reach = Reach::new(shop.bundle());
             let mut page = Page::default();
             for subject in everybody(&shop)? {
-                page.add(&subject, action, &route, reach.ask(&subject, grant, action, &route));
+                let answer = reach.ask(&subject, grant, action, &route);
+                page.add(&Entry::of(&subject, reach.revision()), action, &route, answer);
             }
-            table.add(&page.to_json())?;
+            table.add(&of(&shop, page))?;
         }
         None => {
             let operator = Operator::find(&args.how.gateway)?;
@@ -57,23 +62,28 @@ pub(super) fn what_can(
     color: ColorChoice,
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
-    let mut table = Table::default();
+    let mut table = Table::about(About::What { who: args.who.clone() });
     match &args.how.dir {
         Some(dir) => {
             let shop = open(dir, color)?;
-            let named = |s: &Subject| s.name == args.who || s.id().as_deref() == Some(args.who.as_str());
-            let subject = everybody(&shop)?.into_iter().find(named).ok_or_else(|| {
-                let message = format!("nobody in the cases is called `{}`", printable(&args.who));
-                Failure::new(Exit::Mistaken, message, "the people and programs stand in `cases/base.toml`")
-            })?;
+            let subject =
+                everybody(&shop)?.into_iter().find(|s| is_called(s, &args.who)).ok_or_else(|| {
+                    let message = format!("nobody in the cases is called `{}`", printable(&args.who));
+                    Failure::new(
+                        Exit::Mistaken,
+                        message,
+                        "the people and programs stand in `cases/base.toml`",
+                    )
+                })?;
             let routes = routes(&shop, &args.how, color)?;
             let grant = grant(&shop, &args.how);
             let mut reach = Reach::new(shop.bundle());
+            let entry = Entry::of(&subject, reach.revision());
             let mut page = Page::default();
             for (route, action) in routes.iter().flat_map(|r| Action::ALL.map(|a| (r, a))) {
-                page.add(&subject, action, route, reach.ask(&subject, grant, action, route));
+                page.add(&entry, action, route, reach.ask(&subject, grant, action, route));
             }
-            table.add(&page.to_json())?;
+            table.add(&of(&shop, page))?;
         }
         None => {
             let operator = Operator::find(&args.how.gateway)?;
@@ -103,6 +113,25 @@ fn action(word: &str) -> Result<Action, Failure> {
 }
 
 // === offline ===
+
+/// Whether this is whom somebody means: by the name in the cases, the sign-in, or as a gateway has programs.
+fn is_called(subject: &Subject, who: &str) -> bool {
+    let program = match &*subject.principal {
+        Principal::Agent(_) => who.strip_prefix(AGENT),
+        Principal::ServiceAccount(_) => who.strip_prefix(SERVICE_ACCOUNT),
+        Principal::User(_) | Principal::Visitor(_) => None,
+    };
+    subject.name == who || program == Some(&subject.name) || subject.id().as_deref() == Some(who)
+}
+
+/// A page as a gateway gives it: with the policies that it is by.
+fn of(shop: &Workshop, page: Page) -> Value {
+    let mut page = page.to_json();
+    if let Some(members) = page.as_object_mut() {
+        members.insert("revision".to_owned(), shop.bundle().revision().to_string().into());
+    }
+    page
+}
 
 fn open(dir: &Path, color: ColorChoice) -> Result<Workshop, Failure> {
     Workshop::open(dir, None).map_err(|failure| {
@@ -187,12 +216,15 @@ fn pages(operator: &Operator, call: &str, asked: &[(&str, &str)], table: &mut Ta
     }
 }
 
-/// Whether it is a person or a machine, and the id.
+/// Whether it is a person, a machine, or who has not signed in; and the id.
 fn find(operator: &Operator, who: &str) -> Result<(&'static str, String), Failure> {
-    if let Some(name) = who.strip_prefix("agent:") {
+    if who == VISITOR {
+        return Ok(("visitor", "yes".to_owned()));
+    }
+    if let Some(name) = who.strip_prefix(AGENT) {
         return Ok(("machine", only(operator, "agents", "agent", name)?.id));
     }
-    if let Some(name) = who.strip_prefix("service-account:") {
+    if let Some(name) = who.strip_prefix(SERVICE_ACCOUNT) {
         return Ok(("machine", only(operator, "service-accounts", "service-account", name)?.id));
     }
     Ok(("person", only(operator, "users", "user", who)?.id))

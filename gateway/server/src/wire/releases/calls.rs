@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::rollout::Wanted;
 use super::shelf::{Change, Kept};
-use super::{How, NotDone, Origin, Swapped, Wish};
+use super::{How, NotDone, Origin, Swapped, Wish, short};
 use crate::wire::{Wired, shadow};
 
 /// Does one call off the runtime: bundles are read, checked and put on record, which takes its time.
@@ -42,6 +42,15 @@ fn done(wired: &Wired, call: ReleaseCall, actor: Actor) -> Result<Value, NotDone
             releases.forget(wired, &revision)?;
             Ok(json!({ "revision": revision, "outcome": "forgotten" }))
         }
+        // Whatever it is that goes wrong, a roll-out is what came last.
+        ReleaseCall::Back { revision: None, why } if releases.rollout().is_some() => {
+            let revision = releases.stop(wired, &wish(actor, How::Back, why))?;
+            let none = difference(&Difference::default());
+            Ok(json!({
+                "outcome": "stopped", "revision": revision, "previous": null, "difference": none,
+                "rollout_ended": revision, "hints": [],
+            }))
+        }
         ReleaseCall::Back { revision, why } => {
             let swapped = releases.back(wired, revision.as_deref(), &wish(actor, How::Back, why))?;
             Ok(swap(&swapped))
@@ -57,14 +66,28 @@ fn done(wired: &Wired, call: ReleaseCall, actor: Actor) -> Result<Value, NotDone
             Ok(and(rollout(wired), [("difference", difference(&changes))]))
         }
         ReleaseCall::Finish(why) => {
+            is_about(&why, releases.rollout().map(|rollout| rollout.revision))?;
             let swapped = releases.finish(wired, &wish(actor, How::RolledOut, why))?;
             Ok(swap(&swapped))
         }
         ReleaseCall::Shadow(call) => shadow::answer(wired, call, actor),
         ReleaseCall::Stop(why) => {
+            is_about(&why, releases.rollout().map(|rollout| rollout.revision))?;
             let revision = releases.stop(wired, &wish(actor, How::RolledOut, why))?;
             Ok(json!({ "revision": revision, "outcome": "stopped" }))
         }
+    }
+}
+
+/// Whoever says about which revision a call is means no other one, which somebody else may have begun with.
+pub(in crate::wire) fn is_about(why: &ReleaseWhy, runs: Option<String>) -> Result<(), NotDone> {
+    match (&why.about, runs) {
+        (Some(about), Some(runs)) if *about != runs => Err(NotDone::Conflict(format!(
+            "revision {} is under way by now, and not {}",
+            short(&runs),
+            short(about)
+        ))),
+        (_, _) => Ok(()),
     }
 }
 
@@ -193,6 +216,7 @@ pub(in crate::wire) fn swap(swapped: &Swapped) -> Value {
         "revision": swapped.revision,
         "previous": swapped.previous,
         "difference": difference(&swapped.difference),
+        "rollout_ended": swapped.rollout_ended,
         "hints": findings(&swapped.hints),
     })
 }

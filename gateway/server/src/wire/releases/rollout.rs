@@ -13,11 +13,14 @@ use doorward_state::{DebtKind, NewDebt};
 use uuid::Uuid;
 
 use super::shelf::Rollout;
-use super::{Kept, NotDone, Releases, Swapped, Wired, Wish, name, short};
+use super::{How, Kept, NotDone, Releases, Swapped, Wired, Wish, name, short};
 use crate::wire::reload::record;
 
 /// How long the store is waited for that has the debts.
 const DEBT_MAX: Duration = Duration::from_secs(10);
+
+/// How many hexadecimal digits the key of a roll-out has.
+const KEY_DIGITS: usize = 32;
 
 /// How a share is wanted.
 #[derive(Clone, Debug)]
@@ -41,9 +44,19 @@ impl Releases {
     /// # Errors
     /// Why not; then everything is as before.
     pub(crate) fn roll_out(&self, wired: &Wired, wanted: Wanted, wish: &Wish) -> Result<Difference, NotDone> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let (house, now) = (&wired.house, (wired.house.clock)());
         let revision = wanted.revision;
+        let kept = self.shelf.kept(&revision).ok_or_else(|| NotDone::Unknown(revision.clone()))?;
+        if let Some(app) = wanted.apps.iter().flatten().find(|app| !is_app(wired, app)) {
+            return Err(NotDone::Conflict(format!("there is no app `{app}`: nobody would be asked of it")));
+        }
+        // What is asked already is asked on, by another share. To load what is not takes long: nothing waits for it.
+        let staged = house.policies.staged().map(|staged| staged.bundle);
+        let bundle = match staged.filter(|bundle| bundle.revision().to_string() == revision) {
+            Some(bundle) => bundle,
+            None => self.candidate(wired, &revision)?.bundle,
+        };
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let in_force = house.policies.bundle();
         if in_force.revision().to_string() == revision {
             return Err(NotDone::Conflict("it is in force for everybody already".to_owned()));
@@ -53,24 +66,17 @@ impl Releases {
             let why = format!("revision {} is being rolled out; finish or stop that", short(&other.revision));
             return Err(NotDone::Conflict(why));
         }
-        let kept = self.shelf.kept(&revision).ok_or_else(|| NotDone::Unknown(revision.clone()))?;
-        // What is asked already was tried when that began, and is asked by more or fewer now.
-        let staged = house.policies.staged().map(|staged| staged.bundle);
-        let staged = staged.filter(|bundle| before.is_some() && bundle.revision().to_string() == revision);
-        let bundle = match staged {
-            Some(bundle) => bundle,
-            None => self.candidate(wired, &revision)?.bundle,
-        };
         if before.is_none() {
             self.answered_for(wired, &kept, wish)?;
         }
-        let random = || Uuid::new_v4().simple().to_string();
         let rollout = Rollout {
-            key: before.as_ref().map_or_else(random, |rollout| rollout.key.clone()),
+            // The same at every node of a fleet, so that nobody is asked of one bundle here and of another there.
+            key: before.as_ref().map_or_else(|| key_of(&revision), |rollout| rollout.key.clone()),
             hundredths: wanted.hundredths,
             apps: wanted.apps.map(|apps| apps.iter().map(ToString::to_string).collect()),
             at: before.as_ref().map_or(now.0, |rollout| rollout.at),
             by: name(&wish.actor),
+            in_force: Some(in_force.revision().to_string()),
             revision,
         };
         let noted = self.shelf.set_rollout(Some(&rollout));
@@ -90,7 +96,8 @@ impl Releases {
     /// Why not; then everything is as before.
     pub(crate) fn finish(&self, wired: &Wired, wish: &Wish) -> Result<Swapped, NotDone> {
         let rollout = self.shelf.rollout().ok_or_else(nothing)?;
-        self.put_in_force(wired, &rollout.revision, wish, None)
+        // In the place of what it was tried beside, and of nothing else.
+        self.put_in_force(wired, &rollout.revision, wish, rollout.in_force.as_deref())
     }
 
     /// Asks everybody of the bundle in force again.
@@ -106,16 +113,39 @@ impl Releases {
         Ok(rollout.revision)
     }
 
-    pub(super) fn unstage(&self, wired: &Wired) {
+    fn unstage(&self, wired: &Wired) {
         wired.house.policies.stage(None);
+        self.forget_rollout();
+    }
+
+    fn forget_rollout(&self) {
         if let Err(error) = self.shelf.set_rollout(None) {
             tracing::error!(%error, "the end of a roll-out cannot be noted; after a restart it goes on");
         }
     }
 
+    /// Other policies came into force, for everybody: with that a roll-out is over. Which one it was.
+    pub(super) fn rollout_is_over(&self, wired: &Wired, actor: &Actor) -> Option<String> {
+        let rollout = self.shelf.rollout()?;
+        self.forget_rollout();
+        if wired.house.policies.bundle().revision().to_string() != rollout.revision {
+            let cause = Some("other policies came into force".to_owned());
+            let wish = Wish { actor: actor.clone(), how: How::RolledOut, cause, found: None, anyway: false };
+            tracing::warn!(revision = rollout.revision, "a roll-out is over: other policies came into force");
+            tell(wired, &rollout, StageStep::Stopped, &wish, None);
+        }
+        Some(rollout.revision)
+    }
+
     /// After a restart the same people are asked of the same bundle.
     pub(super) fn stage_again(&self, wired: &Wired) {
         let Some(rollout) = self.shelf.rollout() else { return };
+        let in_force = wired.house.policies.bundle().revision().to_string();
+        if rollout.in_force.as_ref().is_some_and(|then| *then != in_force) || rollout.revision == in_force {
+            // The folder changed while nothing ran, or the process ended in the middle of a change.
+            self.rollout_is_over(wired, &Actor::Gateway);
+            return;
+        }
         let candidate = self.candidate(wired, &rollout.revision);
         match (candidate, share(&rollout)) {
             (Ok(candidate), Some(share)) => {
@@ -128,6 +158,15 @@ impl Releases {
             }
         }
     }
+}
+
+fn is_app(wired: &Wired, app: &AppId) -> bool {
+    wired.config.apps.iter().any(|known| known.id == *app)
+}
+
+/// What draws the people of a roll-out: the beginning of its revision, which is even, and another one for others.
+fn key_of(revision: &str) -> String {
+    revision.chars().take(KEY_DIGITS).collect()
 }
 
 fn nothing() -> NotDone {

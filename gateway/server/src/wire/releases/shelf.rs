@@ -75,6 +75,9 @@ pub(crate) struct Kept {
     pub(crate) changed: Vec<String>,
     pub(crate) results: Vec<Attestation>,
     pub(crate) signed_by: Vec<String>,
+    /// How many of its red lines must be known to hold (`@unknown("block")`).
+    #[serde(default)]
+    pub(crate) must_be_known: usize,
 }
 
 /// Which bundle is in force instead of the folder.
@@ -131,6 +134,9 @@ pub(crate) struct Rollout {
     pub(crate) apps: Option<Vec<String>>,
     pub(crate) at: i64,
     pub(crate) by: String,
+    /// What was in force when it began; not known of one that began before this was noted.
+    #[serde(default)]
+    pub(crate) in_force: Option<String>,
 }
 
 /// Which bundle is asked in the shadow, beside the one in force.

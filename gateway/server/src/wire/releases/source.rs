@@ -4,6 +4,7 @@
 //! loudly, and what is in force stays. A source that is away changes nothing: what it gave last is on the disk.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use reqwest::header::{AUTHORIZATION, ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Client, StatusCode};
 use serde_json::json;
 
+use super::force::against;
 use super::looked::{Looked, Nothing};
 use super::pulled::{Listing, Offer, listing};
 use super::shelf::Pulled;
@@ -196,7 +198,12 @@ fn client(ca_file: Option<&Path>) -> Result<Client, String> {
         .timeout(ANSWER_MAX);
     if let Some(file) = ca_file {
         let wrong = |why: String| format!("`{}` holds no certificates: {why}", file.display());
-        let pem = fs::read(file).map_err(|e| wrong(e.to_string()))?;
+        let pem = fs::File::open(file).and_then(|file| {
+            let mut pem = Vec::new();
+            file.take(SMALL_BYTES_MAX).read_to_end(&mut pem)?;
+            Ok(pem)
+        });
+        let pem = pem.map_err(|e| wrong(e.to_string()))?;
         let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| wrong(e.to_string()))?;
         builder = builder.tls_certs_only(certificates);
     }
@@ -230,6 +237,12 @@ impl Releases {
         if kept.signed_by.is_empty() {
             // No node takes one that nobody signed.
             return Err(NotDone::Refused(release::Refused::Unsigned));
+        }
+        let against = against(&kept);
+        if !against.is_empty() && wish.anyway {
+            // An override is somebody's word here. Another node takes nobody's but that of whoever signs.
+            let why = format!("no node would take it: {}", against.join("; "));
+            return Err(NotDone::Conflict(format!("{why}; an override is for one node: roll it out there")));
         }
         self.answered_for(wired, &kept, wish)?;
         let packed = self.shelf.packed(revision).map_err(|e| NotDone::Failed(e.to_string()))?;

@@ -24,7 +24,26 @@ fn what_is_forbidden_is_told_as_what_is_wanted() {
         ("!context.zones.containsAny([\"corp\", \"vpn\"])", &["in one of the networks corp, vpn"]),
         ("context.geo.country != Country::\"DE\"", &["from DE"]),
         ("context.geo.country == Country::\"ZZ\"", &["from a country that is known"]),
-        ("[Country::\"IR\", Country::\"KP\"].contains(context.geo.country)", &["not from one of IR, KP"]),
+        ("[Country::\"IR\", Country::\"KP\"].contains(context.geo.country)", &["from none of IR, KP"]),
+        ("context.zones.containsAny([\"corp\", \"vpn\"])", &["in none of the networks corp, vpn"]),
+        (
+            "context.zones.containsAll([\"corp\", \"vpn\"])",
+            &["outside at least one of the networks corp, vpn"],
+        ),
+        ("!context.zones.containsAll([\"corp\", \"vpn\"])", &["in all of the networks corp, vpn"]),
+        ("context.zones.containsAny([\"corp\"])", &["outside the network corp"]),
+        ("context.risk.reasons.containsAny([\"a\", \"b\"])", &["risky for none of a, b"]),
+        ("context.risk.reasons.containsAll([\"a\", \"b\"])", &["risky for not all of a, b"]),
+        (
+            "[RiskLevel::\"low\", RiskLevel::\"medium\"].contains(context.risk.level)",
+            &["risk neither low nor medium"],
+        ),
+        ("context.risk.level == RiskLevel::\"high\"", &["risk not high"]),
+        (
+            "[Assurance::\"mtls\", Assurance::\"dpop\"].contains(context.device.assurance)",
+            &["a device proved by neither mtls nor dpop"],
+        ),
+        ("context.device.assurance == Assurance::\"none\"", &["a device not proved by none"]),
         ("!context.ip.isInRange(ip(\"10.0.0.0/8\"))", &["from 10.0.0.0/8"]),
         ("!(context.time.now < datetime(\"2026-06-30\"))", &["before 2026-06-30"]),
         (
@@ -40,6 +59,32 @@ fn what_is_forbidden_is_told_as_what_is_wanted() {
             "!(![Weekday::\"sat\", Weekday::\"sun\"].contains(context.time.weekday) && \
              context.time.localTime >= duration(\"7h\") && context.time.localTime < duration(\"20h\"))",
             &["on weekdays 07:00 to 20:00"],
+        ),
+        // What excludes each other is not said as if it were a time.
+        (
+            "!(context.time.localTime >= duration(\"22h\") && context.time.localTime < duration(\"6h\"))",
+            &["from 22:00 and before 06:00 (at no time)"],
+        ),
+        (
+            "!(context.time.weekday == Weekday::\"mon\" && context.session.mfa && context.time.weekday == Weekday::\"tue\")",
+            &["on mon and on tue (at no time)", "more than one factor"],
+        ),
+        (
+            "!(context.time.weekday == Weekday::\"mon\" && context.time.localTime >= duration(\"7h\") && \
+             context.time.localTime < duration(\"7h\"))",
+            &["on mon and from 07:00 and before 07:00 (at no time)"],
+        ),
+        // Of several the narrowest counts.
+        (
+            "!(context.time.localTime >= duration(\"7h\") && context.time.localTime < duration(\"20h\") && \
+             context.time.localTime >= duration(\"9h\") && ![Weekday::\"sat\", Weekday::\"sun\"].contains(context.time.weekday) \
+             && context.time.weekday != Weekday::\"fri\")",
+            &["on mon, tue, wed, thu 09:00 to 20:00"],
+        ),
+        ("!(context.time.localTime >= duration(\"7h\"))", &["from 07:00"]),
+        (
+            "!(context.time.weekday == Weekday::\"mon\" && context.time.localTime < duration(\"7h\"))",
+            &["on mon", "before 07:00"],
         ),
         (
             "context.geo.anonymizer && !context.zones.contains(\"corp\")",

@@ -1,0 +1,135 @@
+//! Who there is to ask about, by the directory.
+
+use std::sync::Arc;
+
+use doorward_console::AccessFault;
+use doorward_lifecycle::service::Lifecycle;
+use doorward_model::directory::{MachineId, MachineKind, PersonId};
+use doorward_model::principal::{Agent, ServiceAccount, Visitor};
+use doorward_model::{LifecycleStage, Principal, UnixMillis, UserId};
+use doorward_state::directory::{Directory, KnownMachine, KnownPerson};
+use doorward_workbench::reach::Subject;
+
+/// Somebody of the directory, or who has not signed in.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) name: String,
+    pub(super) kind: &'static str,
+    /// The id in the directory.
+    pub(super) record: Option<String>,
+    /// One for each way in which they can come: a person has as many as sign-ins, a machine as many as those of
+    /// the person who answers for it. None only where `refused` says why.
+    pub(super) subjects: Vec<Subject>,
+    /// To whom apps are granted.
+    pub(super) person: Option<Arc<KnownPerson>>,
+    /// Why they are not even asked about: the gateway refuses before any policy is.
+    pub(super) refused: Option<String>,
+}
+
+impl Known {
+    /// Whoever has not signed in.
+    pub(super) fn visitor() -> Self {
+        let name = "visitor".to_owned();
+        let subject = Subject {
+            name: name.clone(),
+            principal: Arc::new(Principal::Visitor(Visitor)),
+            owner_stage: LifecycleStage::Unknown,
+        };
+        Self { name, kind: "visitor", record: None, subjects: vec![subject], person: None, refused: None }
+    }
+}
+
+/// Where they stand.
+pub(super) struct Roll<'r> {
+    pub(super) people: &'r Lifecycle,
+    pub(super) directory: &'r Directory,
+    pub(super) now: UnixMillis,
+    pub(super) runtime: &'r tokio::runtime::Handle,
+}
+
+impl Roll<'_> {
+    pub(super) fn person(&self, id: PersonId) -> Result<Known, AccessFault> {
+        let known = self.directory.person(id).map_err(|e| AccessFault::Failed(e.to_string()))?;
+        Ok(of_person(known.ok_or(AccessFault::NoOne)?))
+    }
+
+    /// A machine with everything that it was registered for, which a token may narrow. An agent is asked about for
+    /// its owner.
+    pub(super) fn machine(&self, id: MachineId) -> Result<Known, AccessFault> {
+        let failed = |e: &dyn std::error::Error| AccessFault::Failed(e.to_string());
+        let read = self.runtime.block_on(self.people.machine(id)).map_err(|e| failed(&e))?;
+        let (read, _) = read.ok_or(AccessFault::NoOne)?;
+        let known = self.directory.machine_of(&read.user).map_err(|e| AccessFault::Failed(e.to_string()))?;
+        Ok(of_machine(&known.ok_or(AccessFault::NoOne)?, id, self.now))
+    }
+}
+
+fn of_person(person: Arc<KnownPerson>) -> Known {
+    let record = person.person();
+    let name = record.profile.user_name.clone();
+    let subject = |principal: &Arc<Principal>| Subject {
+        name: name.clone(),
+        principal: Arc::clone(principal),
+        owner_stage: LifecycleStage::Unknown,
+    };
+    let subjects: Vec<_> =
+        record.links.iter().filter_map(|link| person.principal(link)).map(subject).collect();
+    let refused = match (person.admitted(), subjects.is_empty()) {
+        (false, _) => Some(format!("the directory does not let them in: {}", person.stage().as_str())),
+        (true, true) => Some("nobody has signed in as them yet".to_owned()),
+        (true, false) => None,
+    };
+    let record = Some(record.id.to_string());
+    Known { name, kind: "user", record, subjects, person: Some(person), refused }
+}
+
+fn of_machine(known: &KnownMachine, id: MachineId, now: UnixMillis) -> Known {
+    let machine = known.machine();
+    let links = known.owner().map(|owner| &owner.person().links);
+    let links: Vec<&UserId> = links.into_iter().flatten().collect();
+    let (kind, principals) = match machine.kind {
+        MachineKind::ServiceAccount => {
+            // Nobody has signed in as the owner: it answers for itself then, as requests of it say.
+            let owners = if links.is_empty() { vec![&machine.user] } else { links };
+            let account = |owner: &UserId| {
+                Principal::ServiceAccount(ServiceAccount {
+                    id: machine.user.clone(),
+                    owner: owner.clone(),
+                    scopes: machine.scopes.clone(),
+                    stage: known.stage(now),
+                })
+            };
+            ("service_account", owners.into_iter().map(account).collect::<Vec<_>>())
+        }
+        MachineKind::Agent => {
+            let users = links.into_iter().filter_map(|link| known.owner()?.user(link));
+            let agent = |user: &doorward_model::User| {
+                Principal::Agent(Agent {
+                    id: machine.user.clone(),
+                    on_behalf_of: user.clone(),
+                    scopes: machine.scopes.clone(),
+                })
+            };
+            ("agent", users.map(agent).collect())
+        }
+    };
+    let refused = match (known.admitted(now), principals.is_empty()) {
+        (false, _) => {
+            let (stage, owner) = (known.stage(now).as_str(), known.owner_stage().as_str());
+            Some(format!("the directory does not let it in: it is {stage}, and its owner {owner}"))
+        }
+        (true, true) => Some("its owner has not signed in yet".to_owned()),
+        (true, false) => None,
+    };
+    let person = match machine.kind {
+        MachineKind::Agent => known.owner().cloned(),
+        MachineKind::ServiceAccount => None,
+    };
+    let subject = |principal| Subject {
+        name: machine.name.clone(),
+        principal: Arc::new(principal),
+        owner_stage: known.owner_stage(),
+    };
+    let subjects = principals.into_iter().map(subject).collect();
+    Known { name: machine.name.clone(), kind, record: Some(id.to_string()), subjects, person, refused }
+}
