@@ -75,6 +75,7 @@ async fn answered(
         AccessAbout::Who { route, .. } => route.clone(),
         AccessAbout::Person(id) => id.to_string(),
         AccessAbout::Machine(id) => id.to_string(),
+        AccessAbout::Placed { .. } => String::new(),
     };
     match (console.ports.access)(AccessAsk { about, after, limit }).await {
         Ok(page) => Json(page).into_response(),
@@ -82,7 +83,7 @@ async fn answered(
     }
 }
 
-fn refused(call: &Call, fault: AccessFault, whom: &str) -> Problem {
+pub(crate) fn refused(call: &Call, fault: AccessFault, whom: &str) -> Problem {
     match fault {
         AccessFault::NoDirectory => {
             let detail =

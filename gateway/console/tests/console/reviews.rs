@@ -1,6 +1,6 @@
 //! `GET /api/v1/access/…`: what a review asks, and what it is told.
 
-use doorward_console::{AccessAbout, AccessAsk, AccessFault};
+use doorward_console::{AccessAbout, AccessAsk, AccessFault, Whom};
 use doorward_policy::Action;
 use serde_json::{Value, json};
 
@@ -27,6 +27,13 @@ pub(crate) fn access(ask: AccessAsk) -> Result<Value, AccessFault> {
         },
         AccessAbout::Person(_) => Ok(page(Action::ALL.map(row).to_vec())),
         AccessAbout::Machine(_) => Err(AccessFault::NoOne),
+        AccessAbout::Placed { situation, whom, now } => match whom {
+            Whom::Machine(_) => Err(AccessFault::NoDirectory),
+            Whom::Person(_) if *now => Ok(json!({ "refused": "they were suspended" })),
+            Whom::Person(_) | Whom::AsItIs => Ok(
+                json!({ "situation": situation.replace("\"visitor\"", "{\"user\":{\"id\":\"corp:alice\"}}") }),
+            ),
+        },
     }
 }
 

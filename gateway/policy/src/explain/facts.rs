@@ -177,10 +177,11 @@ impl<'a> Reader<'a> {
         let ExprKind::BinaryApp { op: BinaryOp::Less | BinaryOp::LessEq, arg1, arg2 } = sides else {
             return None;
         };
+        // What is computed of a fact has a bound that is none of the fact itself.
         let fixed = match (names(arg1).is_empty(), names(arg2).is_empty()) {
-            (true, false) => arg1,
-            (false, true) => arg2,
-            (true, true) | (false, false) => return None,
+            (true, false) if path(arg2).is_some() => arg1,
+            (false, true) if path(arg1).is_some() => arg2,
+            (true, _) | (false, _) => return None,
         };
         self.value(fixed).map(|value| self.shown(fixed, &value, fixed))
     }

@@ -1,5 +1,7 @@
 //! Reviews of access: who can, and what can somebody, by the directory and the policies in force.
 
+mod placed;
+
 use std::sync::Arc;
 
 use doorward_console::{AccessAbout, AccessAsk, AccessFault};
@@ -43,11 +45,11 @@ impl Access {
 }
 
 fn answered(wired: &Wired, ask: &AccessAsk) -> Result<Value, AccessFault> {
-    let directory = wired.house.people.directory().ok_or(AccessFault::NoDirectory)?;
-    let people = wired.lives.get().ok_or(AccessFault::NoDirectory)?;
+    if let AccessAbout::Placed { situation, whom, now } = &ask.about {
+        return placed::placed(wired, situation, *whom, *now);
+    }
     let bundle = wired.house.policies.bundle();
-    let now = (wired.house.clock)();
-    let review = Review { people, directory, bundle: &bundle, now, runtime: &wired.runtime };
+    let review = Review::of(wired, &bundle)?;
     let (page, next) = match &ask.about {
         AccessAbout::Who { action, route } => {
             let route = find_route(&wired.config.apps, route).ok_or(AccessFault::NoRoute)?;
@@ -55,6 +57,7 @@ fn answered(wired: &Wired, ask: &AccessAsk) -> Result<Value, AccessFault> {
         }
         AccessAbout::Person(id) => review.what(review.person(*id)?, wired, ask)?,
         AccessAbout::Machine(id) => review.what(review.machine(*id)?, wired, ask)?,
+        AccessAbout::Placed { .. } => return Err(AccessFault::NoOne),
     };
     let mut told = page.to_json();
     if let Some(members) = told.as_object_mut() {
@@ -82,6 +85,14 @@ struct Review<'r> {
     bundle: &'r PolicyBundle,
     now: UnixMillis,
     runtime: &'r tokio::runtime::Handle,
+}
+
+impl<'r> Review<'r> {
+    fn of(wired: &'r Wired, bundle: &'r PolicyBundle) -> Result<Self, AccessFault> {
+        let directory = wired.house.people.directory().ok_or(AccessFault::NoDirectory)?;
+        let people = wired.lives.get().ok_or(AccessFault::NoDirectory)?;
+        Ok(Self { people, directory, bundle, now: (wired.house.clock)(), runtime: &wired.runtime })
+    }
 }
 
 impl Review<'_> {
