@@ -5,6 +5,7 @@ use doorward_policy::{Share, Staged, WHOLE};
 use serde_json::json;
 
 use crate::fixture::{Gateway, run};
+use crate::reviews::ALICE;
 
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 const VISITOR: &str = r#"{"v":1,"who":"visitor","does":"GET","route":{"id":"wiki/all","tier":"public"},"place":{"ip":"192.0.2.1"},"now":0,"local":0,"weekday":"mon","host":"","path":"/"}"#;
@@ -64,9 +65,10 @@ fn somebody_of_the_directory_asks_in_a_situation() {
         let gateway = Gateway::start().await;
         let ask = |body| gateway.send("POST", "/api/v1/policies/explain", body);
         let told = ask(json!({ "situation": VISITOR, "person": ID })).await.json();
-        let alice = VISITOR.replace("\"visitor\"", "{\"user\":{\"id\":\"corp:alice\"}}");
+        let alice = VISITOR.replace("\"visitor\"", ALICE);
         let expected = ask(json!({ "situation": alice })).await.json();
         assert_eq!(told, expected);
+        assert_eq!(told["decision"], "allow", "{told}");
         let told = ask(json!({ "situation": VISITOR, "person": ID, "now": true })).await.json();
         assert_eq!(
             (&told["unasked"], &told["decision"]),

@@ -8,6 +8,9 @@ use crate::fixture::{Gateway, run};
 
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
+/// Somebody as a record of a request has them.
+pub(crate) const ALICE: &str = r#"{"user":{"id":"corp:alice","stage":"active","employment":"employee"}}"#;
+
 /// Tells what was asked, or refuses by the name of the route.
 pub(crate) fn access(ask: AccessAsk) -> Result<Value, AccessFault> {
     let who = json!({ "name": "alice", "id": "corp:alice", "kind": "user" });
@@ -30,9 +33,9 @@ pub(crate) fn access(ask: AccessAsk) -> Result<Value, AccessFault> {
         AccessAbout::Placed { situation, whom, now } => match whom {
             Whom::Machine(_) => Err(AccessFault::NoDirectory),
             Whom::Person(_) if *now => Ok(json!({ "refused": "they were suspended" })),
-            Whom::Person(_) | Whom::AsItIs => Ok(
-                json!({ "situation": situation.replace("\"visitor\"", "{\"user\":{\"id\":\"corp:alice\"}}") }),
-            ),
+            Whom::Person(_) | Whom::AsItIs => {
+                Ok(json!({ "situation": situation.replace("\"visitor\"", ALICE) }))
+            }
         },
     }
 }
