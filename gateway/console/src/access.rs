@@ -84,6 +84,7 @@ async fn answered(
         AccessAbout::Person(id) => id.to_string(),
         AccessAbout::Machine(id) => id.to_string(),
         AccessAbout::Visitor => "visitor".to_owned(),
+        AccessAbout::Placed { .. } => String::new(),
     };
     match (console.ports.access)(AccessAsk { about, after, limit }).await {
         Ok(page) => Json(page).into_response(),
@@ -91,7 +92,7 @@ async fn answered(
     }
 }
 
-fn refused(call: &Call, fault: AccessFault, whom: &str) -> Problem {
+pub(crate) fn refused(call: &Call, fault: AccessFault, whom: &str) -> Problem {
     match fault {
         AccessFault::NoDirectory => {
             let detail =

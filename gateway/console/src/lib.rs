@@ -38,6 +38,7 @@ mod connections;
 mod debts;
 mod devices;
 mod directory;
+mod explain;
 mod fleet;
 mod groups;
 mod guard;
@@ -74,7 +75,7 @@ pub use hosts::Hosts;
 pub use ports::{
     About, AccessAbout, AccessAsk, AccessFault, Aftermath, BrowserSession, BrowserSessions, Condition,
     ConditionState, Future, Inflight, InflightFilter, Ports, ReleaseCall, ReleaseRefused, ReleaseWhy,
-    ReloadPanicked, Running, ShadowCall, Wait,
+    ReloadPanicked, Running, ShadowCall, Wait, Whom,
 };
 pub use serve::{Bounds, Guest, Service, serve};
 pub use token::Token;
@@ -138,7 +139,7 @@ pub fn router(ports: Ports) -> Router {
         .route("/api/v1/access/who-can", get(access::who_can))
         .route("/api/v1/access/what-can", get(access::what_can))
         .route("/api/v1/policies", get(policies::show))
-        .route("/api/v1/policies/explain", post(policies::explain))
+        .route("/api/v1/policies/explain", post(explain::explain))
         .route("/api/v1/policies/reload", post(policies::reload))
         .route("/api/v1/policies/bundles", get(releases::list).post(releases::hold))
         .route("/api/v1/policies/bundles/{revision}", delete(releases::forget))

@@ -1,21 +1,20 @@
-//! `GET /api/v1/policies`, `POST /api/v1/policies/reload` and `POST /api/v1/policies/explain`.
+//! `GET /api/v1/policies` and `POST /api/v1/policies/reload`.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use doorward_policy::{Finding, Outcome, record};
+use doorward_policy::{Finding, Outcome};
 use serde_json::{Value, json};
 
 use crate::Console;
 use crate::guard::{Call, OnRecord};
 use crate::ports::{ReleaseCall, ReloadPanicked};
-use crate::problem::{Mistake, Problem};
+use crate::problem::Problem;
 use crate::revocations::may_grant;
-use crate::strict;
 
 pub(crate) async fn show(
     State(console): State<Arc<Console>>,
@@ -36,47 +35,6 @@ pub(crate) async fn show(
         "since": said("since"),
         "by": said("by"),
     }))
-}
-
-/// What the policies in force say of a situation, and why. It changes nothing, and asks no more than the situation
-/// tells: the directory is not looked at.
-pub(crate) async fn explain(
-    State(console): State<Arc<Console>>,
-    Extension(call): Extension<Call>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let mut fields = match strict::read(&call, &headers, body).await {
-        Ok(fields) => fields,
-        Err(problem) => return problem.into_response(),
-    };
-    let mut mistakes = Vec::new();
-    let help = "it is what `unmapped.doorward.situation` of a decision in the audit log has, as a text";
-    let situation = fields.text("situation", help, &mut mistakes);
-    fields.end(&mut mistakes);
-    let situation = situation.and_then(|text| match record::read(&text) {
-        Ok(situation) => Some(situation),
-        Err(e) => {
-            mistakes.push(Mistake::new("situation", format!("cannot be read: {e}"), help));
-            None
-        }
-    });
-    let Some(situation) = situation.filter(|_| mistakes.is_empty()) else {
-        return Problem::mistaken(&call, mistakes).into_response();
-    };
-    let bundle = console.ports.policies.bundle();
-    // It may decide some hundred times, which is nothing for the threads that answer requests.
-    let work = tokio::task::spawn_blocking(move || {
-        let mut told = bundle.explain(&situation).to_json();
-        if let Some(map) = told.as_object_mut() {
-            map.insert("revision".to_owned(), bundle.revision().to_string().into());
-        }
-        told
-    });
-    match work.await {
-        Ok(told) => Json(told).into_response(),
-        Err(_) => failed(&call).into_response(),
-    }
 }
 
 /// Loads the policies anew. They may permit more than those in force, so the call is in the audit

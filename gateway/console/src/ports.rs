@@ -103,6 +103,28 @@ pub enum AccessAbout {
     Machine(MachineId),
     /// Whoever has not signed in, at every route.
     Visitor,
+    /// A situation as it would be here ([`doorward_policy::record`]), to be explained: with somebody of the directory,
+    /// with what the configuration says of the route. The answer has the `situation`, or why they are `refused` without
+    /// asking any policy.
+    Placed {
+        /// The situation, in which the route counts by its name alone.
+        situation: String,
+        /// Who asks in it.
+        whom: Whom,
+        /// It is now, and not then.
+        now: bool,
+    },
+}
+
+/// Who asks in a situation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// Whoever asks in it already.
+    AsItIs,
+    /// A person of the directory.
+    Person(PersonId),
+    /// A machine of the directory.
+    Machine(MachineId),
 }
 
 /// Why a review of access has no answer.

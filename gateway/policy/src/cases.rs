@@ -9,11 +9,15 @@ mod write;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use doorward_model::principal::Visitor;
+use doorward_model::{LifecycleStage, Principal, RouteFacts, Tier, UnixMillis, Weekday};
 use toml::Spanned;
 
-use self::resolve::{Wrong, facts, route_id};
+use self::resolve::{Wrong, done, facts, route_id};
 pub use self::roster::Named;
 pub use self::write::NewCase;
 use crate::bundle::PolicyBundle;
@@ -194,14 +198,42 @@ impl Cases {
     /// # Errors
     /// What is wrong with the words, in one line.
     pub fn situated(&self, words: &str) -> Result<Situation, String> {
-        let text = format!("name = \"\"\nexpect = \"deny\"\n{words}");
-        let case = toml::from_str::<written::Case>(&text).map_err(|e| e.message().trim_end().to_owned())?;
-        let nothing = CaseFile {
-            source: SourceFile::new(String::new(), String::new()),
-            base: written::Situation::default(),
-            cases: Vec::new(),
-        };
-        self.situation(&nothing, &case).map_err(|(message, help)| format!("{message}: {help}"))
+        let case = case_of(words)?;
+        self.situation(&CaseFile::nothing(), &case).map_err(|(message, help)| format!("{message}: {help}"))
+    }
+
+    /// The same for whoever looks up elsewhere who asks, and what the route is: a visitor stands for them, and of the
+    /// route nothing is known but its name.
+    ///
+    /// # Errors
+    /// What is wrong with the words, in one line.
+    pub fn situated_for_nobody(&self, words: &str) -> Result<Situation, String> {
+        let case = case_of(words)?;
+        let situation = done(&case.does).and_then(|(action, id)| {
+            let (scope, app_groups) = (String::new(), Vec::new());
+            let route = RouteFacts {
+                id,
+                app_groups,
+                tier: Tier::Internal,
+                scope,
+                admin_surface: false,
+                public: false,
+            };
+            let nobody = (Arc::new(Principal::Visitor(Visitor)), LifecycleStage::Unknown);
+            self.situation_of(&CaseFile::nothing(), &case, nobody, (action, route))
+        });
+        situation.map_err(|(message, help)| format!("{message}: {help}"))
+    }
+
+    /// No cases, and circumstances of which nothing is known: an address that belongs to nobody, and midnight.
+    #[must_use]
+    pub fn none(now: UnixMillis) -> Self {
+        let mut none = read(&[], None, &mut Vec::new());
+        none.base.place.ip = Some(Ipv4Addr::new(192, 0, 2, 1).into());
+        none.base.time.now = Some(written::Moment(now));
+        none.base.time.local = Some(written::TimeOfDay(Duration::ZERO));
+        none.base.time.weekday = Some(Weekday::Mon);
+        none
     }
 
     /// Asks the bundle about every case; adds a finding for each that does not hold.
@@ -225,6 +257,23 @@ impl Cases {
     fn ask(&self, bundle: &PolicyBundle, file: &CaseFile, case: &written::Case) -> Result<Verdict, Wrong> {
         let bundle = if case.report { bundle.enforcing_all() } else { bundle };
         Ok(bundle.decide(&self.situation(file, case)?.question()))
+    }
+}
+
+/// The case that words say.
+fn case_of(words: &str) -> Result<written::Case, String> {
+    let text = format!("name = \"\"\nexpect = \"deny\"\n{words}");
+    toml::from_str(&text).map_err(|e| e.message().trim_end().to_owned())
+}
+
+impl CaseFile {
+    /// A file with nothing in it.
+    fn nothing() -> Self {
+        Self {
+            source: SourceFile::new(String::new(), String::new()),
+            base: written::Situation::default(),
+            cases: Vec::new(),
+        }
     }
 }
 

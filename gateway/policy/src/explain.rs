@@ -43,7 +43,10 @@ use crate::question::Decision;
 pub struct Explanation {
     /// The answer.
     pub decision: Decision,
-    /// The policies that decided: on an allow the permits, on a deny the forbids. Empty when nothing permits.
+    /// What this question came to by itself. It is another answer only for an agent that may and whose person may not.
+    pub own: Decision,
+    /// The policies that decided this question itself: on an allow the permits, on a deny the forbids. Empty when
+    /// nothing permits.
     pub deciding: Vec<Arc<str>>,
     /// The policies that could not be evaluated, and why.
     pub errors: Vec<(Arc<str>, String)>,

@@ -71,6 +71,16 @@ impl Situation {
             user_agent: self.user_agent.as_deref(),
         }
     }
+
+    /// The same at another time: what was found out is as old then as it is now.
+    pub fn moved_to(&mut self, now: UnixMillis, local_time: Duration, weekday: Weekday) {
+        let later = now.0.saturating_sub(self.now.0);
+        for at in [&mut self.session.authenticated_at, &mut self.session.mfa_at, &mut self.device.asserted_at]
+        {
+            *at = at.map(|at| UnixMillis(at.0.saturating_add(later)));
+        }
+        (self.now, self.local_time, self.weekday) = (now, local_time, weekday);
+    }
 }
 
 impl From<&Question<'_>> for Situation {

@@ -294,6 +294,60 @@ mod explained {
         assert_eq!(told["policies"][0]["file"], "apps/payroll.cedar");
     }
 
+    /// What an explanation says of an agent, of a policy that fails, and of a folder in which a case fails.
+    #[test]
+    fn who_or_what_denied_is_told_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let copied = Command::new("cp").arg("-R").arg(repository().join("policies")).arg(dir.path()).status();
+        assert!(copied.unwrap().success());
+        let apps = dir.path().join("policies/apps");
+        fs::remove_dir_all(dir.path().join("policies/invariants")).unwrap();
+        let write = |name: &str, text: &str| fs::write(apps.join(name), text).unwrap();
+        write(
+            "z.cedar",
+            "@id(\"z.agent\") @title(\"t\") @owner(\"o\")\npermit (principal is Agent, action, resource in App::\"wiki\");\n\
+             @id(\"z.fails\") @title(\"t\") @owner(\"o\") @severity(\"high\") @reason(\"No.\")\n\
+             forbid (principal is User, action, resource in App::\"wiki\")\n\
+             when { context.risk.score == 27 && context.risk.score * 922337203685477580 < 0 };",
+        );
+        // None of the shipped cases may fail for this; this one does.
+        write(
+            "../cases/z.toml",
+            "[[case]]\nname = \"fails\"\nwho = \"bob\"\ndoes = \"GET wiki/all\"\nexpect = \"deny\"\nby = []\n",
+        );
+        let ask = |args: &[&str]| {
+            let output = doorward(dir.path(), &[&["policy", "explain", "--dir", "policies"], args].concat());
+            let out = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(output.status.code(), Some(0), "{out}{}", String::from_utf8_lossy(&output.stderr));
+            out
+        };
+        assert!(ask(&["--case", "fails"]).contains("allowed by wiki.employees"));
+        let told = ask(&["--who", "bob", "--does", "GET wiki/all", "--with", "risk=27"]);
+        assert!(told.contains("denied: a policy could not be evaluated\n"), "{told}");
+        assert!(
+            told.contains("z.fails could not be evaluated") && !told.contains("nothing permits"),
+            "{told}"
+        );
+        let told = ask(&["--who", "carols-agent", "--does", "GET wiki/all"]);
+        for line in
+            ["denied: the agent and its person must both be allowed", "its own question: ", "z.agent permits"]
+        {
+            assert!(told.contains(line), "{line} in {told}");
+        }
+        assert!(!told.contains("denied by z.agent"), "{told}");
+        let told = ask(&[
+            "--who",
+            "alice",
+            "--does",
+            "GET payroll/all",
+            "--with",
+            "session.mfa_age=40m place.zones=",
+        ]);
+        assert!(!told.contains("beside"), "{told}");
+        let told = ask(&["--who", "dana", "--does", "GET wiki/admin", "--with", "session.mfa_age=40m"]);
+        assert!(told.contains("context.session.mfaAge = 40m, limit 15m"), "{told}");
+    }
+
     #[test]
     fn a_case_and_a_request_of_the_log_are_explained() {
         let dir = folder();
@@ -332,6 +386,9 @@ mod explained {
             assert_eq!(code, 1, "{err}");
             assert!(err.contains(why), "{err}");
         }
+        assert!(request("req-4").2.contains("that is no id"));
+        let (_, _, err) = request("0198f2c4-7d5e-7b33-9a53-2a1f6f6a1c10");
+        assert!(err.contains("no request with the id") && !err.contains("that is no id"), "{err}");
     }
 
     #[test]
@@ -339,10 +396,9 @@ mod explained {
         let dir = folder();
         let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
         write("p.cedar", "permit (principal == User::\"a\", action, resource)\nwhen { context.level > 3 };");
-        write("e.json", "[]");
         let ask = |request: &str| {
             write("r.json", request);
-            said(dir.path(), &["--policies", "p.cedar", "--request-json", "r.json", "--entities", "e.json"])
+            said(dir.path(), &["--policies", "p.cedar", "--request-json", "r.json"])
         };
         let of = |who: &str, context: &str| {
             ask(&format!(

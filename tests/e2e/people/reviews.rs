@@ -39,9 +39,26 @@ async fn a_review_says_of_everybody_in_the_directory_what_their_requests_are_tol
     );
     assert_eq!(who["kind"], "user");
 
+    // The same of one request: why not, and what would help.
+    let explain =
+        ["policy", "explain", "--live", "--who", &name, "--does", "GET wiki/granted", "--format", "json"];
+    let explained =
+        async || -> Value { serde_json::from_str(&said(&house.gateway, 0, &explain).await).unwrap() };
+    let told = explained().await;
+    assert_eq!(
+        (&told["decision"], &told["nearest_permit"]["policy"]),
+        (&json!("deny"), &json!("granted")),
+        "{told:#}"
+    );
+    assert_eq!(
+        told["way"],
+        json!({ "proved": true, "steps": [{ "who": "owner", "what": "be granted the app" }] })
+    );
+
     let path = |what: &str| format!("/api/v1/users/{}/{what}", alice.id);
     house.gateway.api("PUT", &path("apps/wiki"), Some(&json!({}))).await;
     assert_eq!(visit.told("/granted").await, "200");
+    assert_eq!(explained().await["deciding"], json!(["granted"]));
     let told = said(&house.gateway, 0, &review).await;
     assert_ne!(about(&told, &name).0["answer"], "never", "{told}");
     assert_eq!(about(&told, "visitor").1["kind"], "visitor");
@@ -55,6 +72,12 @@ async fn a_review_says_of_everybody_in_the_directory_what_their_requests_are_tol
     assert_ne!(visit.told("/granted").await, "200");
     let (answer, _) = about(&said(&house.gateway, 0, &review).await, &name);
     assert_eq!((&answer["answer"], &answer["because"]), (&json!("never"), &json!("not_asked")), "{answer:#}");
+    let told = said(&house.gateway, 1, &explain).await;
+    assert!(told.contains("the directory does not let them in"), "{told}");
+    let live = ["policy", "explain", "--live", "--does", "GET wiki/granted", "--who"];
+    let told = said(&house.gateway, 0, &[&live[..], &["visitor"]].concat()).await;
+    assert!(told.contains("GET wiki/granted as visitor") && told.contains("sign in;"), "{told}");
+    said(&house.gateway, 2, &[&live[..], &[&name, "--with", "person.roles=hr"]].concat()).await;
     said(&house.gateway, 1, &["policy", "who-can", "GET", "no-such-app/x"]).await;
     said(&house.gateway, 2, &["policy", "who-can", "FETCH", "wiki/granted"]).await;
 }

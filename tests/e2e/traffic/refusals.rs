@@ -5,7 +5,8 @@ use doorward_tests::grpc;
 use doorward_tests::h1::{self, H1, request};
 use doorward_tests::h2::H2;
 use doorward_tests::raw::RawUpstream;
-use serde_json::json;
+use doorward_tests::wire::within;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn every_reader_gets_a_no_in_its_own_form() {
@@ -120,4 +121,57 @@ async fn a_reason_from_a_policy_reaches_the_person_with_advice() {
     assert_eq!(problem["detail"], "Sign in with a second factor.");
     assert_eq!(problem["advice"], json!(["step-up:mfa"]));
     assert!(!answer.text().contains("guard.mfa"), "the name of the policy stays in the house");
+}
+
+/// A person who is refused is told what would help them there and then, and the log what failed. A program is told
+/// nothing of the kind.
+#[tokio::test]
+async fn what_would_help_is_told_to_people_and_the_failed_clause_to_the_log() {
+    let upstream = RawUpstream::ok().await;
+    let (issuer, gateway) = Company::new(upstream.address()).await.start().await;
+    let weak = json!({"amr": ["pwd"]});
+    let agent = json!({"amr": ["pwd"], "act": {"sub": "copilot"}});
+    let (bob, alice) = (bearer(&issuer.token_but("bob", &weak)), bearer(&issuer.token("alice")));
+    let agent = bearer(&issuer.token_but("bob", &agent));
+    let office = "Try again from another network, such as the office or the VPN.";
+    let factor = "Sign in with a second factor.";
+    // Who, where, what would help, and what failed: policy and facts.
+    let cases: [(&str, &str, Option<&str>, &str, &[&str]); 3] = [
+        (&bob, "build.test", Some(factor), "guard.mfa", &["context.session.mfa"]),
+        (&alice, "payroll.test", Some(office), "payroll.network", &["context.zones"]),
+        (&agent, "payroll.test", None, "agents.limits", &["action", "resource.tier"]),
+    ];
+    for (auth, host, next, policy, facts) in cases {
+        let ask = async |accept: &str| {
+            let own = [("authorization", auth), ("accept", accept)];
+            h1::ask(gateway.address(), "GET", host, "/", &own).await
+        };
+        let problem = ask("application/json").await.json();
+        assert_eq!(problem["next"], next.map_or(Value::Null, |next| json!([next])), "{policy}: {problem}");
+        let page = ask("text/html").await;
+        let said = next.map(|next| format!("<p class=\"next\">{next}</p>"));
+        assert_eq!(page.text().contains("class=\"next\""), said.is_some(), "{policy}: {}", page.text());
+        assert!(said.is_none_or(|said| page.text().contains(&said)), "{policy}: {}", page.text());
+        let id = problem["request_id"].as_str().unwrap();
+        let denial = within("the denial in the log", async {
+            loop {
+                let is_it = |event: &Value| event["metadata"]["correlation_uid"] == id;
+                if let Some(event) = gateway.events().into_iter().find(is_it) {
+                    return event;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        let clauses =
+            denial["unmapped"]["doorward"]["decision"]["clauses"].as_array().cloned().unwrap_or_default();
+        let clause = clauses.iter().find(|clause| clause["policy"] == policy);
+        let clause = clause.unwrap_or_else(|| panic!("{policy} in {clauses:?}"));
+        assert!(clause["span"].is_array(), "{clause}");
+        for fact in clause["facts"].as_array().unwrap() {
+            assert!(facts.iter().any(|known| fact == known), "{clause}");
+        }
+        assert!(!clause.to_string().contains("bob") && !clause.to_string().contains("alice"), "{clause}");
+    }
+    assert!(upstream.requests().is_empty());
 }

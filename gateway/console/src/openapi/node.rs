@@ -150,12 +150,24 @@ pub(super) fn paths(paths: &mut Paths) {
 
 fn explain() -> Operation {
     let situation = r#"{"v":1,"who":"visitor","does":"GET","route":{"id":"wiki/all","tier":"public"},"place":{"ip":"192.0.2.1"},"now":0,"local":0,"weekday":"mon","host":"","path":"/"}"#;
-    let asked = object([("situation", text())]);
+    let asked =
+        object([("situation", text())]).maybe([("person", text()), ("machine", text()), ("now", flag())]);
     Operation::new(TAG, "policies.explain", "What the policies in force say of a situation, and why")
-        .says("`situation` is what a decision in the audit log has at `unmapped.doorward.situation`, as a text.")
+        .says(
+            "`situation` is what a decision in the audit log has at `unmapped.doorward.situation`, as a text. With \
+             `person` or `machine`, an id of the directory, they ask in it; with `now` it is now. With any of these the \
+             route is what the configuration says of it.",
+        )
         .body(asked.taken(), json!({ "situation": situation }))
         .answers(200, "The answer, its reasons, and the cheapest way to pass.", to("Explanation"))
-        .refuses(&[Refusal::Mistaken, Refusal::TookTooLong, Refusal::BodyTooLarge, Refusal::MediaType])
+        .refuses(&[
+            Refusal::Mistaken,
+            Refusal::NotFound,
+            Refusal::TookTooLong,
+            Refusal::Conflict,
+            Refusal::BodyTooLarge,
+            Refusal::MediaType,
+        ])
 }
 
 /// What [`doorward_policy::Explanation::to_json`] writes.
@@ -192,6 +204,7 @@ fn explanation() -> [(&'static str, Value); 3] {
     let erred = object([("policy", text()), ("why", text())]);
     let explanation = object([
         ("decision", word(["allow", "deny"])),
+        ("own", word(["allow", "deny"])),
         ("deciding", list(text())),
         ("errors", list(erred.told())),
         ("policies", list(to("ExplainedPolicy"))),

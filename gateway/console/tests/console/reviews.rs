@@ -1,12 +1,15 @@
 //! `GET /api/v1/access/…`: what a review asks, and what it is told.
 
-use doorward_console::{AccessAbout, AccessAsk, AccessFault};
+use doorward_console::{AccessAbout, AccessAsk, AccessFault, Whom};
 use doorward_policy::Action;
 use serde_json::{Value, json};
 
 use crate::fixture::{Gateway, run};
 
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+/// Somebody as a record of a request has them.
+pub(crate) const ALICE: &str = r#"{"user":{"id":"corp:alice","stage":"active","employment":"employee"}}"#;
 
 /// Tells what was asked, or refuses by the name of the route.
 pub(crate) fn access(ask: AccessAsk) -> Result<Value, AccessFault> {
@@ -28,6 +31,13 @@ pub(crate) fn access(ask: AccessAsk) -> Result<Value, AccessFault> {
         AccessAbout::Person(_) => Ok(page(Action::ALL.map(row).to_vec())),
         AccessAbout::Machine(_) => Err(AccessFault::NoOne),
         AccessAbout::Visitor => Ok(page(vec![row(Action::Get)])),
+        AccessAbout::Placed { situation, whom, now } => match whom {
+            Whom::Machine(_) => Err(AccessFault::NoDirectory),
+            Whom::Person(_) if *now => Ok(json!({ "refused": "they were suspended" })),
+            Whom::Person(_) | Whom::AsItIs => {
+                Ok(json!({ "situation": situation.replace("\"visitor\"", ALICE) }))
+            }
+        },
     }
 }
 

@@ -36,8 +36,18 @@ pub(super) fn id(name: &str) -> Result<UserId, Wrong> {
 impl Cases {
     /// The situation that a case is about.
     pub(super) fn situation(&self, file: &CaseFile, case: &written::Case) -> Result<Situation, Wrong> {
-        let (principal, owner_stage) = self.who(&case.who, case.person.as_ref())?;
-        let (action, route) = self.does(&case.does)?;
+        let who = self.who(&case.who, case.person.as_ref())?;
+        self.situation_of(file, case, who, self.does(&case.does)?)
+    }
+
+    /// The same, where it is known already who asks and for what.
+    pub(super) fn situation_of(
+        &self,
+        file: &CaseFile,
+        case: &written::Case,
+        (principal, owner_stage): (Arc<Principal>, LifecycleStage),
+        (action, route): (Action, RouteFacts),
+    ) -> Result<Situation, Wrong> {
         let place = case.place.over(&file.base.place.over(&self.base.place));
         let session = case.session.over(&file.base.session.over(&self.base.session));
         let device = case.device.over(&file.base.device.over(&self.base.device));
@@ -129,19 +139,25 @@ impl Cases {
     }
 
     fn does(&self, does: &str) -> Result<(Action, RouteFacts), Wrong> {
-        let wrong = || {
-            let help = "write an action and a route, such as `GET payroll/all`; `UPGRADE` opens a WebSocket";
-            (format!("`{does}` is not something that can be done"), help.to_owned())
-        };
-        let (word, name) = does.split_once(' ').ok_or_else(wrong)?;
-        let action = Action::ALL.into_iter().find(|a| a.as_str() == word).ok_or_else(wrong)?;
-        let id = route_id(name).ok_or_else(wrong)?;
+        let (action, id) = done(does)?;
+        let name = id.as_str();
         let written = self.routes.get(name).ok_or_else(|| {
             let help = format!("define `[route.\"{name}\"]` in `{BASE}`, as it is in the configuration");
             (format!("nobody says what the route `{name}` is"), help)
         })?;
         Ok((action, facts(id, written)))
     }
+}
+
+/// What is to be done, and to which route: `GET payroll/all`.
+pub(super) fn done(does: &str) -> Result<(Action, RouteId), Wrong> {
+    let wrong = || {
+        let help = "write an action and a route, such as `GET payroll/all`; `UPGRADE` opens a WebSocket";
+        (format!("`{does}` is not something that can be done"), help.to_owned())
+    };
+    let (word, name) = does.split_once(' ').ok_or_else(wrong)?;
+    let action = Action::ALL.into_iter().find(|a| a.as_str() == word).ok_or_else(wrong)?;
+    Ok((action, route_id(name).ok_or_else(wrong)?))
 }
 
 pub(super) fn route_id(name: &str) -> Option<RouteId> {

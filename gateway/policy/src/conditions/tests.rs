@@ -1,6 +1,7 @@
 use std::str::FromStr;
 
 use cedar_policy::{Authorizer, Context, PolicySet};
+use doorward_model::limits::POLICY_CONDITIONS_MAX;
 use proptest::prelude::*;
 
 use super::*;

@@ -84,12 +84,10 @@ impl PolicyBundle {
 
 /// The clauses that failed: of each policy that denies, or of the nearest permit.
 fn clauses(judged: &Judged) -> Vec<FailedClause> {
-    let all = judged.failed.iter().flat_map(|turn| atoms(judged, turn)).map(|(policy, condition, _)| {
-        FailedClause {
-            policy: id(policy),
-            span: condition.span().map(|span| (span.start, span.end)),
-            facts: facts::names(condition.expr()),
-        }
+    let all = judged.failed.iter().flat_map(|turn| atoms(judged, turn)).map(|one| FailedClause {
+        policy: id(one.conditions.policy()),
+        span: one.condition.span().map(|span| (span.start, span.end)),
+        facts: facts::names(one.condition.expr()),
     });
     all.take(EXPLAIN_DOOR_CLAUSES_MAX).collect()
 }

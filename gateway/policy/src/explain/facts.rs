@@ -17,7 +17,7 @@ pub struct Fact {
     pub name: String,
     /// What it is, shortened. None: it is not there.
     pub value: Option<String>,
-    /// What it is compared with, where that is fixed in the policy.
+    /// The bound on it, where the condition asks for less or more than something that the policy names.
     pub limit: Option<String>,
     /// How long ago it was found out, where the request tells.
     pub age: Option<Duration>,
@@ -168,17 +168,20 @@ impl<'a> Reader<'a> {
         reads(expr).into_iter().map(fact).collect()
     }
 
-    /// What a fact is compared with.
+    /// The bound on a fact.
     fn limit(&self, expr: &Expr) -> Option<String> {
         let sides = match expr.expr_kind() {
             ExprKind::UnaryApp { op: UnaryOp::Not, arg } => arg.expr_kind(),
             kind => kind,
         };
-        let ExprKind::BinaryApp { arg1, arg2, .. } = sides else { return None };
+        let ExprKind::BinaryApp { op: BinaryOp::Less | BinaryOp::LessEq, arg1, arg2 } = sides else {
+            return None;
+        };
+        // What is computed of a fact has a bound that is none of the fact itself.
         let fixed = match (names(arg1).is_empty(), names(arg2).is_empty()) {
-            (true, false) => arg1,
-            (false, true) => arg2,
-            (true, true) | (false, false) => return None,
+            (true, false) if path(arg2).is_some() => arg1,
+            (false, true) if path(arg1).is_some() => arg2,
+            (true, _) | (false, _) => return None,
         };
         self.value(fixed).map(|value| self.shown(fixed, &value, fixed))
     }

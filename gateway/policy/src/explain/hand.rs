@@ -1,6 +1,6 @@
 //! Who could change what a condition reads.
 
-use cedar_policy_core::ast::Literal;
+use cedar_policy_core::ast::{Expr, ExprKind, Literal};
 
 use super::facts;
 use crate::conditions::{Condition, Part};
@@ -77,18 +77,44 @@ impl Hand {
     }
 }
 
-/// Who could turn over a condition. Of several facts it is enough to change the easiest.
-pub(super) fn hand(condition: &Condition) -> Hand {
+/// Who could turn over a condition, where somebody of this kind asks. Of several facts it is enough to change the
+/// easiest.
+pub(super) fn hand(condition: &Condition, who: &str) -> Hand {
     match condition.part() {
         Part::Action | Part::Resource | Part::Whole => Hand::Nobody,
+        // Nobody can make a person of an agent.
+        Part::Principal if !is_for(condition.expr(), who) => Hand::Nobody,
         Part::Principal => {
             let group = |l: &&Literal| matches!(l, Literal::EntityUID(uid) if is_group(&uid.entity_type().to_string()));
             if facts::literals(condition.expr()).iter().any(group) { Hand::Owner } else { Hand::Nobody }
         }
         Part::Clause => {
-            facts::names(condition.expr()).iter().map(|name| changes(name)).min().unwrap_or(Hand::Nobody)
+            let names = facts::names(condition.expr());
+            // Time only goes on: what ended must be given anew by whoever gave it an end.
+            let given = |name: &&String| *name != "context.time.now";
+            let hands = |some: &mut dyn Iterator<Item = &String>| some.map(|name| changes(name)).min();
+            let hand = hands(&mut names.iter().filter(given)).or_else(|| hands(&mut names.iter()));
+            hand.unwrap_or(Hand::Nobody)
         }
     }
+}
+
+/// Whether a side of the scope is for somebody of this kind at all.
+pub(super) fn is_for(side: &Expr, who: &str) -> bool {
+    match side.expr_kind() {
+        ExprKind::And { left, right } => is_for(left, who) && is_for(right, who),
+        ExprKind::Is { entity_type, .. } => entity_type.to_string() == who,
+        // Cedar may write a side in more ways than these, and all others leave the kind open.
+        _ => true,
+    }
+}
+
+/// Whether a condition asks what somebody is, rather than what was given to them until some day. Of two things that
+/// the same people could change the other one is nearer.
+pub(super) fn is_what_they_are(condition: &Condition) -> bool {
+    let of =
+        |name: &String| ["lifecycle", "employment", "homeCountry"].iter().any(|fact| name.ends_with(fact));
+    facts::names(condition.expr()).iter().any(of)
 }
 
 pub(super) fn is_group(kind: &str) -> bool {

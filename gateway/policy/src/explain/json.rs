@@ -12,6 +12,7 @@ impl Explanation {
     pub fn to_json(&self) -> Value {
         json!({
             "decision": self.decision.as_str(),
+            "own": self.own.as_str(),
             "deciding": self.deciding,
             "errors": self.errors.iter().map(|(id, why)| json!({ "policy": id, "why": why })).collect::<Vec<_>>(),
             "policies": self.policies.iter().map(Explained::to_json).collect::<Vec<_>>(),

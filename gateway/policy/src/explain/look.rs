@@ -11,6 +11,9 @@ use super::*;
 use crate::explain::facts::{Reader, shortened};
 use crate::explain::turn::{Hands, Subject, Turn, best, both};
 
+/// The kind of whoever has not signed in.
+const VISITOR: &str = "Visitor";
+
 /// An explanation, and what would have to be turned over so that the answer is another.
 pub(super) struct Judged {
     pub(super) done: Explanation,
@@ -27,6 +30,8 @@ pub(super) struct Looked {
     pub(super) conditions: Arc<Conditions>,
     /// Each by itself. The first is what it comes to as a whole in any case.
     each: Vec<Truth>,
+    /// The kind of whoever asks.
+    who: Arc<str>,
 }
 
 impl Looked {
@@ -48,6 +53,17 @@ impl Looked {
         self.policy().effect() == Effect::Permit
     }
 
+    /// Who could turn over one of its conditions.
+    pub(super) fn hand(&self, number: usize) -> Hand {
+        self.conditions.get(number).map_or(Hand::Nobody, |condition| hand::hand(condition, &self.who))
+    }
+
+    /// Whether it is for somebody of another kind altogether: for people, where an agent asks.
+    fn is_for_others(&self) -> bool {
+        let mut sides = self.conditions.all().iter().filter(|c| c.part() == Part::Principal);
+        sides.any(|side| !hand::is_for(side.expr(), &self.who))
+    }
+
     fn misses(&self, part: Part) -> bool {
         let mut sides = self.conditions.all().iter().zip(&self.each);
         sides.any(|(c, truth)| c.part() == part && *truth == Truth::False)
@@ -55,27 +71,36 @@ impl Looked {
 
     /// What would have to be turned over so that it applies, or does not.
     fn turns(&self, place: usize, target: bool) -> Vec<Turn> {
-        let hand = |atom: usize| self.conditions.get(atom).map_or(Hand::Nobody, hand::hand);
+        let hand =
+            |atom: usize| (self.hand(atom), self.conditions.get(atom).is_some_and(hand::is_what_they_are));
         let subject = Subject { place, conditions: &self.conditions, each: &self.each, hand: &hand };
         let turns = subject.turns(0, target);
         if turns.is_empty() && !self.permits() {
             // It forbids whatever anybody does: nothing but the policy as a whole stands in the way.
-            return vec![Turn { hands: Hands::of(Hand::Nobody), atoms: vec![(place, 0)] }];
+            return vec![Turn { hands: Hands::of(Hand::Nobody), atoms: vec![(place, 0)], deep: 0 }];
         }
         turns
     }
 }
 
-/// How near a permit was: another thing, or another thing to be done, is further than anything about who asks.
-fn nearness(looked: &Looked, turn: &Turn) -> (bool, bool, usize, Turn) {
+/// How near a permit was. One for another kind of principal, for another thing, or for another thing to be done, is
+/// further than anything that could be changed.
+type Nearness = ([bool; 3], usize, Hands);
+
+fn nearness(looked: &Looked, turn: &Turn) -> Nearness {
     let (resource, action) = (looked.misses(Part::Resource), looked.misses(Part::Action));
-    (resource, action, turn.atoms.len(), turn.clone())
+    ([looked.is_for_others(), resource, action], turn.atoms.len(), turn.hands)
 }
 
 impl Sight<'_> {
     pub(super) fn look(&self, conditions: Arc<Conditions>) -> Looked {
         let each = conditions.evaluate_each(self.request, self.entities);
-        Looked { conditions, each }
+        Looked { conditions, each, who: self.kind().into() }
+    }
+
+    /// The kind of whoever asks, such as `User`.
+    fn kind(&self) -> String {
+        self.request.principal().map(|who| who.type_name().to_string()).unwrap_or_default()
     }
 
     /// Those whose scope fits, and the permits that may be missed: of all permits those about the same thing.
@@ -83,6 +108,7 @@ impl Sight<'_> {
         let request: &ast::Request = self.request.as_ref();
         let evaluator = Evaluator::new(request.clone(), self.entities.as_ref(), Extensions::all_available());
         let (mut found, mut near, mut far) = (Vec::new(), Vec::new(), Vec::new());
+        let (who, mut permits) = (self.kind(), false);
         for policy in policies {
             let core: &ast::Policy = policy.as_ref();
             let fits = |expr| match evaluator.interpret(&expr, core.env()) {
@@ -91,6 +117,8 @@ impl Sight<'_> {
             };
             let about =
                 fits(core.resource_constraint().as_expr()) && fits(core.action_constraint().as_expr());
+            let kind = hand::is_for(&core.principal_constraint().as_expr(), &who);
+            permits |= about && kind && policy.effect() == Effect::Permit;
             match (about, fits(core.principal_constraint().as_expr()), policy.effect()) {
                 (true, true, _) => found.push(policy),
                 (true, false, Effect::Permit) => near.push(policy),
@@ -100,7 +128,6 @@ impl Sight<'_> {
         }
         near.truncate(EXPLAIN_POLICIES_MAX);
         // Where no permit is about this at all, one about something else shows at least what there is.
-        let permits = found.iter().chain(&near).any(|p| p.effect() == Effect::Permit);
         far.truncate(if permits { 0 } else { EXPLAIN_POLICIES_MAX / 8 });
         found.append(&mut near);
         found.append(&mut far);
@@ -140,6 +167,7 @@ impl Sight<'_> {
                 decision,
                 deciding,
                 errors,
+                own: decision,
                 policies: Vec::new(),
                 left_out: 0,
                 missed: None,
@@ -160,7 +188,7 @@ impl Sight<'_> {
     /// What would have to be turned over, and the nearest permit missed.
     fn turn(&self, judged: &mut Judged, strict: Strict) {
         let (mut turns, mut failed) = (vec![Turn::default()], Vec::new());
-        let mut missed: Option<((bool, bool, usize, Turn), usize)> = None;
+        let mut missed: Option<(Nearness, Turn, usize)> = None;
         let (mut permitted, mut permits) = (false, Vec::new());
         for (place, looked) in judged.looked.iter().enumerate() {
             let truth = looked.truth();
@@ -176,8 +204,8 @@ impl Sight<'_> {
                     let ways = looked.turns(place, true);
                     if let Some(first) = ways.first() {
                         let near = nearness(looked, first);
-                        if missed.as_ref().is_none_or(|(least, _)| closer(&near, least)) {
-                            missed = Some((near, place));
+                        if missed.as_ref().is_none_or(|(least, ..)| near < *least) {
+                            missed = Some((near, first.clone(), place));
                         }
                     }
                     permits.extend(ways);
@@ -195,7 +223,10 @@ impl Sight<'_> {
         }
         if !permitted {
             turns = both(&turns, &best(permits));
-            judged.done.missed = missed.and_then(|((.., turn), place)| {
+            // What others may says nothing to somebody who has not said yet who they are.
+            let nobody = self.kind() == VISITOR;
+            let near = missed.filter(|(([for_others, ..], ..), ..)| !(nobody && *for_others));
+            judged.done.missed = near.and_then(|(_, turn, place)| {
                 let looked = judged.looked.get(place)?;
                 failed.push(turn.clone());
                 Some(Missed { id: id(looked.policy()), lacks: self.lacks(looked, &turn) })
@@ -306,9 +337,4 @@ fn group<'t>(side: &'t str, who: Option<&EntityUid>) -> Option<&'t str> {
     let Some(kind) = side.strip_prefix("is ") else { return side.strip_prefix("in ") };
     let (kind, group) = kind.split_once(" in ")?;
     who.is_some_and(|who| who.type_name().to_string() == kind.trim()).then_some(group)
-}
-
-fn closer(one: &(bool, bool, usize, Turn), other: &(bool, bool, usize, Turn)) -> bool {
-    let key = |n: &(bool, bool, usize, Turn)| (n.0, n.1, n.2, n.3.hands);
-    key(one) < key(other)
 }

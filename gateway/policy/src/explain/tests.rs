@@ -1,18 +1,19 @@
-use std::collections::BTreeSet;
+mod dice;
+mod words;
+
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
 use cedar_policy::{Authorizer, Context, PolicySet};
+use doorward_model::Principal;
 use doorward_model::limits::{EXPLAIN_ATOMS_MAX, POLICY_CONDITIONS_MAX};
-use doorward_model::{
-    Compliance, CountryCode, Employment, LifecycleStage, Presence, Principal, Risk, UnixMillis, User, Weekday,
-};
 use proptest::prelude::*;
 
+use self::dice::{Dice, situation};
 use super::*;
 use crate::bundle::PolicyBundle;
-use crate::question::{Action, Verdict};
+use crate::question::Verdict;
 use crate::situation::Situation;
 use crate::workshop::Workshop;
 
@@ -34,6 +35,14 @@ fn agrees(situation: &Situation, bundle: &PolicyBundle) -> Result<(Explanation, 
     let explanation = bundle.explain(situation);
     let person = explanation.person.as_deref();
     let errors = |e: &Explanation| e.errors.iter().map(|(id, _)| Arc::clone(id)).collect::<Vec<_>>();
+    // By the policies of an explanation its own question was decided, whatever came of the whole.
+    let effect = if explanation.own == Decision::Allow { Effect::Permit } else { Effect::Forbid };
+    let decided = explanation.policies.iter().filter(|p| explanation.deciding.contains(&p.id));
+    if !decided.clone().all(|p| p.effect == effect)
+        || (person.is_none() && explanation.own != verdict.decision)
+    {
+        return Err(format!("{:?} by {:?}", explanation.own, explanation.deciding));
+    }
     let (mut deciding, mut erring) = (explanation.deciding.clone(), errors(&explanation));
     if let Some(person) = person {
         // On an allow the permits of both are told; else it was the person's no.
@@ -49,6 +58,12 @@ fn agrees(situation: &Situation, bundle: &PolicyBundle) -> Result<(Explanation, 
         return Err(format!("{verdict:?}\n{:?} {deciding:?} {erring:?}", explanation.decision));
     }
     Ok((explanation, verdict))
+}
+
+/// A policy under its own name, as in a folder.
+fn named(text: &str) -> Policy {
+    let id = text.split('"').nth(1).unwrap();
+    Policy::parse(Some(cedar_policy::PolicyId::new(id)), text).unwrap()
 }
 
 /// What plain Cedar says of a situation, all policies and every error in mind.
@@ -67,94 +82,6 @@ fn plainly_allowed(situation: &Situation) -> bool {
     one(&situation.principal) && person.is_none_or(|person| one(&person))
 }
 
-fn with_person(situation: &mut Situation, change: impl FnOnce(&mut User)) {
-    match Arc::make_mut(&mut situation.principal) {
-        Principal::User(user) => change(user),
-        Principal::Agent(agent) => change(&mut agent.on_behalf_of),
-        Principal::ServiceAccount(_) | Principal::Visitor(_) => {}
-    }
-}
-
-type Dice = [u8; 14];
-
-/// A case, and any number of facts of it others.
-fn situation(case: usize, dice: Dice) -> Situation {
-    let mut s = CASES[case % CASES.len()].clone();
-    let [
-        route,
-        action,
-        session,
-        ages,
-        device,
-        posture,
-        zones,
-        country,
-        person,
-        roles,
-        risk,
-        time,
-        granted,
-        home,
-    ] = dice;
-    // A small number leaves it as the case has it.
-    let pick = |die: u8, of: usize| (die >= 100).then(|| usize::from(die) % of);
-    if let Some(n) = pick(route, CASES.len()) {
-        s.route = CASES[n].route.clone();
-    }
-    if let Some(n) = pick(action, Action::ALL.len()) {
-        s.action = Action::ALL[n];
-    }
-    if let Some(n) = pick(session, 4) {
-        (s.session.mfa, s.session.phishing_resistant) = (n & 1 != 0, n & 2 != 0);
-    }
-    if let Some(n) = pick(ages, 5) {
-        let at = [None, Some(0), Some(840), Some(1000), Some(50_000)][n];
-        let at = at.map(|seconds| UnixMillis(s.now.0 - seconds * 1000));
-        (s.session.authenticated_at, s.session.mfa_at) = (at, at);
-    }
-    if let Some(n) = pick(device, 4) {
-        s.device.managed = n & 1 != 0;
-        s.device.compliance = if n & 2 != 0 { Compliance::Compliant } else { Compliance::NotCompliant };
-    }
-    if let Some(n) = pick(posture, 2) {
-        s.device.asserted_at = (n == 0).then_some(s.now);
-    }
-    if let Some(n) = pick(zones, 3) {
-        s.place.networks = [vec![], vec!["corp"], vec!["vpn"]][n].iter().map(|z| (*z).to_owned()).collect();
-    }
-    if let Some(n) = pick(country, 4) {
-        s.place.country = CountryCode::new(["ZZ", "DE", "FR", "KP"][n]).unwrap();
-        s.place.anonymizer = if n == 2 { Presence::Yes } else { Presence::No };
-    }
-    if let Some(n) = pick(person, 12) {
-        let (stage, employment) = (LifecycleStage::ALL[n % 6], Employment::ALL[n % 4]);
-        let end = (n % 3 == 0).then(|| s.now.plus(std::time::Duration::from_secs(99)));
-        with_person(&mut s, |user| {
-            (user.stage, user.employment, user.contract_end) = (stage, employment, end)
-        });
-    }
-    if let Some(n) = pick(roles, 5) {
-        let roles: BTreeSet<String> =
-            [vec![], vec!["hr"], vec!["engineer"], vec!["platform-admin"], vec!["payroll-admin", "hr"]][n]
-                .iter()
-                .map(|role| (*role).to_owned())
-                .collect();
-        with_person(&mut s, |user| user.roles = roles);
-    }
-    if let Some(n) = pick(risk, 4) {
-        s.risk = [Risk::UNKNOWN, Risk::scored(10), Risk::scored(50), Risk::scored(90)][n];
-    }
-    if let Some(n) = pick(time, 24) {
-        (s.local_time, s.weekday) = (std::time::Duration::from_secs(n as u64 * 3600), Weekday::ALL[n % 7]);
-    }
-    s.granted = granted % 2 == 0;
-    if let Some(n) = pick(home, 3) {
-        let home = CountryCode::new(["ZZ", "DE", "FR"][n]).unwrap();
-        with_person(&mut s, |user| user.home_country = home);
-    }
-    s
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
@@ -171,6 +98,9 @@ proptest! {
                 prop_assert!(plainly_allowed(proof), "{:?}", way);
                 // Only who asks, where, when and how: never what is asked for.
                 prop_assert_eq!((&proof.route, proof.action), (&situation.route, situation.action));
+                // Its words are enough: whoever does just what they say passes.
+                let done = words::done(&situation, way.steps.iter().map(|step| &*step.what));
+                prop_assert!(plainly_allowed(&done), "{:?}", way);
             }
         }
         let decided: Vec<_> = explanation.policies.iter().filter(|p| explanation.deciding.contains(&p.id)).collect();
@@ -288,8 +218,64 @@ fn several_things_that_stand_in_the_way_are_told_together() {
     );
     let hands: Vec<Hand> = abroad.way.as_ref().unwrap().steps.iter().map(|s| s.hand).collect();
     assert_eq!(hands, [Hand::SecondFactor, Hand::OtherNetwork], "{:?}", abroad.way);
-    let sanctioned = told("who = \"visitor\"\ndoes = \"GET wiki/all\"");
-    assert!(sanctioned.way.unwrap().proof.is_none(), "nobody can make a visitor of a person");
+}
+
+/// Somebody who has not said who they are is told to do that, and not what machines lack.
+#[test]
+fn a_visitor_is_told_to_sign_in() {
+    let visitor = told("who = \"visitor\"\ndoes = \"GET wiki/all\"");
+    assert_eq!(visitor.missed.map(|missed| missed.id), Some("wiki.welcome".into()), "it is for all kinds");
+    let way = visitor.way.unwrap();
+    assert!(way.proof.is_none(), "nobody can make a person of a visitor");
+    let [Step { hand: Hand::SignInAgain, what }] = &way.steps[..] else { panic!("{way:?}") };
+    assert!(what.starts_with("sign in;"), "{what}");
+}
+
+/// An agent that may and whose person may not: its own permits permit.
+#[test]
+fn an_agent_that_may_keeps_its_own_answer() {
+    let texts = [
+        "@id(\"p.agent\") permit (principal is Agent, action, resource);",
+        "@id(\"p.user\") permit (principal is User, action, resource) \
+         when { principal.employment == Employment::\"contractor\" };",
+    ];
+    let bundle = SHIPPED.with(texts.iter().map(|text| named(text)).collect());
+    let asked = "who = \"bobs-agent\"\ndoes = \"GET wiki/all\"";
+    let explanation = bundle.explain(&SHIPPED.cases().situated(asked).unwrap());
+    assert_eq!((explanation.decision, explanation.own), (Decision::Deny, Decision::Allow));
+    assert_eq!(explanation.deciding, ["p.agent".into()]);
+    assert_eq!(explanation.to_json()["own"], "allow");
+    let person = explanation.person.unwrap();
+    assert_eq!((person.own, person.deciding.len()), (Decision::Deny, 0));
+    assert_eq!(&*person.missed.unwrap().id, "p.user");
+}
+
+/// What is for people is not what an agent lacks, and no owner can make a person of it.
+#[test]
+fn the_nearest_permit_of_an_agent_is_one_for_agents() {
+    let told = |who: &str, does: &str| told(&format!("who = \"{who}\"\ndoes = \"{does}\""));
+    let lacks = told("carols-agent", "GET build/all").missed.unwrap();
+    assert_eq!(&*lacks.id, "agents.read", "{:?}", lacks.lacks);
+    let payroll = told("bobs-agent", "GET payroll/all");
+    assert!(!payroll.missed.unwrap().lacks.iter().any(|lack| lack.contains("for others")));
+    let way = payroll.way.unwrap();
+    assert!(way.proof.is_none() && way.steps.iter().all(|s| s.hand == Hand::Nobody), "{way:?}");
+    // Nothing but people may do this: that is said, and nobody is named who could change it.
+    let people = "@id(\"p.hr\") @owner(\"hr\") permit (principal is User in Role::\"hr\", action, resource);";
+    let people = SHIPPED.with(vec![named(people)]);
+    let asked = "who = \"bobs-agent\"\ndoes = \"GET payroll/all\"";
+    let explanation = people.explain(&SHIPPED.cases().situated(asked).unwrap());
+    assert!(explanation.missed.unwrap().lacks[0].starts_with("it is for others"));
+    assert_eq!(explanation.way.unwrap().steps[0].hand, Hand::Nobody);
+}
+
+/// What ended is not a question of the hour at which one comes.
+#[test]
+fn an_end_that_is_not_known_is_a_matter_of_the_account() {
+    let text = "@id(\"f\") forbid (principal, action, resource) unless { context.time.now < principal.contractEnd };";
+    let conditions = Conditions::new(&text.parse().unwrap());
+    let (_, atom) = conditions.atoms().find(|(_, c)| c.part() == Part::Clause).unwrap();
+    assert_eq!(super::hand::hand(atom, "User"), Hand::Accounts);
 }
 
 /// What somebody else wrote, over another schema: as Cedar decides, errors count for nothing.

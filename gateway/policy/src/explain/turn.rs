@@ -46,6 +46,8 @@ const SIDES: usize = 3;
 pub(super) struct Turn {
     pub(super) hands: Hands,
     pub(super) atoms: Vec<(usize, usize)>,
+    /// How many of them ask what somebody is.
+    pub(super) deep: usize,
 }
 
 impl Turn {
@@ -53,13 +55,13 @@ impl Turn {
         let mut atoms = [self.atoms.as_slice(), other.atoms.as_slice()].concat();
         atoms.sort_unstable();
         atoms.dedup();
-        Self { hands: self.hands.and(other.hands), atoms }
+        Self { hands: self.hands.and(other.hands), atoms, deep: self.deep + other.deep }
     }
 
     /// Among equals, a clause says more than a side of the scope.
-    fn order(&self) -> (Hands, usize, usize, &[(usize, usize)]) {
+    fn order(&self) -> (Hands, usize, usize, usize, &[(usize, usize)]) {
         let of_scope = self.atoms.iter().filter(|(_, number)| *number <= SIDES).count();
-        (self.hands, self.atoms.len(), of_scope, &self.atoms)
+        (self.hands, self.atoms.len(), self.deep, of_scope, &self.atoms)
     }
 }
 
@@ -67,7 +69,7 @@ impl Turn {
 pub(super) fn best(mut all: Vec<Turn>) -> Vec<Turn> {
     all.retain(|turn| turn.atoms.len() <= EXPLAIN_ATOMS_MAX);
     all.sort_by(|a, b| a.order().cmp(&b.order()));
-    all.dedup();
+    all.dedup_by(|a, b| a.atoms == b.atoms);
     all.truncate(EXPLAIN_TURNS_MAX);
     all
 }
@@ -83,8 +85,8 @@ pub(super) struct Subject<'a> {
     pub(super) place: usize,
     pub(super) conditions: &'a Conditions,
     pub(super) each: &'a [Truth],
-    /// Who could turn an atom over.
-    pub(super) hand: &'a dyn Fn(usize) -> Hand,
+    /// Who could turn an atom over, and whether it asks what somebody is.
+    pub(super) hand: &'a dyn Fn(usize) -> (Hand, bool),
 }
 
 impl Subject<'_> {
@@ -106,7 +108,9 @@ impl Subject<'_> {
             // What is written there as true or false is so whoever asks; so is an open side of the scope.
             Kind::Atom if condition.is_fixed() => Vec::new(),
             Kind::Atom => {
-                vec![Turn { hands: Hands::of((self.hand)(number)), atoms: vec![(self.place, number)] }]
+                let (hand, deep) = (self.hand)(number);
+                let atoms = vec![(self.place, number)];
+                vec![Turn { hands: Hands::of(hand), atoms, deep: usize::from(deep) }]
             }
         }
     }

@@ -11,14 +11,14 @@ use cedar_policy::Policy;
 use doorward_model::Principal;
 use doorward_model::limits::EXPLAIN_DECISIONS_MAX;
 
-use super::change::{Change, candidates};
+use super::change::{Calendar, Change, candidates, made, told};
 use super::facts;
-use super::hand::{Hand, hand};
+use super::hand::Hand;
 use super::look::Judged;
 use super::turn::Turn;
 use super::{Decision, Explanation, Sight, Strict, id};
 use crate::bundle::PolicyBundle;
-use crate::conditions::{Condition, Part};
+use crate::conditions::{Condition, Conditions, Part};
 use crate::question::Question;
 use crate::situation::Situation;
 
@@ -57,8 +57,8 @@ pub(super) fn unproved(judged: &Judged) -> Option<Way> {
     let mut steps: Vec<Step> = atoms(judged, turn)
         .into_iter()
         .take(TOLD_MAX)
-        .map(|(policy, condition, truth)| {
-            let id = id(policy);
+        .map(|Involved { conditions, condition, truth, hand }| {
+            let id = id(conditions.policy());
             if condition.part() == Part::Whole {
                 return Step { hand: Hand::Nobody, what: format!("{id} must not be there") };
             }
@@ -68,18 +68,34 @@ pub(super) fn unproved(judged: &Judged) -> Option<Way> {
                 Some(false) => format!("`{text}` must hold ({id})"),
                 None => format!("it must be possible to tell `{text}` ({id})"),
             };
-            Step { hand: hand(condition), what }
+            Step { hand, what }
         })
         .collect();
     steps.sort_by_key(|step| step.hand);
     Some(Way { steps, proof: None })
 }
 
-pub(super) fn atoms<'a>(judged: &'a Judged, turn: &Turn) -> Vec<(&'a Policy, &'a Condition, Option<bool>)> {
+/// A condition to be turned over.
+#[derive(Clone, Copy)]
+pub(super) struct Involved<'a> {
+    /// Those of its policy.
+    pub(super) conditions: &'a Conditions,
+    pub(super) condition: &'a Condition,
+    /// What it came to.
+    pub(super) truth: Option<bool>,
+    /// Who could turn it over.
+    pub(super) hand: Hand,
+}
+
+pub(super) fn atoms<'a>(judged: &'a Judged, turn: &Turn) -> Vec<Involved<'a>> {
     let one = |(place, number): &(usize, usize)| {
         let looked = judged.looked.get(*place)?;
-        let condition = looked.conditions.get(*number)?;
-        Some((looked.conditions.policy(), condition, looked.truth_of(*number).as_bool()))
+        Some(Involved {
+            conditions: &looked.conditions,
+            condition: looked.conditions.get(*number)?,
+            truth: looked.truth_of(*number).as_bool(),
+            hand: looked.hand(*number),
+        })
     };
     turn.atoms.iter().filter_map(one).collect()
 }
@@ -101,6 +117,12 @@ impl PolicyBundle {
             explanation.person = Some(Box::new(of_person));
         }
         if explanation.decision == Decision::Deny {
+            if let Principal::Visitor(_) = &*situation.principal {
+                // Who they are comes before whatever is missing to them.
+                let what = "sign in; what else is asked depends on who it is".to_owned();
+                explanation.way =
+                    Some(Way { steps: vec![Step { hand: Hand::SignInAgain, what }], proof: None });
+            }
             let ask = |q: &Question<'_>| self.judged(q).ok();
             let mut search =
                 Search { bundle: self, ask: &ask, left: EXPLAIN_DECISIONS_MAX, hardest: Hand::Nobody };
@@ -117,6 +139,7 @@ impl PolicyBundle {
             Ok(judged) => judged.done,
             Err(why) => Explanation {
                 decision: Decision::Deny,
+                own: Decision::Deny,
                 deciding: Vec::new(),
                 errors: Vec::new(),
                 policies: Vec::new(),
@@ -157,57 +180,65 @@ pub(super) struct Search<'a> {
 
 impl Search<'_> {
     pub(super) fn way(&mut self, situation: &Situation) -> Option<Way> {
-        let mut waiting = vec![(situation.clone(), Vec::<Step>::new())];
+        let mut waiting = vec![Vec::<Change>::new()];
         let mut at = 0;
-        while let Some((from, steps)) = waiting.get(at).cloned() {
+        while let Some(so_far) = waiting.get(at).cloned() {
             at += 1;
-            let mut denied = Vec::new();
-            for combination in self.combinations(&from) {
-                let Some(last) = combination.last() else { continue };
-                if self.left == 0 {
-                    return None;
-                }
-                self.left -= 1;
-                let all = steps.iter().chain(combination.iter().map(|change| &change.step)).cloned();
-                let all = merged(all.collect());
-                if self.bundle.decide(&last.made.question()).is_allow() {
-                    return Some(Way { steps: all, proof: Some(Box::new(last.made.clone())) });
-                }
-                denied.push((last.made.clone(), all));
+            let room = AGAIN_MAX.saturating_sub(waiting.len()).min(AGAIN_MAX / 2);
+            match self.further(situation, &so_far, room) {
+                Tried::Passes(way) => return Some(way),
+                Tried::Denied(denied) if self.left > 0 => waiting.extend(denied),
+                Tried::Denied(_) => return None,
             }
-            let room = AGAIN_MAX.saturating_sub(waiting.len());
-            waiting.extend(denied.into_iter().take(room.min(AGAIN_MAX / 2)));
         }
         None
     }
 
-    /// What could be changed so that what stands in the way does not: the easiest first, each change made upon the one
-    /// before it.
-    fn combinations(&self, from: &Situation) -> Vec<Vec<Change>> {
-        let Some(judged) = self.stands_in_the_way(from) else { return Vec::new() };
-        let mut all = Vec::new();
+    /// Changes more, so that what still stands in the way does not: the easiest first.
+    fn further(&mut self, situation: &Situation, so_far: &[Change], room: usize) -> Tried {
+        let mut denied = Vec::new();
+        let from = made(situation, so_far, Calendar::Moves);
+        let Some(judged) = self.stands_in_the_way(&from) else { return Tried::Denied(denied) };
         for turn in &judged.turns {
             if turn.hands.hardest().is_none_or(|hand| hand > self.hardest || hand >= Hand::Someone) {
                 continue;
             }
             let involved = atoms(&judged, turn);
-            let mut partial: Vec<Vec<Change>> = vec![Vec::new()];
-            for hand in turn.hands.iter() {
-                let mut next = Vec::new();
-                for so_far in &partial {
-                    let base = so_far.last().map_or(from, |change| &change.made);
-                    for change in candidates(base, hand, &involved) {
-                        let mut longer: Vec<Change> = Vec::with_capacity(so_far.len() + 1);
-                        longer.extend(so_far.iter().cloned());
-                        longer.push(change);
-                        next.push(longer);
-                    }
+            let max = self.left;
+            let each: Vec<_> =
+                turn.hands.iter().map(|hand| candidates(&from, hand, &involved, max)).collect();
+            let lengths: Vec<usize> = each.iter().map(Vec::len).collect();
+            for places in combinations(&lengths, max) {
+                if self.left == 0 {
+                    return Tried::Denied(denied);
                 }
-                partial = next;
+                let picked = each.iter().zip(&places).filter_map(|(ways, place)| ways.get(*place)).flatten();
+                let changes = told(so_far.iter().chain(picked));
+                match self.passes(situation, &changes) {
+                    Some(proof) => {
+                        let steps = changes.into_iter().map(|change| change.step).collect();
+                        return Tried::Passes(Way { steps, proof: Some(Box::new(proof)) });
+                    }
+                    None if denied.len() < room => denied.push(changes),
+                    None => {}
+                }
             }
-            all.extend(partial);
         }
-        all
+        Tried::Denied(denied)
+    }
+
+    /// The situation with these changes, if it is allowed in it, and allowed too by what is told of them alone.
+    fn passes(&mut self, situation: &Situation, changes: &[Change]) -> Option<Situation> {
+        let mut allowed = |calendar| {
+            self.left = self.left.saturating_sub(1);
+            let made = made(situation, changes, calendar);
+            self.bundle.decide(&made.question()).is_allow().then_some(made)
+        };
+        let made = allowed(Calendar::Moves)?;
+        if changes.iter().any(Change::is_undated) {
+            allowed(Calendar::Stands)?;
+        }
+        Some(made)
     }
 
     /// What denies: for an agent that may itself, what denies its person.
@@ -225,11 +256,55 @@ impl Search<'_> {
     }
 }
 
-/// The steps, the easiest first; of several sign-ins the strongest.
-fn merged(mut steps: Vec<Step>) -> Vec<Step> {
-    steps.sort_by(|a, b| (a.hand, &a.what).cmp(&(b.hand, &b.what)));
-    steps.dedup();
-    let strongest = steps.iter().map(|s| s.hand).filter(|hand| *hand <= Hand::SecurityKey).max();
-    steps.retain(|step| step.hand > Hand::SecurityKey || Some(step.hand) == strongest);
-    steps
+/// What came of trying changes.
+enum Tried {
+    Passes(Way),
+    /// Some of them, to be looked at once more.
+    Denied(Vec<Vec<Change>>),
+}
+
+/// One way of each hand, by their places: those with the easier ways first, and no more than are decided.
+fn combinations(lengths: &[usize], max: usize) -> Vec<Vec<usize>> {
+    let mut found = Vec::new();
+    for sum in 0..=last(lengths) {
+        of_sum(lengths, sum, max, &mut Vec::new(), &mut found);
+        if found.len() >= max {
+            break;
+        }
+    }
+    found
+}
+
+fn of_sum(lengths: &[usize], sum: usize, max: usize, places: &mut Vec<usize>, found: &mut Vec<Vec<usize>>) {
+    let Some((length, rest)) = lengths.split_first() else { return found.push(places.clone()) };
+    // The others can make up for no more than this.
+    for place in sum.saturating_sub(last(rest))..(*length).min(sum + 1) {
+        if found.len() >= max {
+            return;
+        }
+        places.push(place);
+        of_sum(rest, sum - place, max, places, found);
+        places.pop();
+    }
+}
+
+/// The highest sum of places.
+fn last(lengths: &[usize]) -> usize {
+    lengths.iter().map(|length| length.saturating_sub(1)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn combinations_begin_with_the_easiest_and_end_at_the_bound() {
+        assert_eq!(
+            combinations(&[2, 3], 10),
+            [[0, 0], [0, 1], [1, 0], [0, 2], [1, 1], [1, 2]].map(|places| places.to_vec())
+        );
+        assert_eq!(combinations(&[5, 0, 5], 10), Vec::<Vec<usize>>::new(), "one of them can do nothing");
+        assert_eq!(combinations(&[], 10), [Vec::<usize>::new()]);
+        assert_eq!(combinations(&[600; 10], 600).len(), 600);
+    }
 }

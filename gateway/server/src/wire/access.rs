@@ -3,6 +3,8 @@
 mod known;
 mod turns;
 
+mod placed;
+
 use std::sync::Arc;
 
 use doorward_console::{AccessAbout, AccessAsk, AccessFault};
@@ -36,10 +38,10 @@ impl Access {
 }
 
 fn answered(wired: &Wired, ask: &AccessAsk) -> Result<Value, AccessFault> {
-    let directory = wired.house.people.directory().ok_or(AccessFault::NoDirectory)?;
-    let people = wired.lives.get().ok_or(AccessFault::NoDirectory)?;
-    let now = (wired.house.clock)();
-    let roll = Roll { people, directory, now, runtime: &wired.runtime };
+    if let AccessAbout::Placed { situation, whom, now } = &ask.about {
+        return placed::placed(wired, situation, *whom, *now);
+    }
+    let roll = Roll::of(wired)?;
     let stand = wired.house.policies.stand();
     let mut review = Review::new(&stand);
     let next = match &ask.about {
@@ -50,6 +52,7 @@ fn answered(wired: &Wired, ask: &AccessAsk) -> Result<Value, AccessFault> {
         AccessAbout::Person(id) => review.what(&roll.person(*id)?, wired, ask)?,
         AccessAbout::Machine(id) => review.what(&roll.machine(*id)?, wired, ask)?,
         AccessAbout::Visitor => review.what(&Known::visitor(), wired, ask)?,
+        AccessAbout::Placed { .. } => return Err(AccessFault::NoOne),
     };
     let mut told = review.page.to_json();
     if let Some(members) = told.as_object_mut() {

@@ -1,6 +1,7 @@
 //! `doorward policy explain`: why, and what would have to change.
 
 mod asked;
+mod live;
 mod print;
 
 use std::fs::File;
@@ -9,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use doorward_model::limits::POLICY_FILE_BYTES_MAX;
 use doorward_policy::{ForeignSet, PolicySource, Workshop};
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use self::asked::Asked;
@@ -17,7 +17,6 @@ use super::super::{Exit, Failure, Output, json_text, load_config, printable, sho
 use super::mistakes;
 use crate::cli::{Format, PolicyExplainArgs};
 use crate::color::ColorChoice;
-use crate::operator::Operator;
 
 /// Explains one request.
 pub(super) fn explain(
@@ -36,9 +35,9 @@ pub(super) fn explain(
             (explained.to_json(), Sources::Foreign(set))
         }
         (None, true) => {
-            let (asked, shop) = asked::of(args, color, &mut notes)?;
-            let told = live(args, &asked)?;
-            notes.push(in_force(&told, shop.as_ref()));
+            let (asked, shop) = live::asked(args, color, &mut notes)?;
+            let told = live::told(args, &asked)?;
+            notes.push(live::in_force(&told, shop.as_ref()));
             (told, shop.map_or(Sources::Unknown, |shop| Sources::Folder(Box::new(shop))))
         }
         (None, false) => {
@@ -103,30 +102,6 @@ fn of_folder(asked: &Asked, shop: &Workshop) -> Value {
     told
 }
 
-/// Asks the running gateway about the same situation.
-fn live(args: &PolicyExplainArgs, asked: &Asked) -> Result<Value, Failure> {
-    let operator = Operator::find(&args.gateway)?;
-    let situation = doorward_policy::record::write(&asked.situation.question());
-    let mut told =
-        operator.ask(Method::POST, &["policies", "explain"], &json!({ "situation": situation }))?;
-    if let Some(map) = told.as_object_mut() {
-        map.insert("asked".to_owned(), asked.words.as_str().into());
-    }
-    Ok(told)
-}
-
-fn in_force(told: &Value, shop: Option<&Workshop>) -> String {
-    let there = told.get("revision").and_then(Value::as_str).unwrap_or_default();
-    match shop.map(|shop| shop.bundle().revision().to_string()) {
-        Some(here) if here != there => format!(
-            "by the policies in force, revision {}; those of the folder have revision {} and may be written elsewhere",
-            short(there),
-            short(&here)
-        ),
-        Some(_) | None => format!("by the policies in force, revision {}", short(there)),
-    }
-}
-
 fn short(revision: &str) -> String {
     revision.chars().take(12).collect()
 }
@@ -137,7 +112,8 @@ fn open(args: &PolicyExplainArgs, color: ColorChoice) -> Result<Workshop, Failur
         Some(dir) => dir.clone(),
         None => load_config(&args.gateway.config, color)?.policy.dir.clone(),
     };
-    Workshop::open(&dir, None).map_err(|failure| Failure {
+    // A case that fails is a reason to ask, and not one to refuse the answer.
+    Workshop::untried(&dir, None).map_err(|failure| Failure {
         exit: Exit::Mistaken,
         message: mistakes(&failure, show_on(&io::stderr(), color)),
         help: None,

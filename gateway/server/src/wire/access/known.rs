@@ -10,6 +10,8 @@ use doorward_model::{LifecycleStage, Principal, UnixMillis, UserId};
 use doorward_state::directory::{Directory, KnownMachine, KnownPerson};
 use doorward_workbench::reach::Subject;
 
+use super::Wired;
+
 /// Somebody of the directory, or who has not signed in.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -42,9 +44,18 @@ impl Known {
 /// Where they stand.
 pub(super) struct Roll<'r> {
     pub(super) people: &'r Lifecycle,
-    pub(super) directory: &'r Directory,
-    pub(super) now: UnixMillis,
-    pub(super) runtime: &'r tokio::runtime::Handle,
+    directory: &'r Directory,
+    now: UnixMillis,
+    runtime: &'r tokio::runtime::Handle,
+}
+
+impl<'r> Roll<'r> {
+    /// The directory of this node, now.
+    pub(super) fn of(wired: &'r Wired) -> Result<Self, AccessFault> {
+        let directory = wired.house.people.directory().ok_or(AccessFault::NoDirectory)?;
+        let people = wired.lives.get().ok_or(AccessFault::NoDirectory)?;
+        Ok(Self { people, directory, now: (wired.house.clock)(), runtime: &wired.runtime })
+    }
 }
 
 impl Roll<'_> {

@@ -7,7 +7,6 @@ use doorward_policy::{Situation, Workshop, record};
 use serde_json::Value;
 
 use super::super::super::{Exit, Failure, load_config, printable};
-use super::open;
 use crate::cli::PolicyExplainArgs;
 use crate::color::ColorChoice;
 
@@ -18,19 +17,28 @@ pub(super) struct Asked {
     pub(super) situation: Situation,
     /// The policies that decided, where it was decided.
     pub(super) revision: Option<String>,
+    /// Who asks in it, where the gateway is to look that up.
+    pub(super) whom: Option<Whom>,
+    /// Whether it is now, where the gateway is to say what the route is.
+    pub(super) now: Option<bool>,
 }
 
-/// What is asked of a running gateway; and the folder with the people, where one was needed or is named.
-pub(super) fn of(
-    args: &PolicyExplainArgs,
-    color: ColorChoice,
-    notes: &mut Vec<String>,
-) -> Result<(Asked, Option<Workshop>), Failure> {
-    if args.request.is_some() && args.dir.is_none() {
-        return Ok((recorded(args, color, notes)?, None));
+/// Somebody of the directory, by id.
+pub(super) struct Whom {
+    /// `person` or `machine`.
+    pub(super) kind: &'static str,
+    pub(super) id: String,
+}
+
+impl Asked {
+    fn new(words: String, situation: Situation) -> Self {
+        Self { words, situation, revision: None, whom: None, now: None }
     }
-    let shop = open(args, color)?;
-    Ok((over(args, &shop, color, notes)?, Some(shop)))
+
+    /// Asked by somebody of the directory, or by a visitor.
+    pub(super) fn of(words: String, situation: Situation, whom: Option<Whom>, now: bool) -> Self {
+        Self { whom, now: Some(now), ..Self::new(words, situation) }
+    }
 }
 
 /// What is asked, over the people and the cases of a folder.
@@ -47,24 +55,24 @@ pub(super) fn over(
                 let help = "the people and the routes stand in `cases/base.toml`, the words of `--with` in the README of the policies";
                 Failure::new(Exit::Mistaken, printable(&e), help)
             })?;
-            Ok(Asked { words: format!("{does} as {who}"), situation, revision: None })
+            Ok(Asked::new(format!("{does} as {who}"), situation))
         }
         (_, _, Some(name)) => {
             let found = shop.cases().iter().find(|case| case.name == name);
             let case = found.ok_or_else(|| {
                 let message = format!("no case is called `{}`", printable(name));
-                Failure::new(Exit::Mistaken, message, "`doorward policy test` lists them")
+                Failure::new(Exit::Mistaken, message, "the names stand in `cases/*.toml`, as `name = …`")
             })?;
             let situation =
                 case.situation.map_err(|e| Failure::new(Exit::Mistaken, printable(&e), "mend the case"))?;
-            Ok(Asked { words: format!("case `{name}`"), situation, revision: None })
+            Ok(Asked::new(format!("case `{name}`"), situation))
         }
         _ => recorded(args, color, notes),
     }
 }
 
 /// The words of a case, as TOML.
-fn words(who: &str, does: &str, with: &[String]) -> Result<String, Failure> {
+pub(super) fn words(who: &str, does: &str, with: &[String]) -> Result<String, Failure> {
     let mut text = format!("who = {}\ndoes = {}\n", quoted(who), quoted(does));
     for pair in with.iter().flat_map(|with| with.split_whitespace()) {
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -100,7 +108,11 @@ fn quoted(text: &str) -> String {
 }
 
 /// A request of the audit log.
-fn recorded(args: &PolicyExplainArgs, color: ColorChoice, notes: &mut Vec<String>) -> Result<Asked, Failure> {
+pub(super) fn recorded(
+    args: &PolicyExplainArgs,
+    color: ColorChoice,
+    notes: &mut Vec<String>,
+) -> Result<Asked, Failure> {
     let id = args.request.as_deref().unwrap_or_default();
     let dir = match &args.audit {
         Some(dir) => dir.clone(),
@@ -127,11 +139,9 @@ fn recorded(args: &PolicyExplainArgs, color: ColorChoice, notes: &mut Vec<String
         let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
         notes.push(printable(&format!("it was decided then: {outcome}{by}")));
     }
-    Ok(Asked {
-        words: format!("request {}: {} {}", printable(id), situation.action, situation.route.id),
-        situation,
-        revision: told("/unmapped/doorward/decision/policy_set/revision"),
-    })
+    let words = format!("request {}: {} {}", printable(id), situation.action, situation.route.id);
+    let revision = told("/unmapped/doorward/decision/policy_set/revision");
+    Ok(Asked { revision, ..Asked::new(words, situation) })
 }
 
 /// The decision of a request in the log.
@@ -161,11 +171,11 @@ fn find(dir: &Path, id: &str) -> Result<Value, Failure> {
     }
     found.ok_or_else(|| {
         let message = format!("no request with the id `{}` is in the audit log", printable(id));
-        Failure::new(
-            Exit::Failed,
-            message,
-            "the id stands on the page of a refusal; old files of the log may be gone",
-        )
+        let help = match id.parse::<uuid::Uuid>() {
+            Ok(_) => "the id stands on the page of a refusal; old files of the log may be gone",
+            Err(_) => "that is no id; one is such as `0198f2c4-7d5e-7b33-9a53-2a1f6f6a1c10`, as on the page of a refusal",
+        };
+        Failure::new(Exit::Failed, message, help)
     })
 }
 

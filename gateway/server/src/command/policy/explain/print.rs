@@ -24,36 +24,49 @@ pub(super) fn human(told: &Value, sources: &Sources, notes: &[String], all: bool
         out.push_str(&format!("{}\n", style.bold(&printable(asked))));
     }
     out.push_str(&notes.iter().map(|note| format!("{}\n", style.dim(&printable(note)))).collect::<String>());
-    let person = told.get("person").filter(|person| person.is_object());
-    answer(told, person.is_none(), sources, all, style, &mut out);
-    if let Some(person) = person {
-        out.push_str("\nand the person for whom the agent acts:\n");
-        answer(person, true, sources, all, style, &mut out);
+    match told.get("person").filter(|person| person.is_object()) {
+        None => answer(told, sources, all, style, &mut out),
+        Some(person) => {
+            let decision = decided(text(told, "decision"), style);
+            out.push_str(&format!(
+                "{decision}: the agent and its person must both be allowed\n\nits own question: "
+            ));
+            answer(told, sources, all, style, &mut out);
+            out.push_str("\nthe person for whom the agent acts: ");
+            answer(person, sources, all, style, &mut out);
+        }
     }
     way(told, style, &mut out);
     out
 }
 
-/// The answer to one question. `last`: its decision is that of the whole.
-fn answer(told: &Value, last: bool, sources: &Sources, all: bool, style: Style, out: &mut String) {
+fn decided(decision: &str, style: Style) -> String {
+    if decision == "allow" { style.green("allowed") } else { style.red("denied") }
+}
+
+/// What one question came to by itself, and by what.
+fn answer(told: &Value, sources: &Sources, all: bool, style: Style, out: &mut String) {
     let policies = list(told, "policies");
-    let decided = |id: &str| {
+    let decides = |id: &str| {
         list(told, "deciding").iter().any(|d| d.as_str() == Some(id))
             || list(told, "errors").iter().any(|e| text(e, "policy") == id)
     };
-    let decision = match (last, text(told, "decision")) {
-        (_, "allow") => style.green("allowed"),
-        (true, _) | (false, "deny") => style.red("denied"),
-        (false, other) => printable(other),
-    };
+    // A gateway before this word was there says it of the whole alone.
+    let own = told.get("own").or_else(|| told.get("decision")).and_then(Value::as_str).unwrap_or_default();
+    let decision = decided(own, style);
     let names: Vec<_> = list(told, "deciding").iter().filter_map(Value::as_str).map(printable).collect();
-    let by =
-        if names.is_empty() { "nothing permits it".to_owned() } else { format!("by {}", names.join(", ")) };
-    out.push_str(&format!("{decision} {by}\n"));
+    let erred = list(told, "errors").len();
+    let by = match (names.is_empty(), erred) {
+        (false, _) => format!(" by {}", names.join(", ")),
+        (true, 0) => ": nothing permits it".to_owned(),
+        (true, 1) => ": a policy could not be evaluated".to_owned(),
+        (true, _) => format!(": {erred} policies could not be evaluated"),
+    };
+    out.push_str(&format!("{decision}{by}\n"));
     let missed = told.get("nearest_permit").filter(|missed| missed.is_object());
     for policy in policies {
         let id = text(policy, "id");
-        if all || decided(id) {
+        if all || decides(id) {
             out.push('\n');
             one(policy, sources, all, style, out);
         }
@@ -71,7 +84,8 @@ fn answer(told: &Value, last: bool, sources: &Sources, all: bool, style: Style, 
     }
     let left_out = told.get("left_out").and_then(Value::as_u64).unwrap_or(0);
     if left_out > 0 {
-        out.push_str(&format!("\n{left_out} more policies are not shown\n"));
+        let more = if left_out == 1 { "policy is" } else { "policies are" };
+        out.push_str(&format!("\n{left_out} more {more} not shown\n"));
     }
 }
 
@@ -151,7 +165,7 @@ fn atom(condition: &Value, depth: usize, style: Style, out: &mut String) {
     for fact in list(condition, "facts") {
         let value = fact.get("value").and_then(Value::as_str).unwrap_or("absent");
         let limit = fact.get("limit").and_then(Value::as_str).filter(|_| text(condition, "part") == "clause");
-        let limit = limit.map_or_else(String::new, |limit| format!(", beside {limit}"));
+        let limit = limit.map_or_else(String::new, |limit| format!(", limit {limit}"));
         let age = fact.get("age_seconds").and_then(Value::as_u64);
         let age = age.map_or_else(String::new, |age| format!(", told {} ago", ago(age)));
         let line = printable(&format!("{} = {value}{limit}{age}", text(fact, "name")));
@@ -165,7 +179,7 @@ fn way(told: &Value, style: Style, out: &mut String) {
     let head = if proved {
         format!("{} (decided again so, it is allowed)", style.bold("cheapest way to pass"))
     } else {
-        format!("{} would ask for, among others:", style.bold("no way to pass was found; the nearest"))
+        format!("{} would ask for, among others:", style.bold("no way to pass could be shown; the nearest"))
     };
     out.push_str(&format!("\n{head}\n"));
     for step in list(way, "steps") {
