@@ -128,7 +128,7 @@ fn a_slow_trial_of_the_folder_holds_up_nobody_else() {
     let apart = |work: fn(&Policies, Candidate) -> Outcome| {
         let (policies, other) = (Arc::clone(&policies), candidate(&other));
         let (tell, told) = channel();
-        thread::spawn(move || tell.send(work(&policies, other)));
+        thread::spawn(move || drop(tell.send(work(&policies, other))));
         told
     };
     let patience = Duration::from_secs(60);
