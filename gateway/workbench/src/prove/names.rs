@@ -32,11 +32,13 @@ pub(super) fn unheard_of(workshop: &Workshop, line: &Policy) -> Option<String> {
 
 fn known_to_cases(workshop: &Workshop) -> BTreeSet<String> {
     let mut known = BTreeSet::new();
-    let mut add = |kind: &str, name: &str| known.insert(format!("{kind}::\"{name}\""));
+    let mut add = |kind: &str, name: &str| {
+        known.insert(format!("{kind}::\"{name}\""));
+    };
     for route in workshop.cases().routes() {
         add("Route", route.id.as_str());
         add("App", route.id.app().as_str());
-        route.app_groups.iter().for_each(|group| drop(add("AppGroup", group)));
+        route.app_groups.iter().for_each(|group| add("AppGroup", group));
     }
     for named in workshop.cases().everybody().flatten() {
         let person = match &*named.principal {
@@ -44,8 +46,8 @@ fn known_to_cases(workshop: &Workshop) -> BTreeSet<String> {
             Principal::Agent(agent) => &agent.on_behalf_of,
             Principal::ServiceAccount(_) | Principal::Visitor(_) => continue,
         };
-        person.roles.iter().for_each(|role| drop(add("Role", role)));
-        person.groups.iter().for_each(|group| drop(add("Group", group)));
+        person.roles.iter().for_each(|role| add("Role", role));
+        person.groups.iter().for_each(|group| add("Group", group));
     }
     known
 }
