@@ -26,6 +26,8 @@ use std::time::Instant;
 use doorward_policy::Workshop;
 use doorward_workbench::replay::Replay;
 
+#[path = "../../gateway/workbench/tests/workbench/replay/company.rs"]
+mod company;
 #[path = "../../gateway/workbench/tests/workbench/replay/recording.rs"]
 mod recording;
 #[path = "../../gateway/workbench/tests/workbench/replay/traffic.rs"]
@@ -56,8 +58,8 @@ fn main() {
     let (baseline, candidate, log) = (dir.join("baseline"), dir.join("candidate"), dir.join("log"));
     match given("part").unwrap().as_str() {
         "write" => {
-            traffic::write_policies(&baseline);
-            traffic::write_candidate(&candidate);
+            company::write_policies(&baseline);
+            company::write_candidate(&candidate);
             recording::record(&log, open(&baseline).bundle(), SEED, decisions, SEGMENT_BYTES);
         }
         "lines" => lines(&log),

@@ -63,7 +63,7 @@ pub(super) struct Decider<'b> {
     scenes: HashMap<(u64, u64), Scene>,
     /// Whether the schema lets this kind of principal ask for this action.
     askable: HashMap<(Discriminant<Principal>, Action), bool>,
-    outcomes: HashMap<(Decision, bool, Box<[u32]>), Rc<Outcome>>,
+    outcomes: HashMap<Judged, Rc<Outcome>>,
     texts: Texts,
     key: Vec<u64>,
     answers: usize,
@@ -118,6 +118,7 @@ struct Held {
 }
 
 /// What the policies of one side say.
+#[derive(PartialEq, Eq, Hash)]
 struct Judged {
     decision: Decision,
     broken: bool,
@@ -229,17 +230,15 @@ impl<'b> Decider<'b> {
     }
 
     fn outcome(&mut self, judged: Judged) -> Rc<Outcome> {
-        let Judged { decision, broken, by } = judged;
-        let key = (decision, broken, by.into_boxed_slice());
-        if let Some(known) = self.outcomes.get(&key) {
+        if let Some(known) = self.outcomes.get(&judged) {
             return Rc::clone(known);
         }
-        let policies = key.2.iter().filter_map(|rank| self.policies.name(*rank)).collect();
-        let outcome = Rc::new(Outcome { decision, policies, broken });
+        let policies = judged.by.iter().filter_map(|rank| self.policies.name(*rank)).collect();
+        let outcome = Rc::new(Outcome { decision: judged.decision, policies, broken: judged.broken });
         if self.outcomes.len() >= LISTS_MAX {
             self.outcomes.clear();
         }
-        self.outcomes.insert(key, Rc::clone(&outcome));
+        self.outcomes.insert(judged, Rc::clone(&outcome));
         outcome
     }
 

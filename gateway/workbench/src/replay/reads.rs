@@ -204,14 +204,14 @@ impl Reads {
             "has" if below.get("left").is_some_and(|left| chain(left, "context").is_some()) => {
                 self.has(below)
             }
-            "." | "has" => self.into_entity(below),
+            "." | "has" => self.looks_into(below),
             "in" | "getTag" | "hasTag" => {
-                self.into_entity(below)?;
+                self.looks_into(below)?;
                 self.parts(below, &["right"])
             }
             "is" if below.get("in").is_none() => self.parts(below, &["left"]),
             "is" => {
-                self.into_entity(below)?;
+                self.looks_into(below)?;
                 self.parts(below, &["in"])
             }
             "Set" => self.each(below.as_array().into_iter().flatten()),
@@ -250,7 +250,7 @@ impl Reads {
     }
 
     /// What stands on the left is looked into.
-    fn into_entity(&mut self, operation: &Value) -> Result<(), UnknownWord> {
+    fn looks_into(&mut self, operation: &Value) -> Result<(), UnknownWord> {
         let is_known =
             |of: &Value| ["principal", "action", "resource"].iter().any(|v| chain(of, v).is_some());
         if !operation.get("left").is_some_and(is_known) {

@@ -12,6 +12,7 @@ use doorward_model::{AppId, UnixMillis};
 use doorward_policy::{PolicyBundle, Workshop};
 use doorward_workbench::replay::{Change, PersonKind, Progress, Replay, Report, write_cases};
 
+mod company;
 mod recording;
 mod traffic;
 mod truth;
@@ -35,8 +36,8 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let (baseline, candidate, log) = (at("baseline"), at("candidate"), at("log"));
-        traffic::write_policies(&baseline);
-        traffic::write_candidate(&candidate);
+        company::write_policies(&baseline);
+        company::write_candidate(&candidate);
         fs::create_dir(&log).unwrap();
         Self { _dir: dir, baseline, candidate, log }
     }
