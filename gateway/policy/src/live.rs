@@ -382,14 +382,6 @@ impl Policies {
         self.stand.load_full()
     }
 
-    /// The same for somebody who only wants to know: nothing is asked, so nothing is counted.
-    #[must_use]
-    pub fn bundle_of(&self, principal: &Principal, app: &AppId) -> Arc<PolicyBundle> {
-        let stand = self.stand.load();
-        let staged = stand.staged.as_ref().filter(|staged| staged.share.takes(principal, app));
-        Arc::clone(staged.map_or(&stand.bundle, |staged| &staged.bundle))
-    }
-
     /// What is staged.
     #[must_use]
     pub fn staged(&self) -> Option<Staged> {

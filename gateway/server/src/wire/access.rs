@@ -1,9 +1,8 @@
 //! Reviews of access: who can, and what can somebody, by the directory and by the policies that would decide.
 
 mod known;
-mod turns;
-
 mod placed;
+mod turns;
 
 use std::sync::Arc;
 

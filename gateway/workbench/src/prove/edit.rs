@@ -64,7 +64,7 @@ fn only_in(solver: &mut Solver, court: &Court<'_>, allows: Side<'_>, denies: Sid
             Way::Narrows => "newly denied",
         };
         let shows = Shows::Edit { before: before.to_vec() };
-        court.told(Seen { title, by, situation, shows }, &differ)
+        court.told(Seen { title, by, situation, shows }, differ)
     };
     match solver.implies(&court.world, allows.set, denies.set) {
         Answer::Proved => {}
