@@ -174,24 +174,6 @@ async fn what_stands_against_a_bundle_keeps_it_out_unless_somebody_answers_for_i
     assert_eq!(live.status("bob", "wiki").await, 403);
 }
 
-/// A line that must be known to hold is not known by nobody looking.
-#[tokio::test]
-async fn without_a_proof_of_what_must_be_known_a_bundle_is_kept_out_as_with_one_that_failed() {
-    let live = Live::start().await;
-    let folder = live.desk.folder("line", NO_WIKI);
-    let line = "@id(\"desk.line\")\n@title(\"No WebSockets into the wiki\")\n@owner(\"desk\")\n@unknown(\"block\")\n\
-                forbid (principal, action == Action::\"UPGRADE\", resource in App::\"wiki\");\n";
-    std::fs::write(folder.join("invariants/desk.cedar"), line).unwrap();
-    let (dir, key) = (folder.display().to_string(), live.desk.key());
-    let (code, told) = live.no_rollout(&["start", &dir, "--author", "desk", "--key", &key]).await;
-    assert!(code == Some(1) && told.contains("1 red line must be known to hold"), "{told}");
-    assert_eq!(live.status("bob", "wiki").await, 200);
-    let words =
-        ["start", &dir, "--author", "desk", "--key", &key, "--override", "--cause", "the solver is away"];
-    live.rollout(&words).await;
-    assert_eq!(live.status("bob", "wiki").await, 403);
-}
-
 #[tokio::test]
 async fn who_made_what_is_held_is_not_written_over() {
     let live = Live::start().await;

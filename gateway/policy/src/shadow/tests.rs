@@ -164,7 +164,7 @@ impl Truth {
             policies = one_side(|s| &s.determining).into_iter().chain(one_side(|s| &s.errors)).collect();
         }
         self.total[at] += 1;
-        self.by_kind.entry(kind(&ask.principal()).to_owned()).or_default()[at] += 1;
+        self.by_kind.entry(kind(ask.principal()).to_owned()).or_default()[at] += 1;
         self.by_app.entry(ask.route().id.app().to_string()).or_default()[at] += 1;
         for policy in policies {
             self.by_policy.entry(policy).or_default()[at] += 1;

@@ -184,13 +184,7 @@ pub(super) fn against(kept: &Kept) -> Vec<String> {
         let all = result.blocking.iter().map(|what| format!("{}: {what}", result.name));
         all.collect::<Vec<_>>()
     };
-    let mut against: Vec<String> = kept.results.iter().flat_map(blocking).collect();
-    // That nobody looked is no proof.
-    if kept.must_be_known > 0 && kept.results.iter().all(|result| result.name != "prove") {
-        let lines = if kept.must_be_known == 1 { "1 red line" } else { "red lines" };
-        against.push(format!("prove: {lines} must be known to hold, and no proof came with it"));
-    }
-    against
+    kept.results.iter().flat_map(blocking).collect()
 }
 
 /// What was in force before `now`, by the changes in their order: whoever goes back twice goes back two steps, and

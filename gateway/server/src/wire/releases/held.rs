@@ -1,12 +1,11 @@
 //! What is held comes, and is forgotten.
 
-use std::path::Path;
 use std::sync::PoisonError;
 
 use doorward_audit::Actor;
 use doorward_model::UnixMillis;
 use doorward_model::limits::{POLICY_HELD_MAX, POLICY_KEPT_MAX};
-use doorward_policy::{Finding, PolicyBundle, PolicyFiles, Workshop};
+use doorward_policy::{Finding, PolicyBundle, PolicyFiles};
 use doorward_workbench::release::{self, About, Bundle, Manifest, Trust};
 
 use super::{Change, How, Kept, NotDone, Origin, Releases, Wired, name, short};
@@ -59,8 +58,7 @@ impl Releases {
         let loaded = self.load(&revision, &|at| house.policies.candidate(at, now));
         let kept = loaded.and_then(|candidate| {
             let sizes = (policies(&candidate.bundle), Some(candidate.cases));
-            let must_be_known = must_be_known(&self.shelf.policies_of(&revision))?;
-            let kept = Kept { must_be_known, ..told(bundle, sizes, origin, now, actor) };
+            let kept = told(bundle, sizes, origin, now, actor);
             let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
             self.shelf.keep(&kept).map_err(|e| NotDone::Failed(format!("it cannot be held: {e}")))?;
             Ok((kept, candidate.hints))
@@ -237,12 +235,5 @@ fn told(
         changed: manifest.changed.clone(),
         results: manifest.results.clone(),
         signed_by: bundle.signed_by().iter().map(ToString::to_string).collect(),
-        must_be_known: 0,
     }
-}
-
-/// How many red lines of a folder, which was loaded already, must be known to hold.
-fn must_be_known(dir: &Path) -> Result<usize, NotDone> {
-    let folder = Workshop::untried(dir, None).map_err(NotDone::Unfit)?;
-    Ok(folder.red_lines().iter().filter(|line| line.unknown_blocks()).count())
 }

@@ -75,9 +75,6 @@ pub(crate) struct Kept {
     pub(crate) changed: Vec<String>,
     pub(crate) results: Vec<Attestation>,
     pub(crate) signed_by: Vec<String>,
-    /// How many of its red lines must be known to hold (`@unknown("block")`).
-    #[serde(default)]
-    pub(crate) must_be_known: usize,
 }
 
 /// Which bundle is in force instead of the folder.
