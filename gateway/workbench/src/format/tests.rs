@@ -121,7 +121,7 @@ fn what_is_no_file_is_not_waited_for() {
     assert!(made.success());
     let toml = dir.path().join("x.toml");
     fs::write(&toml, "[policy]\ndir = \"p\"\n").unwrap();
-    assert_eq!(files_below(dir.path()).unwrap(), [pipe.clone()]);
+    assert_eq!(files_below(dir.path()).unwrap(), std::slice::from_ref(&pipe));
     let rule = |path: &Path| match file(path, "x", true) {
         Err(FormatError::Mistakes(found)) => found[0].rule(),
         other => panic!("{other:?}"),
