@@ -185,6 +185,8 @@ fn what_was_not_tried_is_not_loaded() {
     let outcome = policies.reload(NOW);
     let Outcome::Rejected(failure) = &outcome else { panic!("{outcome:?}") };
     assert_eq!((rule(failure), policies.bundle().revision()), (Rule::NotVetted, before));
+}
+
 /// Between the question what is in force and the swap others may have come into force: those are not taken back.
 #[test]
 fn what_is_installed_over_others_than_were_expected_is_not() {

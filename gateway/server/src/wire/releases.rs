@@ -22,7 +22,7 @@ mod source;
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use doorward_audit::Actor;
 use doorward_policy::{Candidate, Difference, Finding, LoadFailure};

@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(patience.within(Duration::from_secs(60), || 7), Ok(7));
         let wait = Duration::from_millis(1);
         for _ in 0..LEFT_BEHIND_MAX {
-            assert_eq!(patience.within(wait, || thread::park()), Err(Why::Large(wait)));
+            assert_eq!(patience.within(wait, thread::park), Err(Why::Large(wait)));
         }
         assert!(matches!(patience.within(Duration::from_secs(60), || 7), Err(Why::Failed(_))));
     }

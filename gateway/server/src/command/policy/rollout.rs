@@ -53,7 +53,7 @@ fn start(args: &RolloutStartArgs, color: ColorChoice, out: &mut Output<'_>) -> R
         body.insert("apps".to_owned(), json!(args.apps));
     }
     let answer = operator.post(&["policies", "rollout"], &Value::Object(body))?;
-    shown(&answer, &args.why.look, out, |answer, style| staged_line(answer, style))
+    shown(&answer, &args.why.look, out, staged_line)
 }
 
 /// How a bundle is made of a folder.
@@ -112,7 +112,7 @@ fn advance(args: &RolloutAdvanceArgs, out: &mut Output<'_>) -> Result<Exit, Fail
         body.insert("apps".to_owned(), json!(apps));
     }
     let answer = operator.post(&["policies", "rollout"], &Value::Object(body))?;
-    shown(&answer, &args.why.look, out, |answer, style| staged_line(answer, style))
+    shown(&answer, &args.why.look, out, staged_line)
 }
 
 fn end(args: &RolloutEndArgs, how: &str, out: &mut Output<'_>) -> Result<Exit, Failure> {

@@ -95,7 +95,8 @@ impl Releases {
     fn gives_way(&self, kept: &Kept, bundle: &Bundle) -> bool {
         let signers: Vec<String> = bundle.signed_by().iter().map(ToString::to_string).collect();
         // By the key that comes after the old one, too.
-        let by_more = signers.len() > kept.signed_by.len() && kept.signed_by.iter().all(|k| signers.contains(k));
+        let by_more =
+            signers.len() > kept.signed_by.len() && kept.signed_by.iter().all(|k| signers.contains(k));
         if by_more || (!signers.is_empty() && bundle.manifest().sequence > kept.sequence) {
             return true;
         }

@@ -271,21 +271,25 @@ impl Table {
 
     /// What can be done to which route; and as whom, where somebody has several sign-ins.
     fn things(&self, rows: &[&Row]) -> Vec<String> {
-        let mut things: Vec<((String, &str, &str), Vec<&str>)> = Vec::new();
+        // As whom and where, each once, with what can be done there.
+        let (mut places, mut done) = (Vec::new(), Vec::<Vec<&str>>::new());
         for row in rows {
             let as_whom = if self.has_others(row) { format!("{}: ", self.name(row)) } else { String::new() };
-            let thing = (as_whom, row.route.as_str(), self.mark(row));
-            match things.iter_mut().find(|(before, _)| *before == thing) {
-                Some((_, actions)) => actions.push(&row.action),
-                None => things.push((thing, vec![&row.action])),
+            let place = (as_whom, format!("{}{}", printable(&row.route), self.mark(row)));
+            match places.iter().position(|before| *before == place).and_then(|at| done.get_mut(at)) {
+                Some(actions) => actions.push(&row.action),
+                None => {
+                    places.push(place);
+                    done.push(vec![&row.action]);
+                }
             }
         }
-        let said = |((as_whom, route, mark), actions): ((String, &str, &str), Vec<&str>)| {
+        let said = places.iter().zip(&done).map(|((as_whom, place), actions)| {
             let every = actions.len() == Action::ALL.len();
             let actions = if every { "everything at".to_owned() } else { actions.join("/") };
-            format!("{as_whom}{actions} {}{mark}", printable(route))
-        };
-        things.into_iter().map(said).collect()
+            format!("{as_whom}{actions} {place}")
+        });
+        said.collect()
     }
 
     /// A name; with the sign-in where there are several of that name.
