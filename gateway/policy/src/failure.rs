@@ -311,11 +311,7 @@ impl LoadFailure {
 
     pub(crate) fn new(dir: impl Into<PathBuf>, mut findings: Vec<Finding>) -> Self {
         tidy(&mut findings);
-        let more = findings.len().saturating_sub(POLICY_FINDINGS_MAX);
-        if more > 0 {
-            findings.truncate(POLICY_FINDINGS_MAX);
-            findings.push(Finding::new(format!("and {more} mistakes more, or even more than that")));
-        }
+        bound(&mut findings, "mistakes");
         Self { dir: dir.into(), findings }
     }
 
@@ -323,6 +319,15 @@ impl LoadFailure {
     #[must_use]
     pub fn plain(&self) -> String {
         plain(&self.findings)
+    }
+}
+
+/// Leaves so many as a person reads and an answer holds, and says how many there were.
+pub(crate) fn bound(findings: &mut Vec<Finding>, what: &str) {
+    let more = findings.len().saturating_sub(POLICY_FINDINGS_MAX);
+    if more > 0 {
+        findings.truncate(POLICY_FINDINGS_MAX);
+        findings.push(Finding::new(format!("and {more} {what} more, or even more than that")));
     }
 }
 
@@ -397,6 +402,20 @@ mod tests {
         assert_eq!(all.to_string(), "the policies in `/p` are not put in force: 2 mistakes");
     }
 
+    #[test]
+    fn of_very_many_the_first_are_told_and_how_many_more_there_are() {
+        let many =
+            || (0..POLICY_FINDINGS_MAX + 3).map(|n| Finding::new(format!("{n:05}"))).collect::<Vec<_>>();
+        let failure = LoadFailure::new("/p", many());
+        let mut hints = many();
+        bound(&mut hints, "hints");
+        for (findings, what) in [(&failure.findings, "mistakes"), (&hints, "hints")] {
+            assert_eq!(findings.len(), POLICY_FINDINGS_MAX + 1);
+            let last = findings.last().unwrap().to_string();
+            assert_eq!(last, format!("and 3 {what} more, or even more than that"));
+        }
+    }
+
     /// As on a terminal, but without its drawings.
     fn drawn(finding: &Finding) -> String {
         let label = finding.labels().unwrap().next().unwrap();
@@ -412,7 +431,7 @@ mod tests {
         let start = file.text.find("line 30").unwrap();
         let f = Finding::new("x\u{7}").at(&file, Some(Span { start, len: 4 })).help("\u{9b}1m");
         let line = |n: usize| format!("line {n} ?[2Jü???");
-        assert_eq!(drawn(&f), format!("a\\u{{1b}}[31m:29:{}\r\n{}\r\n{}", line(29), line(30), line(31)));
+        assert_eq!(drawn(&f), format!("a\\u{{1b}}[31m:29:{}\r\n{}\r\n{}\r\n", line(29), line(30), line(31)));
         assert_eq!(f.to_string(), "a\\u{1b}[31m:31:1: x\\u{7}");
         assert!(!plain(&[f]).contains(|c: char| c.is_control() && c != '\n'));
         let last = Finding::new("").at(&file, Some(Span { start: file.text.len(), len: 0 }));

@@ -18,7 +18,7 @@ use doorward_model::{AppId, Principal, UnixMillis};
 
 use crate::bundle::PolicyBundle;
 use crate::difference::Difference;
-use crate::failure::{Finding, LoadFailure};
+use crate::failure::{self, Finding, LoadFailure};
 use crate::known::Known;
 use crate::load::{self, Wanted};
 use crate::revision::Revision;
@@ -175,7 +175,9 @@ impl Loader {
 }
 
 impl From<load::Loaded> for Candidate {
-    fn from(loaded: load::Loaded) -> Self {
+    fn from(mut loaded: load::Loaded) -> Self {
+        // Ten thousand policies may have ten thousand hints, which nobody reads in an answer or a log.
+        failure::bound(&mut loaded.hints, "hints");
         Self { bundle: Arc::new(loaded.bundle), cases: loaded.cases, hints: loaded.hints }
     }
 }

@@ -79,13 +79,15 @@ async fn a_trial_that_dies_is_a_rejection_and_the_gateway_serves_on() {
     let pid = live.gateway.pid();
     let kill = async {
         let child = until("the trial", || vetting(pid).first().copied()).await;
-        end_by(child, Signal::SIGSEGV);
+        // As one ends whose stack is too small. The first SIGSEGV that comes from outside a program survives.
+        end_by(child, Signal::SIGABRT);
     };
     let ((status, said), ()) = tokio::join!(live.reload(), kill);
-    assert_eq!((status, &said["code"]), (422, &json!("policies_rejected")), "{said}");
-    let message = said["findings"][0]["message"].as_str().unwrap();
-    assert_eq!(message, "the process that tries the policies was ended by signal 11", "{said}");
-    assert!(said["findings"][0]["help"].is_string(), "{said}");
+    let finding = &said["findings"][0];
+    assert_eq!((status, &said["code"]), (422, &json!("policies_rejected")), "{finding}");
+    let message = finding["message"].as_str().unwrap();
+    assert_eq!(message, "the process that tries the policies was ended by signal 6", "{finding}");
+    assert!(finding["help"].is_string(), "{finding}");
     live.serves("after a trial that died").await;
     assert_eq!(vetting(pid), Vec::<u32>::new(), "nothing of it is left");
     // The same way mended files are taken.

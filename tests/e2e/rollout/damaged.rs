@@ -79,5 +79,21 @@ async fn a_damaged_bundle_falls_back_to_the_last_good_one_and_the_source_heals_i
     })
     .await;
     let live = Live { gateway: live.gateway.restart(Signal::SIGTERM).await, ..live };
-    assert_eq!((live.in_force().await, condition(&live, "policy_in_force").await), (eleven, None));
+    assert_eq!((&live.in_force().await, condition(&live, "policy_in_force").await), (&eleven, None));
+
+    // Which one was pulled last cannot be read: then an old one is not new.
+    std::fs::write(live.gateway.folder().join("data/policies/pulled.json"), "{").unwrap();
+    std::fs::remove_file(shelf.join("b.dwp")).unwrap();
+    let told = within("the source to be in trouble", async {
+        loop {
+            let (state, detail) = condition(&live, "policy_source").await.unwrap();
+            if state == "degraded" {
+                return detail;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    assert!(told.contains("what was pulled cannot be told"), "{told}");
+    assert_eq!(live.in_force().await, eleven);
 }

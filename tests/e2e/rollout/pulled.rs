@@ -93,56 +93,6 @@ async fn the_latest_of_a_folder_is_taken_and_what_is_older_or_broken_is_not() {
     assert_eq!(live.status("bob", "wiki").await, 403);
 }
 
-/// What a node has on its disk may be damaged. It takes the newest that is good, says so, and takes from the source
-/// again what it lost; and what it cannot read is not nothing.
-#[tokio::test]
-async fn a_node_that_lost_what_was_in_force_takes_the_one_before_and_then_the_source_mends_it() {
-    let live = Live::start_with(|policy, desk| {
-        std::fs::create_dir(desk.path().join("shelf")).unwrap();
-        policy["source"] = json!({"dir": desk.at("shelf")});
-        policy["pull_seconds"] = json!(1);
-    })
-    .await;
-    let shelf = live.desk.path().join("shelf");
-    let put = |from: &std::path::Path, name: &str| {
-        std::fs::copy(from, shelf.join(".new")).unwrap();
-        std::fs::rename(shelf.join(".new"), shelf.join(name)).unwrap();
-    };
-    let [five, six] =
-        [live.desk.bundle("five", NO_WIKI, 5).await, live.desk.bundle("six", NO_BUILD, 6).await];
-    put(&five, "a.dwp");
-    live.comes_to("bob", "wiki", 403).await;
-    put(&six, "b.dwp");
-    live.comes_to("bob", "build", 403).await;
-    source_is(&live, "holds", "").await;
-    let six_is = live.in_force().await;
-    std::fs::remove_file(shelf.join("b.dwp")).unwrap();
-
-    let data = live.gateway.folder().join("data/policies");
-    let held = data.join("held").join(&six_is).join("bundle.dwp");
-    let mut bytes = std::fs::read(&held).unwrap();
-    let at = bytes.len() / 2;
-    bytes[at] ^= 1;
-    std::fs::write(&held, bytes).unwrap();
-    let live = Live { gateway: live.gateway.restart(Signal::SIGTERM).await, ..live };
-    assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (403, 200));
-    let ready = live.gateway.api("GET", "/readyz", None).await.text;
-    assert!(ready.contains("was in force and cannot be had"), "{ready}");
-    assert!(live.events("policy.rejected").iter().any(|e| e.to_string().contains("cannot be had")));
-
-    put(&six, "b.dwp");
-    live.comes_to("bob", "build", 403).await;
-    source_is(&live, "holds", "").await;
-    let ready = live.gateway.api("GET", "/readyz", None).await.text;
-    assert!(!ready.contains("cannot be had"), "{ready}");
-
-    // Which one was pulled last cannot be read: then an old one is not new.
-    std::fs::write(data.join("pulled.json"), "{").unwrap();
-    std::fs::remove_file(shelf.join("b.dwp")).unwrap();
-    source_is(&live, "degraded", "what was pulled last cannot be read").await;
-    assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (200, 403));
-}
-
 /// A server that gives one file, to whoever shows the token.
 struct Shop {
     gives: Mutex<Option<(Vec<u8>, String)>>,

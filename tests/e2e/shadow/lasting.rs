@@ -29,7 +29,7 @@ async fn others_in_force_are_said_and_hold_a_promotion_up() {
     house.asks().await;
     assert_eq!(house.found("candidate").await["requests"]["decided"], ASKED.len());
     let page = house.done(&["status"]).await;
-    assert!(page.contains("counted anew 1 times"), "{page}");
+    assert!(page.contains("counted anew once"), "{page}");
     let refused = house.shadow(&["promote"]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("take back what was changed"), "{refused:?}");
