@@ -32,14 +32,25 @@ async fn what_is_published_at_one_node_comes_into_force_at_every_node() {
     let token = fleet.issuer.token("bob");
     everywhere(&fleet, &token, 200).await;
 
+    // The red lines of this folder must be known to hold, and nobody looked: somebody answers for that, or it is not
+    // published.
     let closed = desk.bundle("closed", NO_BUILD, 5).await;
-    let published = publish(&fleet, closed.to_str().unwrap()).await;
+    let closed = closed.to_str().unwrap();
+    let (code, told) = publish(&fleet, &[closed]).await;
+    assert!(code == Some(1) && told.contains("must be known to hold, and no proof came"), "{told}");
+    everywhere(&fleet, &token, 200).await;
+    let published = publish(&fleet, &[closed, "--override", "--cause", "the solver is away"]).await;
     assert_eq!(published.0, Some(0), "{}", published.1);
     everywhere(&fleet, &token, 403).await;
+    let events = fleet.nodes()[0].gateway().events();
+    let is_it = |event: &&Value| event["unmapped"]["doorward"]["bundle"]["share"]["step"] == "published";
+    let published = events.iter().find(is_it).expect("that it was published is on record");
+    assert_eq!(published["unmapped"]["doorward"]["bundle"]["author"], "desk", "{published}");
 
     // What is older is not published, and would not be taken.
     let older = desk.bundle("older", NO_WIKI, 4).await;
-    let (code, told) = publish(&fleet, older.to_str().unwrap()).await;
+    let words = [older.to_str().unwrap(), "--override", "--cause", "the solver is away"];
+    let (code, told) = publish(&fleet, &words).await;
     assert!(code == Some(1) && told.contains("later one is published already"), "{told}");
     everywhere(&fleet, &token, 403).await;
 
@@ -58,14 +69,14 @@ async fn what_is_published_at_one_node_comes_into_force_at_every_node() {
     .await;
     assert_eq!(seen[0]["in_force"], seen[1]["in_force"]);
 
-    let open = desk.bundle("open", NO_WIKI, 6).await;
-    let published = publish(&fleet, open.to_str().unwrap()).await;
+    let open = desk.proved("open", NO_WIKI, 6).await;
+    let published = publish(&fleet, &[open.to_str().unwrap()]).await;
     assert_eq!(published.0, Some(0), "{}", published.1);
     everywhere(&fleet, &token, 200).await;
 }
 
-async fn publish(fleet: &Fleet, bundle: &str) -> (Option<i32>, String) {
+async fn publish(fleet: &Fleet, words: &[&str]) -> (Option<i32>, String) {
     let gateway = fleet.nodes()[0].gateway();
-    let ran = gateway.command(&["policy", "rollout", "publish", bundle]).await;
+    let ran = gateway.command(&[&["policy", "rollout", "publish"], words].concat()).await;
     (ran.code, format!("{}{}", ran.stdout, ran.stderr))
 }

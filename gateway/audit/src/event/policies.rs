@@ -63,8 +63,12 @@ pub struct PolicyStage {
     pub hundredths: u16,
     /// At which apps; none: at all.
     pub apps: Vec<String>,
+    /// Who made it.
+    pub author: Option<String>,
     /// Why, in the actor's own words.
     pub cause: Option<String>,
+    /// What checks, tests and proofs came to, a line each.
+    pub results: Vec<String>,
     /// The policies that are not in the one in force.
     pub added: Vec<String>,
     /// The policies that only the one in force has.
@@ -82,6 +86,8 @@ pub enum StageStep {
     Advanced,
     /// It ended, and is not in force.
     Stopped,
+    /// It is there for every node of the fleet to take.
+    Published,
 }
 
 impl StageStep {
@@ -92,6 +98,7 @@ impl StageStep {
             Self::Started => "started",
             Self::Advanced => "advanced",
             Self::Stopped => "stopped",
+            Self::Published => "published",
         }
     }
 }
@@ -113,7 +120,7 @@ pub(super) fn swapped(head: &Head<'_>, swap: &PolicySwap, out: &mut Vec<u8>) -> 
         author: swap.author.as_deref().map(text),
         cause: swap.cause.as_deref().map(text),
         found: swap.found.as_deref().map(text),
-        results: swap.results.iter().take(LIST_MAX).map(|result| text(result)).collect(),
+        results: results(&swap.results),
         difference: difference(&swap.added, &swap.removed, &swap.changed),
         ..BundleOut::default()
     });
@@ -131,13 +138,16 @@ pub(super) fn staged(head: &Head<'_>, stage: &PolicyStage, out: &mut Vec<u8>) ->
             format!("Policies {revision} are asked for {} of 10000 people", stage.hundredths)
         }
         StageStep::Stopped => format!("Policies {revision} are asked for nobody any more"),
+        StageStep::Published => format!("Policies {revision} are published for every node of the fleet"),
     });
     line.entity = Some(bundle_entity(Some(&stage.in_force)));
     line.entity_result = Some(bundle_entity(Some(&stage.revision)));
     line.unmapped.doorward.bundle = Some(BundleOut {
         in_force: Some(text(&stage.in_force)),
         source: "rollout",
+        author: stage.author.as_deref().map(text),
         cause: stage.cause.as_deref().map(text),
+        results: results(&stage.results),
         difference: difference(&stage.added, &stage.removed, &stage.changed),
         share: Some(ShareOut {
             revision,
@@ -158,6 +168,10 @@ fn difference<'a>(
     let total = added.len() + removed.len() + changed.len();
     let all = DifferenceOut { added: names(added), removed: names(removed), changed: names(changed), total };
     (total > 0).then_some(all)
+}
+
+fn results(results: &[String]) -> Vec<&str> {
+    results.iter().take(LIST_MAX).map(|result| text(result)).collect()
 }
 
 fn names(names: &[String]) -> Vec<&str> {

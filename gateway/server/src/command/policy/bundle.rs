@@ -77,7 +77,8 @@ fn build(args: &BundleBuildArgs, color: ColorChoice, out: &mut Output<'_>) -> Re
         let message = format!("`{}` is there and signed by {signed}; this would not be", args.out.display());
         return Err(Failure::new(Exit::Mistaken, message, "name a key with `--key`, or another file"));
     }
-    let results = args.results.iter().map(|file| results(file)).collect::<Result<Vec<_>, _>>()?;
+    let revision = workshop.bundle().revision().to_string();
+    let results = args.results.iter().map(|file| results(file, &revision)).collect::<Result<Vec<_>, _>>()?;
     let results = results.into_iter().flatten().collect();
     let words = Words {
         author: args.author.as_deref(),
@@ -354,11 +355,11 @@ impl Drop for Passing {
     }
 }
 
-fn results(file: &Path) -> Result<Vec<Attestation>, Failure> {
-    results::read(&read(file, RESULT_BYTES_MAX)?).map_err(|e| {
-        let message = format!("`{}` tells of no test or proof: {e}", file.display());
-        let help =
-            "give what `doorward policy prove --format json` or `doorward policy test --format json` printed";
+fn results(file: &Path, revision: &str) -> Result<Vec<Attestation>, Failure> {
+    results::read(&read(file, RESULT_BYTES_MAX)?, revision).map_err(|e| {
+        let message = format!("`{}` tells of no test or proof of this folder: {e}", file.display());
+        let help = "give what `doorward policy prove --format json` or `doorward policy test --format json` printed \
+                    of this folder as it is now";
         Failure::new(Exit::Mistaken, message, help)
     })
 }

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use doorward_policy::Workshop;
+use doorward_policy::{Revision, Workshop};
 use doorward_workbench::prove::{Breach, Edit, Line, Proof, Shows, Verdict, against, prove};
 use doorward_workbench::solver::{Bounds, Program, Solver};
 use serde_json::{Value, json};
@@ -51,7 +51,10 @@ pub(super) fn prove_lines(
                 .map_err(failed("name one of these with `--only`"))?;
             match args.format {
                 Format::Human => human(&proof, &solver, out)?,
-                Format::Json => out.line(json_text(&proof_json(&proof, &solver)))?,
+                Format::Json => {
+                    let about = (new.bundle().revision(), only);
+                    out.line(json_text(&proof_json(&proof, &solver, about)))?;
+                }
             }
             Ok(verdict_of(&proof))
         }
@@ -229,9 +232,12 @@ fn edit_human(edit: &Edit, style: Style) -> String {
     text
 }
 
-fn proof_json(proof: &Proof, solver: &Solver) -> Value {
+/// `about`: of which policies, and which line alone.
+fn proof_json(proof: &Proof, solver: &Solver, about: (Revision, Option<&str>)) -> Value {
     let [proved, broken, unknown] = proof.counts();
     json!({
+        "revision": about.0.to_string(),
+        "only": about.1,
         "solver": format!("cvc5 {}", solver.program().version()),
         "seconds": solver.elapsed().as_secs_f64(),
         "proved": proved, "broken": broken, "unknown": unknown,

@@ -7,13 +7,13 @@ use std::time::Duration;
 use doorward_audit::event::{ControlDebt, DebtStep, PolicyStage, StageStep};
 use doorward_audit::{Actor, Event};
 use doorward_model::AppId;
-use doorward_policy::{Difference, Share, Staged};
+use doorward_policy::{Difference, Share, Staged, WHOLE};
 use doorward_proxy::review::Because;
 use doorward_state::{DebtKind, NewDebt};
 use uuid::Uuid;
 
 use super::shelf::Rollout;
-use super::{How, Kept, NotDone, Releases, Swapped, Wired, Wish, name, short};
+use super::{How, Kept, NotDone, Releases, Swapped, Wired, Wish, line, name, short};
 use crate::wire::reload::record;
 
 /// How long the store is waited for that has the debts.
@@ -184,6 +184,7 @@ fn tell(wired: &Wired, rollout: &Rollout, step: StageStep, wish: &Wish, differen
     let apps = rollout.apps.as_ref().map_or_else(|| "all".to_owned(), |apps| apps.join(", "));
     tracing::info!(revision = rollout.revision, percent, apps, step = step.as_str(), "a roll-out");
     let difference = difference.cloned().unwrap_or_default();
+    let kept = wired.releases.shelf.kept(&rollout.revision);
     let stage = PolicyStage {
         actor: wish.actor.clone(),
         step,
@@ -191,10 +192,33 @@ fn tell(wired: &Wired, rollout: &Rollout, step: StageStep, wish: &Wish, differen
         in_force: wired.house.policies.bundle().revision().to_string().into(),
         hundredths: rollout.hundredths,
         apps: rollout.apps.clone().unwrap_or_default(),
+        author: kept.as_ref().map(|kept| kept.author.clone()),
         cause: wish.cause.clone(),
+        results: kept.map(|kept| kept.results.iter().map(line).collect()).unwrap_or_default(),
         added: difference.added,
         removed: difference.removed,
         changed: difference.changed,
+    };
+    record(wired, Event::PolicyStaged(Box::new(stage)));
+}
+
+/// Puts on record that every node of the fleet can take a bundle.
+pub(super) fn tell_published(wired: &Wired, kept: &Kept, wish: &Wish) {
+    let (revision, sequence) = (&kept.revision, kept.sequence);
+    tracing::info!(revision, sequence, author = kept.author, "policies are published for every node");
+    let stage = PolicyStage {
+        actor: wish.actor.clone(),
+        step: StageStep::Published,
+        revision: kept.revision.as_str().into(),
+        in_force: wired.house.policies.bundle().revision().to_string().into(),
+        hundredths: WHOLE,
+        apps: Vec::new(),
+        author: Some(kept.author.clone()),
+        cause: wish.cause.clone(),
+        results: kept.results.iter().map(line).collect(),
+        added: kept.added.clone(),
+        removed: kept.removed.clone(),
+        changed: kept.changed.clone(),
     };
     record(wired, Event::PolicyStaged(Box::new(stage)));
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use doorward_identity::owner_only;
 use doorward_model::limits::POLICY_BUNDLE_BYTES_MAX;
-use doorward_policy::{BundleSource, SourceUrl};
+use doorward_policy::{BundleSource, SourceUrl, Workshop};
 use doorward_state::{Board, BoardError};
 use doorward_workbench::release;
 use reqwest::header::{AUTHORIZATION, ETAG, HeaderValue, IF_NONE_MATCH};
@@ -21,8 +21,9 @@ use serde_json::json;
 use super::force::against;
 use super::looked::{Looked, Nothing};
 use super::pulled::{Listing, Offer, listing};
+use super::rollout::{owe, tell_published};
 use super::shelf::Pulled;
-use super::{NotDone, Releases, Wish};
+use super::{Kept, NotDone, Releases, Wish};
 use crate::wire::Wired;
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -219,6 +220,22 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 }
 
 impl Releases {
+    /// What nobody proved of a bundle that is for every node, though it says itself that it must be known: not to have
+    /// looked is not to know. With a proof its word counts ([`against`]).
+    fn unproved(&self, kept: &Kept) -> Result<Option<String>, NotDone> {
+        if kept.results.iter().any(|result| result.name == "prove") {
+            return Ok(None);
+        }
+        let folder = self.shelf.policies_of(&kept.revision);
+        let shop = Workshop::untried(&folder, None).map_err(NotDone::Unfit)?;
+        let lines = match shop.red_lines().iter().filter(|line| line.unknown_blocks()).count() {
+            0 => return Ok(None),
+            1 => "1 red line".to_owned(),
+            more => format!("{more} red lines"),
+        };
+        Ok(Some(format!("prove: {lines} must be known to hold, and no proof came with the bundle")))
+    }
+
     /// Puts a bundle that is held on the board, for every node that pulls from there.
     ///
     /// # Errors
@@ -244,14 +261,27 @@ impl Releases {
             let why = format!("no node would take it: {}", against.join("; "));
             return Err(NotDone::Conflict(format!("{why}; an override is for one node: roll it out there")));
         }
+        let known = wired.runtime.block_on(board.sequence()).map_err(|e| NotDone::Failed(e.to_string()))?;
+        if let Some(known) = known.filter(|known| *known > kept.sequence) {
+            let (older, this) = (BoardError::Older, kept.sequence);
+            return Err(NotDone::Conflict(format!("{older}: {known} is, and this is {this}")));
+        }
         self.answered_for(wired, &kept, wish)?;
+        if let Some(unproved) = self.unproved(&kept)? {
+            match (&wish.cause, wish.anyway) {
+                (Some(cause), true) => owe(wired, &kept, &[unproved], cause, &wish.actor)?,
+                (None, _) | (Some(_), false) => return Err(NotDone::Blocked(vec![unproved])),
+            }
+        }
         let packed = self.shelf.packed(revision).map_err(|e| NotDone::Failed(e.to_string()))?;
         release::open(&packed, self.trust())?;
         let published = wired.runtime.block_on(board.publish(kept.sequence, &packed));
-        published.map(|()| kept.sequence).map_err(|error| match error {
+        published.map_err(|error| match error {
             BoardError::Older | BoardError::TooLarge => NotDone::Conflict(error.to_string()),
             BoardError::Unavailable(_) | BoardError::Damaged(_) => NotDone::Failed(error.to_string()),
-        })
+        })?;
+        tell_published(wired, &kept, wish);
+        Ok(kept.sequence)
     }
 
     /// What every node of the fleet says that it has; none without a fleet.

@@ -4,6 +4,8 @@ use doorward_workbench::release::{Attestation, Outcome};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::short;
+
 /// What `doorward policy prove --format json` prints, as far as a bundle tells of it.
 #[derive(Deserialize)]
 struct Proof {
@@ -40,16 +42,29 @@ struct Mutants {
     left_out: usize,
 }
 
-/// What is told of it: by the command that printed it, or in the words of a manifest.
-pub(super) fn read(bytes: &[u8]) -> Result<Vec<Attestation>, serde_json::Error> {
-    let value: Value = serde_json::from_slice(bytes)?;
-    if value.get("lines").is_some() {
-        return Ok(vec![proof(&serde_json::from_value(value)?)]);
+/// What is told of it: by the command that printed it, of the policies of this `revision`, or in the words of a manifest.
+///
+/// # Errors
+/// When it tells of nothing, of other policies, or of a part of the red lines.
+pub(super) fn read(bytes: &[u8], revision: &str) -> Result<Vec<Attestation>, String> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    let (proves, tries) = (value.get("lines").is_some(), value.get("held").is_some());
+    if proves || tries {
+        match value.get("revision").and_then(Value::as_str) {
+            Some(of) if of == revision => {}
+            Some(of) => {
+                return Err(format!("it is about revision {}, and this is {}", short(of), short(revision)));
+            }
+            None => return Err("it does not say about which policies it is".to_owned()),
+        }
     }
-    if value.get("held").is_some() {
-        return Ok(trial(&serde_json::from_value(value)?));
+    let unread = |e: serde_json::Error| e.to_string();
+    match value.get("only").and_then(Value::as_str) {
+        Some(only) if proves => Err(format!("it is about `{only}` only, and not about every red line")),
+        Some(_) | None if proves => Ok(vec![proof(&serde_json::from_value(value).map_err(unread)?)]),
+        Some(_) | None if tries => Ok(trial(&serde_json::from_value(value).map_err(unread)?)),
+        Some(_) | None => Ok(vec![serde_json::from_value(value).map_err(unread)?]),
     }
-    Ok(vec![serde_json::from_value(value)?])
 }
 
 fn proof(proof: &Proof) -> Attestation {
@@ -105,8 +120,10 @@ mod tests {
 
     use super::*;
 
+    const THIS: &str = "68388b0fe33d";
+
     fn told(value: &Value) -> Vec<(String, &'static str, String, Vec<String>)> {
-        let all = read(value.to_string().as_bytes()).unwrap();
+        let all = read(value.to_string().as_bytes(), THIS).unwrap();
         all.into_iter().map(|a| (a.name, a.outcome.as_str(), a.detail, a.blocking)).collect()
     }
 
@@ -114,7 +131,7 @@ mod tests {
     fn a_proof_blocks_by_what_is_broken_and_by_what_must_be_known() {
         let line = |id: &str, verdict: &str, blocks: bool| json!({ "id": id, "verdict": verdict, "unknown_blocks": blocks, "seconds": 0.1 });
         let proof = json!({
-            "solver": "cvc5 1.0.3", "proved": 1, "broken": 1, "unknown": 2, "blocked": true,
+            "revision": THIS, "only": null, "solver": "cvc5 1.0.3", "proved": 1, "broken": 1, "unknown": 2, "blocked": true,
             "lines": [
                 line("a", "proved", true), line("b", "broken", false), line("c", "unknown", true),
                 line("d", "unknown", false),
@@ -123,14 +140,14 @@ mod tests {
         let want = ("prove".to_owned(), "failed", "1 proved, 1 broken, 2 unknown".to_owned());
         let blocking = vec!["b".to_owned(), "c".to_owned()];
         assert_eq!(told(&proof), [(want.0, want.1, want.2, blocking)]);
-        let well = json!({ "proved": 1, "broken": 0, "unknown": 0, "lines": [line("a", "proved", true)] });
+        let well = json!({ "revision": THIS, "proved": 1, "broken": 0, "unknown": 0, "lines": [line("a", "proved", true)] });
         assert_eq!(told(&well)[0].1, "held");
     }
 
     #[test]
     fn a_trial_tells_of_its_cases_and_of_its_mutants() {
         let trial = json!({
-            "good": true, "cases": [{}, {}], "held": 2,
+            "revision": THIS, "good": true, "cases": [{}, {}], "held": 2,
             "mutants": { "made": 9, "noticed": 7, "proved_same": 1, "survivors": [{}], "no_solver": false },
         });
         let all: Vec<_> =
@@ -145,12 +162,12 @@ mod tests {
         );
         // Not to have looked at all of them is no success.
         let part = json!({
-            "good": false, "cases": [{}], "held": 1,
+            "revision": THIS, "good": false, "cases": [{}], "held": 1,
             "mutants": { "made": 9, "noticed": 9, "proved_same": 0, "survivors": [], "left_out": 3 },
         });
         let (_, outcome, detail, _) = &told(&part)[1];
         assert_eq!((*outcome, detail.ends_with(", 0 survived, 3 not made")), ("unknown", true), "{detail}");
-        let none = json!({ "good": false, "cases": [{}], "held": 0, "mutants": null });
+        let none = json!({ "revision": THIS, "good": false, "cases": [{}], "held": 0, "mutants": null });
         assert_eq!(told(&none).len(), 1);
     }
 
@@ -159,7 +176,31 @@ mod tests {
         let own = json!({ "name": "fuzz", "outcome": "unknown", "detail": "d", "blocking": ["x"] });
         assert_eq!(told(&own), [("fuzz".to_owned(), "unknown", "d".to_owned(), vec!["x".to_owned()])]);
         for bad in ["", "[]", "{}", r#"{"name":"x","outcome":"fine","detail":"d"}"#, r#"{"lines":3}"#] {
-            assert!(read(bad.as_bytes()).is_err(), "{bad}");
+            assert!(read(bad.as_bytes(), THIS).is_err(), "{bad}");
         }
+    }
+
+    /// What held yesterday, or elsewhere, says nothing of these.
+    #[test]
+    fn what_is_about_others_or_about_a_part_is_refused() {
+        let whole =
+            json!({ "revision": THIS, "only": null, "proved": 0, "broken": 0, "unknown": 0, "lines": [] });
+        let refused = |key: &str, value: Value| {
+            let mut told = whole.clone();
+            told[key] = value;
+            read(told.to_string().as_bytes(), THIS).unwrap_err()
+        };
+        assert!(read(whole.to_string().as_bytes(), THIS).is_ok());
+        assert_eq!(
+            refused("revision", json!("f".repeat(64))),
+            "it is about revision ffffffffffff, and this is 68388b0fe33d"
+        );
+        assert_eq!(refused("revision", Value::Null), "it does not say about which policies it is");
+        assert_eq!(
+            refused("only", json!("line.a")),
+            "it is about `line.a` only, and not about every red line"
+        );
+        let trial = json!({ "good": true, "cases": [], "held": 0 });
+        assert!(read(trial.to_string().as_bytes(), THIS).is_err());
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn json(subject: &Subject, report: &Report) -> Value {
     let cases: Vec<Value> = report.run.iter().map(|(trial, outcome)| case(sources, trial, outcome)).collect();
     let mut value = json!({
         "good": report.is_good(),
+        "revision": subject.revision(),
         "cases": cases,
         "held": report.run.iter().filter(|(_, outcome)| outcome.holds()).count(),
     });

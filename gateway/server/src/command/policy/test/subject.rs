@@ -69,6 +69,14 @@ impl Subject {
         }
     }
 
+    /// The revision of a folder; what is not one has none.
+    pub(super) fn revision(&self) -> Option<String> {
+        match self {
+            Self::Folder(_, shop) => Some(shop.bundle().revision().to_string()),
+            Self::Foreign(_) => None,
+        }
+    }
+
     /// Runs every case and every test.
     pub(super) fn run(&self, files: &[PathBuf]) -> Result<Vec<(Trial, Outcome)>, Failure> {
         let (mut run, schema, mut all) = match self {
