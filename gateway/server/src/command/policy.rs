@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use doorward_policy::Known;
 
-use super::{Exit, Failure, Output, load_config};
+use super::{Exit, Failure, Output, load_config, printable};
 use crate::cli::{ConfigArg, PolicyCommand};
 use crate::color::ColorChoice;
 use crate::config::Config;
@@ -42,6 +42,11 @@ pub(super) fn policy(
         PolicyCommand::WhatCan(args) => who::what_can(&args, color, out),
         PolicyCommand::Test(args) => test::test(&args, color, out),
     }
+}
+
+/// The first 12 digits of a revision or of a key, as people are shown them: whoever wrote them.
+fn short(digits: &str) -> String {
+    printable(&digits.chars().take(12).collect::<String>())
 }
 
 /// The configuration, which need not be read where a folder is named and it is not.

@@ -286,9 +286,8 @@ fn policy_source(trouble: Option<String>) -> Condition {
 
 /// Policies that could not be had at the start are missing to nobody who asks; somebody is to look at it.
 fn policy_in_force(fallen: &releases::Fallen) -> Condition {
-    let first = |revision: &str| revision.chars().take(12).collect::<String>();
-    let missed = fallen.missed.as_deref().map_or_else(|| "what was in force".to_owned(), first);
-    let (taken, why) = (first(&fallen.taken), short(&fallen.why));
+    let missed = fallen.missed.as_deref().map_or_else(|| "what was in force".to_owned(), releases::short);
+    let (taken, why) = (releases::short(&fallen.taken), short(&fallen.why));
     let detail = format!("{missed} cannot be had, {taken} is in force in its place: {why}");
     Condition { name: "policy_in_force", state: ConditionState::Degraded, detail }
 }

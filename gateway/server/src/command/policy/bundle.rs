@@ -17,6 +17,7 @@ use doorward_workbench::release::{
 use serde_json::{Value, json};
 
 use super::super::{Exit, Failure, Output, load_config, printable, show_on};
+use super::short;
 use crate::cli::{BundleBuildArgs, BundleCommand, BundleLookArgs, BundleSignArgs, Format, KeygenArgs};
 use crate::clock;
 use crate::color::ColorChoice;
@@ -221,7 +222,7 @@ fn tell(
     }
     if let Some(base) = &manifest.base {
         let number = base.sequence.map(|n| format!(", sequence {n}")).unwrap_or_default();
-        out.line(format_args!("from      {}{number}", short(&printable(&base.revision))))?;
+        out.line(format_args!("from      {}{number}", short(&base.revision)))?;
     }
     difference(bundle, out)?;
     for result in &manifest.results {
@@ -294,11 +295,6 @@ fn signed_there(file: &Path) -> Option<String> {
     let there = release::open(&bytes, Trust::Anyone).ok()?;
     let claims: Vec<_> = there.claims().map(short).collect();
     (!claims.is_empty()).then(|| claims.join(", "))
-}
-
-/// The first 12 digits of a revision or a key.
-fn short(digits: &str) -> String {
-    digits.chars().take(12).collect()
 }
 
 // === what it is made of ===

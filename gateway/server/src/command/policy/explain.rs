@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use self::asked::Asked;
 use super::super::{Exit, Failure, Output, json_text, load_config, printable, show_on};
-use super::mistakes;
+use super::{mistakes, short};
 use crate::cli::{Format, PolicyExplainArgs};
 use crate::color::ColorChoice;
 
@@ -100,10 +100,6 @@ fn of_folder(asked: &Asked, shop: &Workshop) -> Value {
         map.insert("revision".to_owned(), shop.bundle().revision().to_string().into());
     }
     told
-}
-
-fn short(revision: &str) -> String {
-    revision.chars().take(12).collect()
 }
 
 /// The folder with the policies.

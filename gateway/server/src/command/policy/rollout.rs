@@ -10,10 +10,11 @@ use doorward_policy::Workshop;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use self::print::{Listed, short, staged_line, told};
+use self::print::{Listed, staged_line, told};
 pub(super) use self::print::{shown, swapped};
 use super::super::{Exit, Failure, Output, printable, show_on};
 use super::bundle::{self, Words};
+use super::short;
 use crate::cli::{
     RolloutAdvanceArgs, RolloutBackArgs, RolloutCommand, RolloutEndArgs, RolloutForgetArgs,
     RolloutPublishArgs, RolloutStartArgs, RolloutStatusArgs, RolloutWhyArgs,

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::super::inflight::age;
 use super::super::{Exit, Failure, Output, printable, table};
 use super::rollout::{self, Made};
+use super::short;
 use crate::cli::{Format, ShadowCommand, ShadowStartArgs, ShadowStatusArgs};
 use crate::clock;
 use crate::color::{ColorChoice, Style};
@@ -316,10 +317,6 @@ fn named(names: &[String]) -> String {
         some.push(format!("{} more", names.len() - NAMES_SHOWN));
     }
     some.join(", ")
-}
-
-fn short(revision: &str) -> String {
-    printable(&revision.chars().take(12).collect::<String>())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use doorward_workbench::release::{Attestation, Outcome};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::short;
+use super::super::short;
 
 /// What `doorward policy prove --format json` prints, as far as a bundle tells of it.
 #[derive(Deserialize)]

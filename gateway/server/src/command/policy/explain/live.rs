@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::super::super::changed::only;
 use super::super::super::{Exit, Failure, printable};
+use super::super::short;
 use super::asked::{Asked, Whom, over, recorded, words};
-use super::{open, short};
+use super::open;
 use crate::cli::PolicyExplainArgs;
 use crate::clock;
 use crate::color::ColorChoice;

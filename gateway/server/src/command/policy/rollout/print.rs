@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::super::super::inflight::age;
 use super::super::super::{Exit, Failure, Output, printable, table};
+use super::super::short;
 use super::read;
 use crate::cli::{Format, LookArgs};
 use crate::color::Style;
@@ -264,10 +265,6 @@ fn changes(difference: Option<&Difference>, style: Style) -> String {
         let _ = writeln!(text, "  {word} {}", some.join(", "));
     }
     text
-}
-
-pub(super) fn short(revision: &str) -> String {
-    printable(&revision.chars().take(12).collect::<String>())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use self::answers::{asked, list, maybe, policies, quoted, text};
 use super::super::super::{Exit, Failure, printable};
+use super::super::short;
 use crate::color::Style;
 
 /// How many are named under one answer, for people.
@@ -227,7 +228,7 @@ impl Table {
             let _ = writeln!(
                 out,
                 "policies {} are being rolled out; an answer with * is by those",
-                printable(&short(staged))
+                short(staged)
             );
         }
         out.push('\n');
@@ -320,11 +321,6 @@ impl Table {
 
 fn many(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
-}
-
-/// The first 12 digits of a revision.
-fn short(revision: &str) -> String {
-    printable(&revision.chars().take(12).collect::<String>())
 }
 
 #[cfg(test)]
