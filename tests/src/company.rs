@@ -2,6 +2,7 @@
 //! with whatever upstreams a test wants behind them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use doorward_demo::apps::{Pace, SampleApp};
 use doorward_demo::loopback::Loopback;
@@ -79,6 +80,22 @@ pub async fn sample(app: SampleApp, pace: Pace) -> SocketAddr {
     let address = loopback.address();
     tokio::spawn(loopback.serve(app.router(pace)));
     address
+}
+
+/// Copies the shipped policies into a folder, where they can be changed.
+///
+/// # Panics
+/// When they cannot be read, or the folder not written.
+pub fn copy_policies(to: &Path) {
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let (path, target) = (entry.path(), to.join(entry.file_name()));
+            if path.is_dir() { copy(&path, &target) } else { assert!(std::fs::copy(&path, &target).is_ok()) }
+        }
+    }
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("policies"), to);
 }
 
 /// What stands in `Authorization`.

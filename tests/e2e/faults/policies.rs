@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use doorward_tests::company::Company;
+use doorward_tests::company::{Company, copy_policies};
 use doorward_tests::gateway::{Gateway, Signal};
 use doorward_tests::issuer::Issuer;
 use doorward_tests::raw::RawUpstream;
@@ -24,7 +24,7 @@ async fn start(watch: bool) -> Live {
     let upstream = RawUpstream::ok().await;
     let folder = tempfile::tempdir().unwrap();
     let policies = folder.path().join("policies");
-    seen::copy_policies(&policies);
+    copy_policies(&policies);
     let mut company = Company::new(upstream.address()).await;
     company.config.set("policy", json!({"dir": policies, "watch": watch}));
     let (issuer, gateway) = company.start().await;
@@ -148,7 +148,7 @@ async fn no_start_with_a_broken_folder() {
     let upstream = RawUpstream::ok().await;
     let folder = tempfile::tempdir().unwrap();
     let policies = folder.path().join("policies");
-    seen::copy_policies(&policies);
+    copy_policies(&policies);
     std::fs::write(policies.join("apps/wiki.cedar"), "permit (principal, action, resource\n").unwrap();
     let mut company = Company::new(upstream.address()).await;
     company.config.set("policy.dir", json!(policies));

@@ -91,20 +91,3 @@ pub(crate) async fn metric_comes_to(gateway: &Gateway, name: &str, value: f64) {
     })
     .await;
 }
-
-/// Copies the shipped policies into a folder where they can be broken.
-pub(crate) fn copy_policies(to: &Path) {
-    fn copy(from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap().flatten() {
-            let target = to.join(entry.file_name());
-            if entry.path().is_dir() {
-                copy(&entry.path(), &target);
-            } else {
-                std::fs::copy(entry.path(), target).unwrap();
-            }
-        }
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    copy(&root.join("policies"), to);
-}

@@ -5,7 +5,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use doorward_tests::company::Company;
+use doorward_tests::company::{Company, copy_policies};
 use doorward_tests::gateway::{Gateway, Signal};
 use doorward_tests::issuer::Issuer;
 use doorward_tests::raw::RawUpstream;
@@ -25,7 +25,7 @@ struct Live {
 async fn start() -> Live {
     let upstream = RawUpstream::ok().await;
     let folder = tempfile::tempdir().unwrap();
-    seen::copy_policies(&folder.path().join("policies"));
+    copy_policies(&folder.path().join("policies"));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let database = folder.path().join("country.mmdb");
     std::fs::copy(root.join("geoip/data/country.mmdb"), &database).unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use doorward_tests::company::Company;
+use doorward_tests::company::{Company, copy_policies};
 use doorward_tests::gateway::{Gateway, Signal, end_by};
 use doorward_tests::issuer::Issuer;
 use doorward_tests::raw::RawUpstream;
@@ -24,7 +24,7 @@ async fn start() -> Live {
     let upstream = RawUpstream::ok().await;
     let folder = tempfile::tempdir().unwrap();
     let policies = folder.path().join("policies");
-    seen::copy_policies(&policies);
+    copy_policies(&policies);
     let mut company = Company::new(upstream.address()).await;
     company.config.set("policy", json!({"dir": policies, "watch": false}));
     let binary = folder.path().join("doorward-copy");

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use doorward_tests::company::copy_policies;
 use doorward_tests::gateway::Config;
 use doorward_tests::issuer::Issuer;
 use serde_json::{Value, json};
@@ -346,16 +347,8 @@ fn s8_no_attribute_of_a_forbid_is_left_out() {
 
 /// A copy of the shipped policies and one more.
 fn with_policy(folder: &Path, text: &str) -> PathBuf {
-    fn copy(from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            let (path, target) = (entry.path(), to.join(entry.file_name()));
-            if path.is_dir() { copy(&path, &target) } else { assert!(std::fs::copy(&path, &target).is_ok()) }
-        }
-    }
     let to = folder.join("policies");
-    copy(&policies(), &to);
+    copy_policies(&to);
     std::fs::write(to.join("guardrails/extra.cedar"), text).unwrap();
     to
 }

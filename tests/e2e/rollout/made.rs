@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use doorward_tests::company::{Company, bearer};
+use doorward_tests::company::{Company, bearer, copy_policies};
 use doorward_tests::gateway::{Answer, Gateway};
 use doorward_tests::h1::{self, H1};
 use doorward_tests::issuer::Issuer;
@@ -196,20 +196,4 @@ pub(crate) async fn doorward(words: &[&str]) -> String {
     let ran = doorward_tests::gateway::command(&words).await;
     assert_eq!(ran.code, Some(0), "{words:?}: {} {}", ran.stdout, ran.stderr);
     ran.stdout
-}
-
-pub(crate) fn copy_policies(to: &Path) {
-    fn copy(from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap().flatten() {
-            let target = to.join(entry.file_name());
-            if entry.path().is_dir() {
-                copy(&entry.path(), &target);
-            } else {
-                std::fs::copy(entry.path(), target).unwrap();
-            }
-        }
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    copy(&root.join("policies"), to);
 }
