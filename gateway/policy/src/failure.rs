@@ -243,10 +243,12 @@ impl Finding {
         file.line_and_column((*span)?.start)
     }
 
-    /// What findings are sorted and merged by.
-    fn order(&self) -> (Option<&str>, usize, &str) {
+    /// What findings are sorted and merged by: the file, the place in it by its byte, or by its line and column
+    /// where it was told, and the message.
+    fn order(&self) -> (Option<&str>, (usize, usize), &str) {
         let start = self.place.as_ref().and_then(|(_, s)| *s).map_or(0, |s| s.start);
-        (self.file(), start, &self.message)
+        let place = self.told.as_ref().map_or((start, 0), |told| (told.line, told.column));
+        (self.file(), place, &self.message)
     }
 }
 
