@@ -371,10 +371,12 @@ impl AsyncWrite for Line {
     }
 
     /// The client of an HTTP/2 connection may still be reading: its window updates must not meet a closed
-    /// socket. One of HTTP/1.1 writes nothing more, and what it had open is over: it is not waited for.
+    /// socket. One of HTTP/1.1 writes nothing more, and what it had open is over: it is not waited for, unless it is
+    /// in the middle of a header that was refused. To lose that answer would look like a gateway that is down
+    /// (RFC 9112 §9.6).
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.state.had_header() {
+        if this.state.had_header() && this.state.header_refused().is_none() {
             return Pin::new(&mut this.inner).poll_shutdown(cx);
         }
         if this.lingers.is_none() {
@@ -545,6 +547,26 @@ mod tests {
         AsyncWriteExt::shutdown(&mut line).await.unwrap();
         assert_eq!(began.elapsed(), Duration::ZERO);
         drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_still_sends_a_refused_header_reads_why() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (ours, mut client) = tokio::io::duplex(1 << 12);
+        let state = Arc::new(LineState::default());
+        state.header_begins("r".into(), 64);
+        let mut line = Line::new(Box::new(ours), state);
+        let ending = tokio::spawn(async move {
+            line.read(&mut [0; 1 << 10]).await.unwrap_err();
+            AsyncWriteExt::shutdown(&mut line).await.unwrap();
+        });
+        client.write_all(&[b'x'; 1 << 16]).await.expect("somebody reads it");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        assert!(!ending.is_finished(), "the client has not closed");
+        drop(client);
+        ending.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
