@@ -101,6 +101,14 @@ pub(crate) fn refused(call: &Call, fault: AccessFault, whom: &str) -> Problem {
         }
         AccessFault::NoRoute => not_known(call, "route", whom),
         AccessFault::NoOne => not_known(call, "person or machine", whom),
+        AccessFault::AsTokenSays(issuer) => {
+            let detail = format!(
+                "whoever signs in by `{issuer}` is as the token says (`directory.token_for`), so the directory does \
+                 not tell what they may"
+            );
+            let title = "The directory is not asked about them";
+            Problem::new(call, StatusCode::CONFLICT, "as_tokens_say", title, detail)
+        }
         AccessFault::After => {
             let help = "write what `next` of the page before says";
             Problem::mistaken(call, vec![Mistake::new("after", "is not where a page ended", help)])

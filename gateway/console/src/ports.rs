@@ -12,7 +12,7 @@ use doorward_lifecycle::intake::signals::Signals;
 use doorward_lifecycle::service::{Ids, Lifecycle};
 use doorward_model::directory::{MachineId, PersonId};
 use doorward_model::time::Clock;
-use doorward_model::{AppId, DeviceId, RouteId, SessionId, Target, UnixMillis, UserId};
+use doorward_model::{AppId, DeviceId, IssuerId, RouteId, SessionId, Target, UnixMillis, UserId};
 use doorward_policy::shadow::Sample;
 use doorward_policy::{Action, LoadFailure, Outcome, Policies};
 use doorward_state::{DebtTerms, Revocations};
@@ -136,6 +136,8 @@ pub enum AccessFault {
     NoRoute,
     /// There is nobody of this id.
     NoOne,
+    /// They come by this issuer alone, whose people are as their tokens say.
+    AsTokenSays(IssuerId),
     /// `after` is not what a page ended with.
     After,
     /// It cannot be told; why.

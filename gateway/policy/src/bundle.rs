@@ -1,6 +1,6 @@
 //! A set of policies that passed every check, ready to be asked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
@@ -39,6 +39,8 @@ pub struct PolicyBundle {
     only_report: Arc<[Arc<str>]>,
     /// The same with those that only report in force as well.
     reporting: Option<Arc<PolicyBundle>>,
+    /// The red lines beside them, which nobody is asked of. What an edit changes of them is told.
+    lines: Vec<Policy>,
 }
 
 /// What a policy says about itself.
@@ -131,7 +133,19 @@ impl PolicyBundle {
             loaded_at,
             only_report: Arc::default(),
             reporting: None,
+            lines: Vec::new(),
         }
+    }
+
+    /// The same, with these red lines beside it.
+    pub(crate) fn beside(self, lines: Vec<Policy>) -> Self {
+        Self { lines, ..self }
+    }
+
+    /// Every policy, also those that only report, and every red line, by its name. No name stands for two.
+    pub(crate) fn by_name(&self) -> BTreeMap<&str, &Policy> {
+        let all = self.reporting.as_deref().unwrap_or(self);
+        all.index.policies().chain(&self.lines).map(|policy| (policy.id().as_ref(), policy)).collect()
     }
 
     /// Which policies these are.

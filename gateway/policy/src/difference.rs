@@ -1,4 +1,4 @@
-//! What an edit changes, by the names of the policies.
+//! What an edit changes, by the names of the policies and of the red lines.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,9 @@ use cedar_policy::Policy;
 
 use crate::bundle::PolicyBundle;
 
-/// The names of the policies that two sets do not have alike. In order.
+/// The names of the policies and red lines that two sets do not have alike. In order.
+///
+/// Those that only report count: what they say turns into a decision by a change of theirs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
     /// Only the second has them.
@@ -18,7 +20,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Whether the policies are the same. Schema and cases may differ.
+    /// Whether policies and red lines are the same. Schema and cases may differ.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
@@ -39,10 +41,6 @@ impl PolicyBundle {
             removed: only(&before, &after),
             changed: after.iter().filter(is_another).map(|(name, _)| (*name).to_owned()).collect(),
         }
-    }
-
-    fn by_name(&self) -> BTreeMap<&str, &Policy> {
-        self.index.policies().map(|policy| (policy.id().as_ref(), policy)).collect()
     }
 }
 
@@ -85,5 +83,25 @@ mod tests {
             (owned(&["comes"]), owned(&["goes"]), owned(&["speaks", "turns"]))
         );
         assert!(before.difference(&before).is_empty());
+    }
+
+    #[test]
+    fn red_lines_and_what_only_reports_are_told_too() {
+        const LINE: &str = "forbid (principal, action, resource);";
+        let line =
+            |name: &str, text: &str| Policy::parse(Some(cedar_policy::PolicyId::new(name)), text).unwrap();
+        let tries = bundle(&[("tries", "@mode(\"report\") forbid (principal, action, resource);")]);
+        let before =
+            tries.beside(vec![line("line.goes", LINE), line("line.stays", LINE), line("line.turns", LINE)]);
+        let means = bundle(&[("tries", LINE)]);
+        let after = means.beside(vec![
+            line("line.stays", LINE),
+            line("line.turns", "permit (principal, action, resource);"),
+        ]);
+        let difference = before.difference(&after);
+        assert_eq!(
+            (difference.added, difference.removed, difference.changed),
+            (Vec::new(), vec!["line.goes".to_owned()], vec!["line.turns".to_owned(), "tries".to_owned()])
+        );
     }
 }

@@ -325,7 +325,8 @@ impl Load {
             words => return Err(self.unfit(words.map(|w| w.schema), policies, cases)),
         };
         let all = policies.iter().map(|c| c.policy.clone()).collect();
-        let bundle = PolicyBundle::new(words, all, revision, now);
+        let drawn = lines.iter().map(|line| line.policy().clone()).collect();
+        let bundle = PolicyBundle::new(words, all, revision, now).beside(drawn);
         if self.trial == Trial::Held {
             cases.run(&bundle, &mut self.findings);
         }

@@ -132,6 +132,16 @@ impl People {
         }
     }
 
+    /// The issuers whose people are as their tokens say although there is a directory (`directory.token_for`); none
+    /// where nobody is looked up.
+    #[must_use]
+    pub fn as_tokens_say(&self) -> Option<&BTreeSet<IssuerId>> {
+        match self {
+            Self::AsTokensSay => None,
+            Self::Known(known) => Some(&known.token_for),
+        }
+    }
+
     /// How the directory does; none where nobody is looked up.
     #[must_use]
     pub fn directory_status(&self) -> Option<DirectoryStatus> {

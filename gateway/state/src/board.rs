@@ -154,8 +154,8 @@ impl Board {
             asked.query_async(&mut at.connection).await.map_err(|e| at.said(&e))
         });
         let mut said: Vec<(String, String)> = told.await?;
-        said.truncate(POLICY_BOARD_NODES_MAX);
         said.sort();
+        said.truncate(POLICY_BOARD_NODES_MAX);
         Ok(said)
     }
 

@@ -55,24 +55,41 @@ async fn what_is_published_at_one_node_comes_into_force_at_every_node() {
     everywhere(&fleet, &token, 403).await;
 
     // Which node has what is told at one of them.
-    let seen = within("both nodes to say what they have", async {
-        loop {
-            let answer = fleet.control().ask("GET", "/api/v1/policies/bundles", None).await.unwrap();
-            let listed: Value = serde_json::from_str(&answer.text).unwrap();
-            let nodes = listed["nodes"].as_array().cloned().unwrap_or_default();
-            if nodes.len() == NODES && nodes.iter().all(|n| n["pulled"] == 5) {
-                return nodes;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-    })
-    .await;
+    let seen = said_by_all(&fleet, &json!(5)).await;
     assert_eq!(seen[0]["in_force"], seen[1]["in_force"]);
 
     let open = desk.proved("open", NO_WIKI, 6).await;
     let published = publish(&fleet, &[open.to_str().unwrap()]).await;
     assert_eq!(published.0, Some(0), "{}", published.1);
     everywhere(&fleet, &token, 200).await;
+}
+
+/// What each node says that it has, once all of them have pulled so much.
+async fn said_by_all(fleet: &Fleet, pulled: &Value) -> Vec<Value> {
+    within("all nodes to say what they have", async {
+        loop {
+            let answer = fleet.control().ask("GET", "/api/v1/policies/bundles", None).await.unwrap();
+            let listed: Value = serde_json::from_str(&answer.text).unwrap();
+            let nodes = listed["nodes"].as_array().cloned().unwrap_or_default();
+            if nodes.len() == NODES && nodes.iter().all(|n| n["pulled"] == *pulled) {
+                return nodes;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_pull_nothing_say_what_they_have_too() {
+    let redis = Redis::start(&Setup::default());
+    let section = json!({"addresses": [redis.address().to_string()], "tls": false});
+    let mut plan = Plan::sqlite(vec![section; NODES]);
+    plan.settings.push(("policy.pull_seconds", json!(1)));
+    let fleet = Fleet::start(&plan).await;
+    let seen = said_by_all(&fleet, &Value::Null).await;
+    assert!(seen.iter().all(|node| node["in_force"] == seen[0]["in_force"] && node["trouble"].is_null()));
+    assert_eq!(seen[0]["in_force"].as_str().map(str::len), Some(64), "{seen:?}");
 }
 
 async fn publish(fleet: &Fleet, words: &[&str]) -> (Option<i32>, String) {

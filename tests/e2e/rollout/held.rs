@@ -111,6 +111,14 @@ async fn what_is_not_signed_or_altered_or_not_fit_is_not_held() {
     let (_, told) = live.no_rollout(&["start", &live.desk.at("unfit.dwp")]).await;
     assert!(told.contains("1 mistake;") && told.contains("apps/desk.cedar:"), "{told}");
 
+    // Each is on record, with who sent it and what is wrong with it.
+    let refusals = live.events("policy.rejected");
+    let mistakes = |n: usize| refusals[n]["unmapped"]["doorward"]["bundle"]["mistakes"].to_string();
+    assert!(refusals.len() > 43, "{}", refusals.len());
+    assert!(mistakes(0).contains("nobody signed this bundle"), "{}", refusals[0]);
+    assert!(mistakes(refusals.len() - 1).contains("apps/desk.cedar:"), "{}", mistakes(refusals.len() - 1));
+    assert_eq!(refusals[0]["actor"]["user"]["name"], "operator", "{}", refusals[0]["actor"]);
+
     let after = live.listed().await;
     assert_eq!(after["bundles"], before["bundles"], "nothing is held that was refused");
     let held = live.gateway.folder().join("data/policies/held");

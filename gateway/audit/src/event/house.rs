@@ -45,7 +45,8 @@ pub(super) fn policy_rejected(head: &Head<'_>, rejection: &PolicyRejection, out:
     line.actor = Some(actor(&rejection.actor));
     line.src_endpoint = source(&rejection.actor);
     let total = rejection.mistakes.len();
-    line.message = Some(format!("Policies were refused for {total} mistakes; those before stay in force"));
+    let mistakes = if total == 1 { "mistake" } else { "mistakes" };
+    line.message = Some(format!("Policies were refused for {total} {mistakes}; those before stay in force"));
     line.entity = Some(bundle_entity(rejection.in_force.as_deref()));
     line.unmapped.doorward.bundle = Some(BundleOut {
         in_force: rejection.in_force.as_deref().map(text),

@@ -49,6 +49,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let page = object([
         ("revision", text()),
         ("staged", or_null(staged.told())),
+        ("as_tokens_say", list(text())),
         ("answers", list(to("AccessAnswer"))),
         ("rows", list(to("AccessRow"))),
         ("next", or_null(text())),
@@ -67,7 +68,8 @@ pub(super) fn paths(paths: &mut Paths) {
                 the last: `next` says whether there is more. Whoever has several sign-ins has a row for each. `revision` of \
                 a row are the policies that would decide there: those in force, or those of a roll-out; null where none \
                 would be asked. `person` of `who` is as whom the person signs in for whom an agent acts, or who answers \
-                for a service account; `record` is the id in the directory.";
+                for a service account; `record` is the id in the directory. Whoever comes by an issuer of `as_tokens_say` \
+                is as the token says (`directory.token_for`), and has no row for that.";
     let who = Operation::new(TAG, "access.who_can", "Who can do something, and under which conditions")
         .says(says)
         .needed("action", word(Action::ALL.map(Action::as_str)), "What is to be done.")

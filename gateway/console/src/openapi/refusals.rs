@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::form::{flag, formed, id, list, object, or_null, text, to, word};
 
 /// Every code of a problem. A test looks that the code of the console has no other.
-pub(crate) const CODES: [&str; 39] = [
+pub(crate) const CODES: [&str; 40] = [
+    "as_tokens_say",
     "audit_unavailable",
     "bad_request",
     "body_too_large",

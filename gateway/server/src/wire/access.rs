@@ -48,8 +48,8 @@ fn answered(wired: &Wired, ask: &AccessAsk) -> Result<Value, AccessFault> {
             let route = find_route(&wired.config.apps, route).ok_or(AccessFault::NoRoute)?;
             review.who(&roll, *action, &route.facts, ask)?
         }
-        AccessAbout::Person(id) => review.what(&roll.person(*id)?, wired, ask)?,
-        AccessAbout::Machine(id) => review.what(&roll.machine(*id)?, wired, ask)?,
+        AccessAbout::Person(id) => review.what(&roll.person(*id)?.by_directory()?, wired, ask)?,
+        AccessAbout::Machine(id) => review.what(&roll.machine(*id)?.by_directory()?, wired, ask)?,
         AccessAbout::Visitor => review.what(&Known::visitor(), wired, ask)?,
         AccessAbout::Placed { .. } => return Err(AccessFault::NoOne),
     };
@@ -57,6 +57,7 @@ fn answered(wired: &Wired, ask: &AccessAsk) -> Result<Value, AccessFault> {
     if let Some(members) = told.as_object_mut() {
         members.insert("revision".to_owned(), json!(stand.bundle.revision().to_string()));
         members.insert("staged".to_owned(), staged(&stand));
+        members.insert("as_tokens_say".to_owned(), json!(roll.as_tokens_say()));
         members.insert("next".to_owned(), json!(next));
     }
     Ok(told)

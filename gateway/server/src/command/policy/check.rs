@@ -91,6 +91,13 @@ pub(in crate::command) fn mistakes(failure: &LoadFailure, show: Show) -> String 
     text
 }
 
+/// The end of a command that wanted to ask a folder which cannot be loaded. Its mistakes go to the terminal as `check`
+/// lays them out, each with its place at the beginning of a line, where editors look for it.
+pub(super) fn unusable(failure: &LoadFailure, color: ColorChoice) -> Failure {
+    eprint!("{}", mistakes(failure, show_on(&io::stderr(), color)));
+    Failure { exit: Exit::Mistaken, message: String::new(), help: None }
+}
+
 pub(super) const fn look(show: Show) -> Look {
     match show {
         Show::Graphical(Style::Color) => Look::Colored,

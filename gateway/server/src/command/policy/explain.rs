@@ -5,7 +5,7 @@ mod live;
 mod print;
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use doorward_model::limits::POLICY_FILE_BYTES_MAX;
@@ -13,8 +13,9 @@ use doorward_policy::{ForeignSet, PolicySource, Workshop};
 use serde_json::{Value, json};
 
 use self::asked::Asked;
-use super::super::{Exit, Failure, Output, json_text, load_config, printable, show_on};
-use super::{mistakes, short};
+use super::super::{Exit, Failure, Output, json_text, load_config, printable};
+use super::check::unusable;
+use super::short;
 use crate::cli::{Format, PolicyExplainArgs};
 use crate::color::ColorChoice;
 
@@ -109,11 +110,7 @@ fn open(args: &PolicyExplainArgs, color: ColorChoice) -> Result<Workshop, Failur
         None => load_config(&args.gateway.config, color)?.policy.dir.clone(),
     };
     // A case that fails is a reason to ask, and not one to refuse the answer.
-    Workshop::untried(&dir, None).map_err(|failure| Failure {
-        exit: Exit::Mistaken,
-        message: mistakes(&failure, show_on(&io::stderr(), color)),
-        help: None,
-    })
+    Workshop::untried(&dir, None).map_err(|failure| unusable(&failure, color))
 }
 
 fn foreign(args: &PolicyExplainArgs) -> Result<ForeignSet, Failure> {

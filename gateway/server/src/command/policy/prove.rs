@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use doorward_policy::{Revision, Workshop};
+use doorward_policy::{Difference, Revision, Workshop};
 use doorward_workbench::prove::{Breach, Edit, Line, Proof, Shows, Verdict, against, prove};
 use doorward_workbench::solver::{Bounds, Program, Solver};
 use serde_json::{Value, json};
@@ -61,11 +61,17 @@ pub(super) fn prove_lines(
         Some(old) => {
             let edit = against(&mut solver, &old, &new, &mut told());
             let edit = edit.map_err(failed("compare folders with the same schema"))?;
+            let drawn = redrawn(&old, &new);
             match args.format {
-                Format::Human => out.text(edit_human(&edit, out.style))?,
+                Format::Human => {
+                    out.text(edit_human(&edit, out.style))?;
+                    out.text(redrawn_human(&drawn, out.style))?;
+                }
                 Format::Json => {
-                    let both = json!({ "widens": way(&edit.widens), "narrows": way(&edit.narrows) });
-                    out.line(json_text(&both))?;
+                    let Difference { added, removed, changed } = &drawn;
+                    let lines = json!({ "added": added, "removed": removed, "changed": changed });
+                    let both = (way(&edit.widens), way(&edit.narrows));
+                    out.line(json_text(&json!({ "widens": both.0, "narrows": both.1, "red_lines": lines })))?;
                 }
             }
             let unknown = |v: &Verdict| matches!(v, Verdict::Unknown(_));
@@ -227,6 +233,30 @@ fn edit_human(edit: &Edit, style: Style) -> String {
                 let _ = writeln!(text, "{what}, for one:");
                 text.push_str(&breach_human(breach, &None));
             }
+        }
+    }
+    text
+}
+
+/// What an edit changes of the red lines: nothing is proved of a line that is not there any more.
+fn redrawn(old: &Workshop, new: &Workshop) -> Difference {
+    let Difference { mut added, mut removed, mut changed } = old.bundle().difference(new.bundle());
+    let is_line =
+        |name: &String| [old, new].into_iter().flat_map(Workshop::red_lines).any(|line| line.id() == name);
+    for names in [&mut added, &mut removed, &mut changed] {
+        names.retain(is_line);
+    }
+    Difference { added, removed, changed }
+}
+
+fn redrawn_human(drawn: &Difference, style: Style) -> String {
+    let mut text = String::new();
+    for (what, names, is_less) in
+        [("removed", &drawn.removed, true), ("changed", &drawn.changed, true), ("added", &drawn.added, false)]
+    {
+        if !names.is_empty() {
+            let told = format!("red lines {what}: {}", printable(&names.join(", ")));
+            let _ = writeln!(text, "{}", if is_less { style.red(&told) } else { told });
         }
     }
     text

@@ -12,8 +12,8 @@ use doorward_workbench::reach::{Entry, Grant, Page, Reach, Subject};
 use serde_json::Value;
 
 use super::super::changed::only;
-use super::super::{Exit, Failure, Output, load_config, printable, show_on};
-use super::check::mistakes;
+use super::super::{Exit, Failure, Output, load_config, printable};
+use super::check::unusable;
 use crate::cli::{Granted, PolicyWhatCanArgs, PolicyWhoCanArgs, ReachArgs, ReachFormat};
 use crate::color::ColorChoice;
 use crate::operator::Operator;
@@ -134,10 +134,7 @@ fn of(shop: &Workshop, page: Page) -> Value {
 }
 
 fn open(dir: &Path, color: ColorChoice) -> Result<Workshop, Failure> {
-    Workshop::open(dir, None).map_err(|failure| {
-        let told = mistakes(&failure, show_on(&io::stderr(), color));
-        Failure { exit: Exit::Mistaken, message: told, help: None }
-    })
+    Workshop::open(dir, None).map_err(|failure| unusable(&failure, color))
 }
 
 fn everybody(shop: &Workshop) -> Result<Vec<Subject>, Failure> {

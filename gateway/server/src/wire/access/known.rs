@@ -1,12 +1,13 @@
 //! Who there is to ask about, by the directory.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use doorward_console::AccessFault;
 use doorward_lifecycle::service::Lifecycle;
 use doorward_model::directory::{MachineId, MachineKind, PersonId};
 use doorward_model::principal::{Agent, ServiceAccount, Visitor};
-use doorward_model::{LifecycleStage, Principal, UnixMillis, UserId};
+use doorward_model::{IssuerId, LifecycleStage, Principal, UnixMillis, UserId};
 use doorward_state::directory::{Directory, KnownMachine, KnownPerson};
 use doorward_workbench::reach::Subject;
 
@@ -26,6 +27,8 @@ pub(super) struct Known {
     pub(super) person: Option<Arc<KnownPerson>>,
     /// Why they are not even asked about: the gateway refuses before any policy is.
     pub(super) refused: Option<String>,
+    /// An issuer by which they can come, too, and then they are as their token says.
+    pub(super) as_token_says: Option<IssuerId>,
 }
 
 impl Known {
@@ -37,7 +40,26 @@ impl Known {
             principal: Arc::new(Principal::Visitor(Visitor)),
             owner_stage: LifecycleStage::Unknown,
         };
-        Self { name, kind: "visitor", record: None, subjects: vec![subject], person: None, refused: None }
+        Self {
+            name,
+            kind: "visitor",
+            record: None,
+            subjects: vec![subject],
+            person: None,
+            refused: None,
+            as_token_says: None,
+        }
+    }
+
+    /// The same, unless they come by a token alone that says who they are.
+    ///
+    /// # Errors
+    /// Then the directory does not tell what they may.
+    pub(super) fn by_directory(self) -> Result<Self, AccessFault> {
+        match &self.as_token_says {
+            Some(issuer) if self.subjects.is_empty() => Err(AccessFault::AsTokenSays(issuer.clone())),
+            Some(_) | None => Ok(self),
+        }
     }
 }
 
@@ -45,6 +67,7 @@ impl Known {
 pub(super) struct Roll<'r> {
     pub(super) people: &'r Lifecycle,
     directory: &'r Directory,
+    as_tokens_say: &'r BTreeSet<IssuerId>,
     now: UnixMillis,
     runtime: &'r tokio::runtime::Handle,
 }
@@ -53,15 +76,16 @@ impl<'r> Roll<'r> {
     /// The directory of this node, now.
     pub(super) fn of(wired: &'r Wired) -> Result<Self, AccessFault> {
         let directory = wired.house.people.directory().ok_or(AccessFault::NoDirectory)?;
+        let as_tokens_say = wired.house.people.as_tokens_say().ok_or(AccessFault::NoDirectory)?;
         let people = wired.lives.get().ok_or(AccessFault::NoDirectory)?;
-        Ok(Self { people, directory, now: (wired.house.clock)(), runtime: &wired.runtime })
+        Ok(Self { people, directory, as_tokens_say, now: (wired.house.clock)(), runtime: &wired.runtime })
     }
 }
 
 impl Roll<'_> {
     pub(super) fn person(&self, id: PersonId) -> Result<Known, AccessFault> {
         let known = self.directory.person(id).map_err(|e| AccessFault::Failed(e.to_string()))?;
-        Ok(of_person(known.ok_or(AccessFault::NoOne)?))
+        Ok(self.of_person(known.ok_or(AccessFault::NoOne)?))
     }
 
     /// A machine with everything that it was registered for, which a token may narrow. An agent is asked about for
@@ -71,27 +95,47 @@ impl Roll<'_> {
         let read = self.runtime.block_on(self.people.machine(id)).map_err(|e| failed(&e))?;
         let (read, _) = read.ok_or(AccessFault::NoOne)?;
         let known = self.directory.machine_of(&read.user).map_err(|e| AccessFault::Failed(e.to_string()))?;
-        Ok(of_machine(&known.ok_or(AccessFault::NoOne)?, id, self.now))
+        let known = of_machine(&known.ok_or(AccessFault::NoOne)?, id, self.now);
+        Ok(if self.is_as_token_says(&read.user) {
+            let as_token_says = Some(read.user.issuer().clone());
+            Known { subjects: Vec::new(), refused: None, as_token_says, ..known }
+        } else {
+            known
+        })
     }
-}
 
-fn of_person(person: Arc<KnownPerson>) -> Known {
-    let record = person.person();
-    let name = record.profile.user_name.clone();
-    let subject = |principal: &Arc<Principal>| Subject {
-        name: name.clone(),
-        principal: Arc::clone(principal),
-        owner_stage: LifecycleStage::Unknown,
-    };
-    let subjects: Vec<_> =
-        record.links.iter().filter_map(|link| person.principal(link)).map(subject).collect();
-    let refused = match (person.admitted(), subjects.is_empty()) {
-        (false, _) => Some(format!("the directory does not let them in: {}", person.stage().as_str())),
-        (true, true) => Some("nobody has signed in as them yet".to_owned()),
-        (true, false) => None,
-    };
-    let record = Some(record.id.to_string());
-    Known { name, kind: "user", record, subjects, person: Some(person), refused }
+    /// The issuers by which people come whom the directory is not asked about.
+    pub(super) fn as_tokens_say(&self) -> Vec<&str> {
+        self.as_tokens_say.iter().map(IssuerId::as_str).collect()
+    }
+
+    fn is_as_token_says(&self, id: &UserId) -> bool {
+        self.as_tokens_say.contains(id.issuer())
+    }
+
+    fn of_person(&self, person: Arc<KnownPerson>) -> Known {
+        let record = person.person();
+        let name = record.profile.user_name.clone();
+        let subject = |principal: &Arc<Principal>| Subject {
+            name: name.clone(),
+            principal: Arc::clone(principal),
+            owner_stage: LifecycleStage::Unknown,
+        };
+        let (by_token, links): (Vec<_>, Vec<_>) =
+            record.links.iter().partition(|link| self.is_as_token_says(link));
+        let as_token_says = by_token.first().map(|link| link.issuer().clone());
+        let subjects: Vec<_> =
+            links.into_iter().filter_map(|link| person.principal(link)).map(subject).collect();
+        let refused = match (person.admitted(), subjects.is_empty()) {
+            // What the directory says of them is not asked.
+            (_, true) if as_token_says.is_some() => None,
+            (false, _) => Some(format!("the directory does not let them in: {}", person.stage().as_str())),
+            (true, true) => Some("nobody has signed in as them yet".to_owned()),
+            (true, false) => None,
+        };
+        let record = Some(record.id.to_string());
+        Known { name, kind: "user", record, subjects, person: Some(person), refused, as_token_says }
+    }
 }
 
 fn of_machine(known: &KnownMachine, id: MachineId, now: UnixMillis) -> Known {
@@ -142,5 +186,6 @@ fn of_machine(known: &KnownMachine, id: MachineId, now: UnixMillis) -> Known {
         owner_stage: known.owner_stage(),
     };
     let subjects = principals.into_iter().map(subject).collect();
-    Known { name: machine.name.clone(), kind, record: Some(id.to_string()), subjects, person, refused }
+    let (name, record) = (machine.name.clone(), Some(id.to_string()));
+    Known { name, kind, record, subjects, person, refused, as_token_says: None }
 }

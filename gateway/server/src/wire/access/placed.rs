@@ -16,8 +16,8 @@ pub(super) fn placed(wired: &Wired, written: &str, whom: Whom, now: bool) -> Res
     situation.route = route.facts.clone();
     let known = match whom {
         Whom::AsItIs => None,
-        Whom::Person(id) => Some(Roll::of(wired)?.person(id)?),
-        Whom::Machine(id) => Some(Roll::of(wired)?.machine(id)?),
+        Whom::Person(id) => Some(Roll::of(wired)?.person(id)?.by_directory()?),
+        Whom::Machine(id) => Some(Roll::of(wired)?.machine(id)?.by_directory()?),
     };
     if let Some(known) = known {
         // Of several sign-ins the first: what differs between them a review of access shows.

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use doorward_audit::Actor;
-use doorward_console::{Future, ReleaseCall, ReleaseRefused, ReleaseWhy};
+use doorward_audit::event::PolicyRejection;
+use doorward_audit::{Actor, Event};
+use doorward_console::{Future, ReleaseCall, ReleaseRefused, ReleaseWhy, ShadowCall};
 use doorward_policy::{Difference, Finding};
 use serde_json::{Value, json};
 
 use super::rollout::Wanted;
 use super::shelf::{Change, Kept};
 use super::{How, NotDone, Origin, Swapped, Wish, short};
+use crate::wire::reload::record;
 use crate::wire::{Wired, shadow};
 
 /// Does one call off the runtime: bundles are read, checked and put on record, which takes its time.
@@ -20,8 +22,14 @@ pub(in crate::wire) fn answer(
 ) -> Future<Result<Value, ReleaseRefused>> {
     let wired = Arc::clone(wired);
     Box::pin(async move {
-        let task =
-            tokio::task::spawn_blocking(move || done(&wired, call, actor).map_err(ReleaseRefused::from));
+        let task = tokio::task::spawn_blocking(move || {
+            let (tried, by) = (tried(&call), actor.clone());
+            let done = done(&wired, call, actor);
+            if let (Some(tried), Err(not)) = (tried, &done) {
+                tell_refused(&wired, by, tried, not);
+            }
+            done.map_err(ReleaseRefused::from)
+        });
         task.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a change of bundles panicked; the policies before are in force");
             Err(ReleaseRefused::Failed("the gateway's own log says why".to_owned()))
@@ -77,6 +85,39 @@ fn done(wired: &Wired, call: ReleaseCall, actor: Actor) -> Result<Value, NotDone
             Ok(json!({ "revision": revision, "outcome": "stopped" }))
         }
     }
+}
+
+/// Which policies a call would have held or put in force, in words for the log; none for one that asks or takes away.
+fn tried(call: &ReleaseCall) -> Option<String> {
+    let held = |revision: &str| Some(format!("bundle {} (held)", short(revision)));
+    match call {
+        ReleaseCall::Hold(_) => Some("a bundle that was sent".to_owned()),
+        ReleaseCall::Back { revision: Some(revision), .. }
+        | ReleaseCall::RollOut { revision, .. }
+        | ReleaseCall::Publish { revision, .. }
+        | ReleaseCall::Shadow(ShadowCall::Start { revision, .. }) => held(revision),
+        ReleaseCall::Back { revision: None, .. } => Some("what was in force before".to_owned()),
+        ReleaseCall::Finish(_) => Some("the bundle that is being rolled out".to_owned()),
+        ReleaseCall::Shadow(ShadowCall::Promote(_)) => Some("the bundle in the shadow".to_owned()),
+        ReleaseCall::Standing
+        | ReleaseCall::List
+        | ReleaseCall::Forget(_)
+        | ReleaseCall::Rollout
+        | ReleaseCall::Stop(_)
+        | ReleaseCall::Shadow(ShadowCall::Show | ShadowCall::Stop(_)) => None,
+    }
+}
+
+/// Puts on record that policies were refused for what they are. That a call came at the wrong time is not that.
+fn tell_refused(wired: &Wired, actor: Actor, source: String, not: &NotDone) {
+    let mistakes = match not {
+        NotDone::Refused(_) => vec![not.to_string()],
+        NotDone::Unfit(failure) => failure.findings.iter().map(ToString::to_string).collect(),
+        NotDone::Blocked(against) => against.clone(),
+        NotDone::Unknown(_) | NotDone::Conflict(_) | NotDone::Failed(_) => return,
+    };
+    let in_force = Some(wired.house.policies.bundle().revision().to_string().into());
+    record(wired, Event::PolicyRejected(Box::new(PolicyRejection { actor, in_force, source, mistakes })));
 }
 
 /// Whoever says about which revision a call is means no other one, which somebody else may have begun with.

@@ -35,17 +35,22 @@ const AGAIN_MAX: Duration = Duration::from_secs(3600);
 /// No token and no list of certificates is longer.
 const SMALL_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Pulls, as long as the gateway lives.
+/// Pulls, and tells the other nodes what is in force here, as long as the gateway lives.
 pub(in crate::wire) async fn keep_pulling(wired: Arc<Wired>) {
-    let Some(source) = wired.config.policy.source.clone() else { return };
+    let source = wired.config.policy.source.clone();
+    if source.is_none() && wired.releases.board.is_none() {
+        return;
+    }
     let every = wired.config.policy.pull_every;
     let looks = AGAIN_MAX.as_secs() / every.as_secs().max(1);
     let mut pull = Pull { looked: Looked::new(u32::try_from(looks).unwrap_or(u32::MAX)) };
     loop {
-        let told = pull.look(&wired, &source).await;
-        let wired_too = Arc::clone(&wired);
-        // To be on record blocks.
-        let _ = tokio::task::spawn_blocking(move || wired_too.releases.note_pull(&wired_too, told)).await;
+        if let Some(source) = &source {
+            let told = pull.look(&wired, source).await;
+            let wired_too = Arc::clone(&wired);
+            // To be on record blocks.
+            let _ = tokio::task::spawn_blocking(move || wired_too.releases.note_pull(&wired_too, told)).await;
+        }
         if let Some(board) = &wired.releases.board {
             tell_node(&wired, board).await;
         }

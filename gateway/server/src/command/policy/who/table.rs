@@ -42,6 +42,8 @@ pub(super) struct Table {
     revision: Option<String>,
     /// What is being rolled out, and to whom.
     staged: Value,
+    /// The issuers whose people are as their tokens say, and not listed.
+    unlisted: Vec<String>,
     answers: Vec<Value>,
     numbers: HashMap<String, usize>,
     rows: Vec<Row>,
@@ -68,7 +70,8 @@ impl Table {
     pub(super) fn about(about: About) -> Self {
         let (answers, numbers, rows) = (Vec::new(), HashMap::new(), Vec::new());
         let (met, several) = (HashMap::new(), BTreeSet::new());
-        Self { about, revision: None, staged: Value::Null, answers, numbers, rows, met, several }
+        let unlisted = Vec::new();
+        Self { about, revision: None, staged: Value::Null, unlisted, answers, numbers, rows, met, several }
     }
 
     /// Takes in a page as the operator API gives it.
@@ -87,6 +90,8 @@ impl Table {
             return Err(Failure::new(Exit::Failed, "the policies changed meanwhile", help));
         }
         (self.revision, self.staged) = (Some(revision.to_owned()), staged);
+        let issuers = list(page, "as_tokens_say").iter().filter_map(Value::as_str);
+        self.unlisted = issuers.map(str::to_owned).collect();
         let mut numbers = Vec::new();
         for answer in list(page, "answers") {
             let next = self.answers.len();
@@ -153,7 +158,9 @@ impl Table {
                 json!({ "answer": self.answers.get(*answer), "rows": rows.iter().map(row).collect::<Vec<_>>() })
             })
             .collect();
-        json!({ "revision": self.revision, "staged": self.staged, "groups": groups })
+        json!({
+            "revision": self.revision, "staged": self.staged, "as_tokens_say": self.unlisted, "groups": groups,
+        })
     }
 
     /// For a spreadsheet (RFC 4180).
@@ -230,6 +237,13 @@ impl Table {
                 "policies {} are being rolled out; an answer with * is by those",
                 short(staged)
             );
+        }
+        if !self.unlisted.is_empty() {
+            let issuers = printable(&self.unlisted.join("`, `"));
+            let told = format!(
+                "not listed: whoever comes by `{issuers}`, as their token says who they are (`directory.token_for`)"
+            );
+            let _ = writeln!(out, "{}", style.yellow(&told));
         }
         out.push('\n');
         out
