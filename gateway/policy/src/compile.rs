@@ -12,6 +12,7 @@ use crate::failure::{Finding, SourceFile, Span};
 use crate::mode;
 use crate::rule::Rule;
 use crate::shape::{self, Language, Statement};
+use crate::slips;
 
 /// How many steps a policy may look from one entity to the next: `principal.onBehalfOf.lifecycle`
 /// is two. The entities of a request are closed for as many steps.
@@ -126,6 +127,7 @@ pub(crate) fn policies(
         }
         if let Some(compiled) = policy(file, &statement, findings) {
             annotations(&compiled, &statement, hints);
+            misspelt(&compiled, findings, hints);
             found.push(compiled);
         }
     }
@@ -219,6 +221,20 @@ fn annotations(compiled: &Compiled, statement: &Statement, hints: &mut Vec<Findi
         hints.push(hint.help(
             "a number that grows too large refuses every request that the policy is asked about; compare what the gateway has computed",
         ));
+    }
+}
+
+/// Annotations that nobody reads, where another one was meant.
+fn misspelt(compiled: &Compiled, findings: &mut Vec<Finding>, hints: &mut Vec<Finding>) {
+    for slip in slips::of(&compiled.policy) {
+        let at = compiled.find(&format!("@{}", slip.written));
+        let told = compiled.finding_at(at, format!("nobody reads `@{}`", slip.written));
+        let told = told.help(format!("did you mean `@{}`?", slip.near));
+        if slip.decides {
+            findings.push(told.rule_is(Rule::Annotation));
+        } else {
+            hints.push(told.rule_is(Rule::NearAnnotation));
+        }
     }
 }
 

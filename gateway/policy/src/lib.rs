@@ -47,6 +47,7 @@ mod probe;
 mod rule;
 mod shape;
 mod shown;
+mod slips;
 mod source;
 mod vocabulary;
 

@@ -35,6 +35,11 @@ pub(crate) fn fault(policy: &Policy) -> Option<(String, String)> {
         return Some((message, help.to_owned()));
     }
     let until = policy.annotation(UNTIL)?;
+    if policy.annotation(MODE).is_none() {
+        let message = "`@report_until` stands without `@mode(\"report\")`, so the policy decides";
+        let help = "add `@mode(\"report\")`, or remove `@report_until` if it is meant to decide";
+        return Some((message.to_owned(), help.to_owned()));
+    }
     if date(until).is_none() {
         let message = format!("`@report_until(\"{}\")` is no date", shown(until));
         return Some((message, "write the last day as year, month and day: `2026-12-31`".to_owned()));
@@ -77,6 +82,8 @@ mod tests {
             ("@mode(\"report\") @report_until(\"31.12.2026\")", true, true),
             ("@mode(\"report\") @report_until(\"20261231\")", true, true),
             ("@mode(\"report\") @report_until", true, true),
+            ("@mode(\"enforce\") @report_until(\"2026-12-31\")", false, false),
+            ("@report_until(\"2026-12-31\")", false, true),
         ] {
             let policy = policy(annotations);
             assert_eq!((only_reports(&policy), fault(&policy).is_some()), (reports, wrong), "{annotations}");

@@ -103,6 +103,8 @@ impl Operator {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_MAX)
+            // The operator API ends a connection after a while, also between two calls of one command.
+            .pool_max_idle_per_host(0)
             .build()
             .map_err(|e| ApiError::Client(root_cause(&e)))?;
         let runtime = tokio::runtime::Builder::new_current_thread()

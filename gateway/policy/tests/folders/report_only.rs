@@ -48,6 +48,8 @@ fn what_is_wrong_with_it_is_wrong_all_the_same() {
     for (policy, says) in [
         (SHUT.replace("report", "reprot"), "`@mode(\"reprot\")` is no mode"),
         (SHUT.replace("@mode", "@report_until(\"soon\") @mode"), "`@report_until(\"soon\")` is no date"),
+        (SHUT.replace("@mode", "@modes"), "did you mean `@mode`?"),
+        (SHUT.replace("@mode(\"report\")", "@report_until(\"2026-12-31\")"), "so the policy decides"),
         (SHUT.replace(");", ") when { contex.a };"), "contex"),
         (SHUT.replace("resource)", "resource == App::\"wiki\")"), "apps/test.cedar:2:"),
         (SHUT.replace("shut", "open"), "the name `open` is taken"),

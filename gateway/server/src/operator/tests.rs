@@ -174,6 +174,33 @@ fn an_endless_answer_is_cut() {
     let _ = asked.join();
 }
 
+/// A command that asks again and again, or turns many pages, outlives a connection.
+#[test]
+fn every_call_has_a_connection_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            let mut asked = Vec::new();
+            let mut piece = [0; 4096];
+            while !asked.ends_with(b"\r\n\r\n") {
+                let n = stream.read(&mut piece).unwrap();
+                asked.extend_from_slice(&piece[..n]);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+            // A second request on it is never answered: it is read, and the connection ends.
+            let _ = stream.read(&mut piece);
+        }
+    });
+    let operator = operator(&base);
+    for _ in 0..2 {
+        assert_eq!(operator.fleet().unwrap(), json!({}));
+    }
+    answering.join().unwrap();
+}
+
 #[test]
 fn nobody_listening_is_told_with_the_address() {
     // Bound, so that no other test gets the port, and never listened on.
