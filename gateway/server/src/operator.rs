@@ -354,7 +354,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 /// The address in `--operator`. Plain HTTP leaves this machine only if somebody says so by an
 /// address that is not this machine's.
 fn parse_base(written: &str) -> Result<Url, ApiError> {
-    let wrong = |why| ApiError::Address(written.chars().take(200).collect(), why);
+    let wrong = |why| ApiError::Address(without_secrets(written), why);
     let mut url = Url::parse(written).map_err(|_| wrong("it is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(wrong("it does not begin with http:// or https:// and a host"));
@@ -370,6 +370,13 @@ fn parse_base(written: &str) -> Result<Url, ApiError> {
         url.set_path(&format!("{}/", url.path()));
     }
     Ok(url)
+}
+
+/// An address as an error may show it: a password stands before the `@`, and a token behind the `?`.
+fn without_secrets(written: &str) -> String {
+    let (shown, _) = written.split_once(['?', '#']).unwrap_or((written, ""));
+    let shown = shown.rsplit_once('@').map_or_else(|| shown.to_owned(), |(_, host)| format!("…@{host}"));
+    shown.chars().take(200).collect()
 }
 
 /// The address to reach a listener of this machine by.

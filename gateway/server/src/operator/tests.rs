@@ -261,6 +261,12 @@ fn addresses_are_plain_and_a_wildcard_means_this_machine() {
     ] {
         assert_eq!(parse_base(written).ok().map(|u| u.to_string()).as_deref(), want, "{written}");
     }
+    for secret in
+        ["http://me:hunter2@x/", "http://x/?token=hunter2", "http://me:hunter2@[", "http://x/#hunter2"]
+    {
+        let told = parse_base(secret).unwrap_err().to_string();
+        assert!(!told.contains("hunter2") && told.contains("not the address"), "{told}");
+    }
     for (listener, want) in [
         ("0.0.0.0:9180", "http://127.0.0.1:9180/"),
         ("[::]:9180", "http://[::1]:9180/"),
