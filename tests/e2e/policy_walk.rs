@@ -5,6 +5,9 @@
 #[path = "policy_walk/page.rs"]
 mod page;
 
+#[path = "policy_walk/pages.rs"]
+mod pages;
+
 #[path = "policy_walk/commits.rs"]
 mod commits;
 

@@ -3,6 +3,7 @@
 //! The cases are run through the same [`PolicyBundle::decide`] as a request, on the bundle that
 //! would be put in force. One case that does not hold, and it is not.
 
+mod moment;
 mod resolve;
 mod roster;
 mod write;
@@ -11,10 +12,9 @@ mod written;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use doorward_model::principal::Visitor;
-use doorward_model::{LifecycleStage, Principal, RouteFacts, Tier, UnixMillis, Weekday};
+use doorward_model::{LifecycleStage, Principal, RouteFacts, Tier, UnixMillis};
 use toml::Spanned;
 
 use self::resolve::{Wrong, done, facts, route_id};
@@ -225,14 +225,14 @@ impl Cases {
         situation.map_err(|(message, help)| format!("{message}: {help}"))
     }
 
-    /// No cases, and circumstances of which nothing is known: an address that belongs to nobody, and midnight.
+    /// No cases, and circumstances of which nothing is known: an address that belongs to nobody, and
+    /// the time in Greenwich.
     #[must_use]
     pub fn none(now: UnixMillis) -> Self {
         let mut none = read(&[], None, &mut Vec::new());
         none.base.place.ip = Some(Ipv4Addr::new(192, 0, 2, 1).into());
-        none.base.time.now = Some(written::Moment(now));
-        none.base.time.local = Some(written::TimeOfDay(Duration::ZERO));
-        none.base.time.weekday = Some(Weekday::Mon);
+        none.base.time = written::Time { now: Some(written::Moment(now)), ..written::Time::default() };
+        none.base.time = none.base.time.after(&written::Time::default());
         none
     }
 
@@ -263,7 +263,27 @@ impl Cases {
 /// The case that words say.
 fn case_of(words: &str) -> Result<written::Case, String> {
     let text = format!("name = \"\"\nexpect = \"deny\"\n{words}");
-    toml::from_str(&text).map_err(|e| e.message().trim_end().to_owned())
+    let case: written::Case = toml::from_str(&text).map_err(|e| {
+        let message = e.message().trim_end().replace("expected a boolean", "expected `true` or `false`");
+        let word = e.span().and_then(|span| word_at(&text, span.start));
+        word.map_or_else(|| message.clone(), |word| format!("`{word}`: {message}"))
+    })?;
+    if case.time.is_nowhere() {
+        return Err(
+            "`time.now` is not on that `time.weekday` anywhere: leave the day out, which then is that of \
+                    `time.now`"
+                .to_owned(),
+        );
+    }
+    Ok(case)
+}
+
+/// The word of the line at a place of a text, where there is one: `session.mfa` of `session.mfa = true`.
+fn word_at(text: &str, at: usize) -> Option<&str> {
+    let begin = text.get(..at)?.rfind('\n').map_or(0, |before| before + 1);
+    let (word, _) = text.get(begin..)?.lines().next()?.split_once(" = ")?;
+    // What is missing is missing in the whole, which begins with the name.
+    (begin > 0).then_some(word)
 }
 
 impl CaseFile {

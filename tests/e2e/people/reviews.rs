@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use doorward_model::directory::Person;
+use doorward_tests::gateway::command;
+use doorward_tests::issuer::Issuer;
 use serde_json::{Value, json};
 
 use crate::commands::said;
-use crate::house::{House, Visit, of_person, person};
+use crate::house::{House, Visit, of_person, person, with_role};
 
 /// The answer about somebody, and who they are.
 fn about(told: &str, name: &str) -> (Value, Value) {
@@ -120,4 +122,75 @@ async fn asks_the_policies_that_decide(house: &House, alice: &Person, visit: &mu
     assert_eq!(hers, BTreeMap::from([("demo:alice", "never"), ("demo:alice-too", "always")]), "{told:#}");
     said(&house.gateway, 0, &["policy", "rollout", "stop"]).await;
     visit.comes_to("/granted", "200").await;
+}
+
+/// Whoever comes by an issuer of `directory.token_for` is let in as the token says. A review by the directory must not
+/// say of them that they cannot, and no auditor may take a list without them for everybody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_as_their_token_says_is_told_to_be_missing_and_not_to_be_refused() {
+    let lab = Issuer::named("lab").await;
+    let house = House::new(|config| {
+        config.issuer(&lab).set("directory.token_for", json!(["lab"]));
+    })
+    .await;
+    // Of the directory by that issuer alone; by both; by another.
+    let (mut lena, mut mary, alice) = (person(1, "lena"), person(2, "mary"), person(3, "alice"));
+    lena.links = ["lab:lena".parse().unwrap()].into();
+    mary.links.insert("lab:mary".parse().unwrap());
+    let alice = with_role(alice, "engineer");
+    house.write([&lena, &mary, &alice].map(of_person).into()).await;
+    // The token of each says that they are an engineer, and for `lab` that is enough, whether they are known or not.
+    for (issuer, name, told) in [
+        (&house.people, "alice", "200"),
+        (&house.people, "mary", "no_permit"),
+        (&lab, "lena", "200"),
+        (&lab, "mary", "200"),
+        (&lab, "somebody", "200"),
+    ] {
+        house.visit(&issuer.token_of(name)).await.comes_to("/role", told).await;
+    }
+
+    let review = ["policy", "who-can", "GET", "wiki/role"];
+    let told = said(&house.gateway, 0, &[&review[..], &["--format", "json"]].concat()).await;
+    let json: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(json["as_tokens_say"], json!(["lab"]), "{json:#}");
+    let rows = json["groups"].as_array().unwrap().iter();
+    let rows = rows.flat_map(|g| g["rows"].as_array().unwrap().iter().map(move |row| (&g["answer"], row)));
+    let people: BTreeMap<_, _> = rows
+        .filter(|(_, row)| row["who"]["kind"] == "user")
+        .map(|(answer, row)| (row["who"]["id"].as_str().unwrap(), answer["answer"].as_str().unwrap()))
+        .collect();
+    assert_eq!(people, BTreeMap::from([("demo:alice", "always"), ("demo:mary", "never")]), "{json:#}");
+    let told = said(&house.gateway, 0, &review).await;
+    assert!(told.contains("\nnot listed: whoever comes by `lab`, as their token says"), "{told}");
+    assert!(!told.contains("lena"), "{told}");
+    let sheet = said(&house.gateway, 0, &[&review[..], &["--format", "csv"]].concat()).await;
+    assert!(sheet.contains("\r\nlab,,issuer,GET,wiki/role,unknown,"), "{sheet}");
+
+    // Of one of them nothing can be told but that.
+    let live = ["policy", "explain", "--live", "--does", "GET wiki/role", "--who"];
+    for asked in [&["policy", "what-can", "lena"][..], &[&live[..], &["lena"]].concat()] {
+        let told = refused(&house, asked, 1).await;
+        assert!(told.contains("whoever signs in by `lab` is as the token says"), "{asked:?}: {told}");
+    }
+    for asked in [&["policy", "what-can", "lab:somebody"][..], &[&live[..], &["lab:somebody"]].concat()] {
+        let told = refused(&house, asked, 2).await;
+        assert!(told.contains("no user is called `lab:somebody`"), "{asked:?}: {told}");
+        assert!(told.contains("whoever comes by `lab` need not be in the directory"), "{asked:?}: {told}");
+    }
+    // Whoever comes by another as well is answered for as that.
+    let told = said(&house.gateway, 0, &["policy", "what-can", "mary"]).await;
+    assert!(told.contains("whoever comes as mary by `lab` is as their token says"), "{told}");
+    let told = said(&house.gateway, 0, &[&live[..], &["mary"]].concat()).await;
+    assert!(told.contains("denied"), "{told}");
+    let told = said(&house.gateway, 0, &["policy", "what-can", "visitor"]).await;
+    assert!(!told.contains("lab"), "{told}");
+}
+
+/// What a command says that ends with this code.
+async fn refused(house: &House, args: &[&str], code: i32) -> String {
+    let file = house.gateway.config_file();
+    let output = command(&[args, &["--config", file.to_str().unwrap()]].concat()).await;
+    assert_eq!(output.code, Some(code), "{args:?}: {output:?}");
+    output.stderr
 }

@@ -51,7 +51,7 @@ impl Cases {
         let place = case.place.over(&file.base.place.over(&self.base.place));
         let session = case.session.over(&file.base.session.over(&self.base.session));
         let device = case.device.over(&file.base.device.over(&self.base.device));
-        let time = case.time.over(&file.base.time.over(&self.base.time));
+        let time = case.time.after(&file.base.time.after(&self.base.time));
         let http = case.http.over(&file.base.http.over(&self.base.http));
         let now = needed(time.now, "time.now")?.0;
         let ago = |age: Option<written::Age>| age.and_then(|a| a.0).map(|d| now.minus(d));

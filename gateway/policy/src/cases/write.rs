@@ -243,14 +243,17 @@ impl Cases {
             Some(written_age(base.device.posture_age)),
         );
 
-        let mut time = Differs::default();
+        let (mut time, mut base_time) = (Differs::default(), base.time.clone());
         if base.time.now.map(|now| now.0) != Some(s.now)
             && let Some(now) = moment(s.now)
         {
             time.0.insert("now".to_owned(), now);
+            // What goes with a moment need not be said.
+            base_time = written::Time { now: Some(written::Moment(s.now)), ..written::Time::default() }
+                .after(&base_time);
         }
-        time.word("local", time_of_day(s.local_time), base.time.local.map(|local| time_of_day(local.0)));
-        time.word("weekday", s.weekday.as_str(), base.time.weekday.map(|day| day.as_str()));
+        time.word("local", time_of_day(s.local_time), base_time.local.map(|local| time_of_day(local.0)));
+        time.word("weekday", s.weekday.as_str(), base_time.weekday.map(|day| day.as_str()));
 
         let mut http = Differs::default();
         http.word("host", &s.host, Some(base.http.host.as_deref().unwrap_or("app.example")));

@@ -231,6 +231,19 @@ fn a_visitor_is_told_to_sign_in() {
     assert!(what.starts_with("sign in;"), "{what}");
 }
 
+/// Who asks and for what is not what somebody could change: what a policy says of them is.
+#[test]
+fn a_way_names_a_clause_before_a_side_of_the_scope() {
+    let steps =
+        |words| -> Vec<String> { told(words).way.unwrap().steps.into_iter().map(|step| step.what).collect() };
+    let halted = steps("who = \"orphan\"\ndoes = \"GET build/all\"");
+    assert!(!halted.iter().any(|what| what.contains("principal is")), "{halted:?}");
+    assert!(halted.iter().any(|what| what.contains("lifecycle")), "{halted:?}");
+    let socket = steps("who = \"bob\"\ndoes = \"UPGRADE payroll/all\"\nrisk = 95");
+    let about = "payroll.no-websockets must not be about `action == Action::\"UPGRADE\"`".to_owned();
+    assert!(socket.contains(&about), "{socket:?}");
+}
+
 /// An agent that may and whose person may not: its own permits permit.
 #[test]
 fn an_agent_that_may_keeps_its_own_answer() {

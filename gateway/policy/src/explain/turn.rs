@@ -61,7 +61,7 @@ impl Turn {
     /// Among equals, a clause says more than a side of the scope.
     fn order(&self) -> (Hands, usize, usize, usize, &[(usize, usize)]) {
         let of_scope = self.atoms.iter().filter(|(_, number)| *number <= SIDES).count();
-        (self.hands, self.atoms.len(), self.deep, of_scope, &self.atoms)
+        (self.hands, self.atoms.len(), of_scope, self.deep, &self.atoms)
     }
 }
 

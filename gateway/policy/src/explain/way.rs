@@ -63,7 +63,10 @@ pub(super) fn unproved(judged: &Judged) -> Option<Way> {
                 return Step { hand: Hand::Nobody, what: format!("{id} must not be there") };
             }
             let text = facts::shortened(&condition.text());
+            let of_scope = matches!(condition.part(), Part::Principal | Part::Action | Part::Resource);
             let what = match truth {
+                // Who asks, and for what, is as it is; what could change is the policy.
+                Some(true) if of_scope => format!("{id} must not be about `{text}`"),
                 Some(true) => format!("`{text}` must not hold ({id})"),
                 Some(false) => format!("`{text}` must hold ({id})"),
                 None => format!("it must be possible to tell `{text}` ({id})"),

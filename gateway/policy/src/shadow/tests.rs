@@ -286,6 +286,45 @@ fn what_finds_the_queue_full_is_missed_and_counted() {
     assert_eq!(house.shadow.totals(Lane::ReportOnly).decided(), 0);
 }
 
+/// As many threads as there may be ask, and nobody takes anything out of the queue.
+#[test]
+fn beside_a_full_queue_answers_are_what_they_were_and_each_missed_one_is_counted() {
+    use proptest::strategy::ValueTree;
+    let words = words();
+    let reading = "permit (principal, action in Action::\"read\", resource);".to_owned();
+    let bundle = named(&words, "first", [("a", reading), ("b", everyone("forbid"))]);
+    let bundle_of_some = named(&words, "some", [("a", everyone("permit"))]);
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let asks: Vec<Ask> = (0..16).map(|_| ask().new_tree(&mut runner).unwrap().current()).collect();
+    for in_force in [bundle, bundle_of_some] {
+        let alone: Vec<Side> = asks.iter().map(|ask| ask.with(|q| Side::from(&in_force.decide(q)))).collect();
+        let house = House::of(&in_force);
+        house.shadow.start(named(&words, "second", []), Sample::ALL, NOW).unwrap();
+        let (threads, each) = (4, SHADOW_QUEUE_MAX / 2);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    for at in 0..each {
+                        let (ask, expect) = (&asks[at % asks.len()], &alone[at % asks.len()]);
+                        let verdict = ask.with(|q| {
+                            let verdict = in_force.decide(q);
+                            house.shadow.offer(q, &verdict, &in_force, &"r".into());
+                            verdict
+                        });
+                        assert_eq!(Side::from(&verdict), *expect);
+                    }
+                });
+            }
+        });
+        let (report, asked) = (house.candidate(), (threads * each) as u64);
+        assert_eq!((report.seen, report.waiting() + report.missed, report.tally.decided), (asked, asked, 0));
+        assert!(report.missed >= asked - SHADOW_QUEUE_MAX as u64, "{report:?}");
+        house.work.catch_up();
+        let after = house.candidate();
+        assert_eq!((after.tally.decided, after.missed), (asked - report.missed, report.missed));
+    }
+}
+
 #[test]
 fn a_sample_leaves_the_rest_alone() {
     let words = words();

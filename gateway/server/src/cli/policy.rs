@@ -43,7 +43,11 @@ Examples:
   doorward policy who-can GET payroll/all --format csv > review.csv
   doorward policy who-can GET payroll/all --dir policies
 
-It asks a running gateway, by its directory; with `--dir` the cases.")]
+It asks a running gateway, by its directory; with `--dir` the cases.
+
+Exit codes: 0 answered, whatever the answer is; 1 it cannot be answered; 2 no such
+action, route or folder, or the policies have mistakes; 3 the gateway cannot be
+reached.")]
     WhoCan(PolicyWhoCanArgs),
     /// What somebody can do, and under which conditions.
     #[command(after_help = "\
@@ -53,7 +57,11 @@ Examples:
   doorward policy what-can visitor
   doorward policy what-can alice --dir policies
 
-It asks a running gateway, by its directory; with `--dir` the cases.")]
+It asks a running gateway, by its directory; with `--dir` the cases.
+
+Exit codes: 0 answered, whatever the answer is; 1 it cannot be answered, as of
+people who are as their token says; 2 nobody is called so, or the policies have
+mistakes; 3 the gateway cannot be reached.")]
     WhatCan(PolicyWhatCanArgs),
     /// Run the cases, and tell what they do not cover and which mistakes they would not notice.
     #[command(after_help = test::EXAMPLES)]

@@ -83,6 +83,32 @@ fn lines_of_the_readme_are_understood() {
     }
 }
 
+/// What is written by hand below the options stays as it is written, on a terminal of the usual width.
+#[test]
+fn help_of_explanations_reviews_and_replays_is_not_wrapped_and_says_the_exit_codes() {
+    let all = Cli::command();
+    let policy = all.find_subcommand("policy").unwrap();
+    for name in ["explain", "who-can", "what-can", "replay"] {
+        let help = policy.find_subcommand(name).unwrap().get_after_help().unwrap().to_string();
+        for line in help.lines() {
+            assert!(line.chars().count() <= 84, "{name}: {line}");
+        }
+        assert!(help.contains("\nExit codes: 0 "), "{name}: {help}");
+    }
+}
+
+/// One page has every code, in the words of `doorward --help`.
+#[test]
+fn the_page_of_exit_codes_has_them_all() {
+    let page = include_str!("../../../../docs/reference/exit-codes.md");
+    let (_, codes) = EXAMPLES.split_once("Exit codes:\n").unwrap();
+    let codes: Vec<_> = codes.lines().map_while(|line| line.trim().split_once("  ")).collect();
+    assert_eq!(codes.len(), crate::command::Exit::ALL.len(), "{codes:?}");
+    for (code, words) in codes {
+        assert!(page.contains(&format!("| {code} | {words} |")), "{code}: {words}");
+    }
+}
+
 #[test]
 fn wrong_lines_are_usage_errors() {
     for line in [

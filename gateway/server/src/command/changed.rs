@@ -49,16 +49,21 @@ impl Found {
 
 /// The one of a list that is called so.
 pub(super) fn only(operator: &Operator, list: &str, what: &str, name: &str) -> Result<Found, Failure> {
+    one_of(all_called(operator, list, name)?, what, name)
+}
+
+/// Those of a list that are called so, as many as are told apart.
+pub(super) fn all_called(operator: &Operator, list: &str, name: &str) -> Result<Vec<Found>, Failure> {
     let limit = (CANDIDATES + 1).to_string();
     let answer = operator.look(&[list], &[("named", name), ("limit", &limit)])?;
     let rows = answer.get(list.replace('-', "_")).cloned().unwrap_or_default();
-    let found: Vec<Found> = serde_json::from_value(rows).map_err(|e| {
+    serde_json::from_value(rows).map_err(|e| {
         Failure::new(Exit::Failed, format!("the gateway's answer cannot be read: {e}"), "try `--format json`")
-    })?;
-    one_of(found, what, name)
+    })
 }
 
-fn one_of(mut found: Vec<Found>, what: &str, name: &str) -> Result<Found, Failure> {
+/// The only one, or why there is none.
+pub(super) fn one_of(mut found: Vec<Found>, what: &str, name: &str) -> Result<Found, Failure> {
     let shown = printable(name);
     match (found.len(), found.pop()) {
         (1, Some(only)) => Ok(only),

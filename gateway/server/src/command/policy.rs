@@ -11,6 +11,7 @@ mod shadow;
 mod test;
 mod vet;
 mod who;
+mod whom;
 
 use std::path::{Path, PathBuf};
 

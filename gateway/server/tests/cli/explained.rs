@@ -165,6 +165,43 @@ fn policies_of_others_are_explained() {
     assert!(code == 2 && err.contains("brackets nest deeper"), "{err}");
 }
 
+/// A wrong word is named with what it may be, a folder without a log is told as that, and a day goes with its date.
+#[test]
+fn what_is_wrong_with_the_question_is_said() {
+    let dir = folder();
+    let with = |word: &str| said(dir.path(), &["--who", "carol", "--does", "GET build/all", "--with", word]);
+    for (word, told) in [
+        ("session.mfa=maybe", "`session.mfa`: invalid type: string \"maybe\", expected `true` or `false`"),
+        ("session.age=5x", "`session.age`: `5x` is not an age such as `45s`"),
+        ("risk=1000", "`risk`: write a number from 0 to 100"),
+        ("time.now=2026-05-02T10:00:00Z time.weekday=wed", "leave the day out"),
+    ] {
+        let (code, _, err) = with(word);
+        assert!(code == 2 && err.contains(told), "{word}: {err}");
+    }
+    // A Saturday, as the calendar has it.
+    let (code, out, _) = with("time.now=2026-05-02T10:00:00Z");
+    assert!(code == 0 && out.contains("denied by guard.contractor-hours"), "{out}");
+    assert!(out.contains("context.time.weekday = Weekday::\"sat\""), "{out}");
+    let (code, out, _) = with("time.now=2026-05-01T10:00:00Z");
+    assert!(code == 0 && out.contains("allowed by build.engineers"), "{out}");
+
+    fs::create_dir(dir.path().join("nothing")).unwrap();
+    let (code, _, err) = said(dir.path(), &["--request", "req-1", "--audit", "nothing"]);
+    assert!(code == 1 && err.contains("there is no audit log in `nothing`"), "{err}");
+
+    let copied = Command::new("cp").arg("-R").arg(repository().join("policies")).arg(dir.path()).status();
+    assert!(copied.unwrap().success());
+    for file in ["cases", "invariants", "matrix.toml", "MATRIX.md"] {
+        let path = dir.path().join("policies").join(file);
+        let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+    }
+    let asked = doorward(dir.path(), &["policy", "who-can", "GET", "wiki/all", "--dir", "policies"]);
+    let err = String::from_utf8(asked.stderr).unwrap();
+    assert_eq!(asked.status.code(), Some(2), "{err}");
+    assert!(err.contains("the cases define no route (") && err.contains("; with `--config FILE`"), "{err}");
+}
+
 /// A place stands at the beginning of a line, where editors look for it.
 #[test]
 fn a_folder_that_cannot_be_loaded_is_told_as_check_tells_it() {

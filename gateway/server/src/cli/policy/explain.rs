@@ -23,10 +23,14 @@ The people, the routes and what holds unless `--with` says otherwise stand in
 asks is looked up in its directory (a name, an id, `corp:alice`, `agent:NAME`,
 `service-account:NAME`, `visitor`), the route is that of its configuration, and it
 is now. Nothing is known of the circumstances then but what `--with` says, or with
-`--dir` what `cases/base.toml` says.
+`--dir` what `cases/base.toml` says. A `time.now` of `--with` brings its own day
+and time of day along, in the time zone of the base.
 
 A request of the log is found where the log is, on the node that decided it.
-It ends with 0 whether the answer is yes or no.";
+
+Exit codes: 0 explained, whether the answer is yes or no; 1 it cannot be, or there
+is no such request in the log; 2 a word, a name, the folder or its policies have
+mistakes; 3 the gateway cannot be reached.";
 
 /// `doorward policy explain`.
 #[derive(Debug, Args)]

@@ -15,18 +15,24 @@ const AGO_SECONDS_MAX: u64 = 100 * 366 * 86_400;
 /// Examples in the help.
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  doorward policy replay --since 7d candidate/                     last week, under the edited policies
-  doorward policy replay --since 2026-11-20 --until 2026-11-21 --dir /var/log/doorward candidate/
+  doorward policy replay --since 7d candidate/
+      last week, under the edited policies
+  doorward policy replay --since 2026-11-20 --until 2026-11-21 \\
+      --dir /var/log/doorward candidate/
   doorward policy replay --app payroll --person-kind contractor candidate/
-  doorward policy replay --baseline policies/ candidate/           compare two folders, not folder and log
+  doorward policy replay --baseline policies/ candidate/
+      compares two folders, not folder and log
   doorward policy replay --write-cases policies/cases/replay.toml candidate/
-  doorward policy replay --fail-on-difference --format json candidate/ | jq .differences
+  doorward policy replay --fail-on-difference --format json candidate/ \\
+      | jq .differences
 
-Only decisions that were recorded with what the policies saw can be made again: that is so unless the
-configuration says `audit.situations = false`. What cannot be decided again is counted.
+Only decisions that were recorded with what the policies saw can be made again:
+that is so unless the configuration says `audit.situations = false`. What cannot
+be decided again is counted.
 
-Exit codes: 0 done; 1 the log cannot be read, or with --fail-on-difference: something differs, or not
-everything could be looked at (unless --allow-gaps is given); 2 the policies cannot be loaded.";
+Exit codes: 0 done; 1 the log cannot be read, or with --fail-on-difference:
+something differs, or not everything could be looked at (unless --allow-gaps is
+given); 2 the policies cannot be loaded.";
 
 /// `doorward policy replay`.
 #[derive(Debug, Args)]

@@ -11,9 +11,9 @@ use doorward_proxy::find_route;
 use doorward_workbench::reach::{Entry, Grant, Page, Reach, Subject};
 use serde_json::Value;
 
-use super::super::changed::only;
 use super::super::{Exit, Failure, Output, load_config, printable};
 use super::check::unusable;
+use super::whom::{self, AGENT, SERVICE_ACCOUNT, VISITOR, Whom};
 use crate::cli::{Granted, PolicyWhatCanArgs, PolicyWhoCanArgs, ReachArgs, ReachFormat};
 use crate::color::ColorChoice;
 use crate::operator::Operator;
@@ -21,10 +21,6 @@ use table::{About, Table};
 
 /// How many people are asked about in one call.
 const PAGE: &str = "500";
-/// How whoever has not signed in is called.
-const VISITOR: &str = "visitor";
-const AGENT: &str = "agent:";
-const SERVICE_ACCOUNT: &str = "service-account:";
 
 /// Who can do this?
 pub(super) fn who_can(
@@ -87,7 +83,7 @@ pub(super) fn what_can(
         }
         None => {
             let operator = Operator::find(&args.how.gateway)?;
-            let (kind, id) = find(&operator, &args.who)?;
+            let Whom { kind, id } = find(&operator, &args.who)?;
             pages(&operator, "what-can", &[(kind, &id)], &mut table)?;
         }
     }
@@ -177,11 +173,11 @@ fn route(shop: &Workshop, how: &ReachArgs, said: &str, color: ColorChoice) -> Re
         Some(at) => Ok(known.swap_remove(at)),
         None => {
             let names: Vec<_> = known.iter().map(|route| route.id.as_str()).collect();
-            let help = format!(
-                "the cases have {}; with `--config FILE` paths are known too, as requests take them",
-                names.join(", ")
-            );
-            Err(nothing(help))
+            let names = match names.as_slice() {
+                [] => "the cases define no route (`[route.\"app/route\"]` in `cases/base.toml`)".to_owned(),
+                names => format!("the cases have {}", names.join(", ")),
+            };
+            Err(nothing(format!("{names}; with `--config FILE` paths are known too, as requests take them")))
         }
     }
 }
@@ -214,15 +210,9 @@ fn pages(operator: &Operator, call: &str, asked: &[(&str, &str)], table: &mut Ta
 }
 
 /// Whether it is a person, a machine, or who has not signed in; and the id.
-fn find(operator: &Operator, who: &str) -> Result<(&'static str, String), Failure> {
+fn find(operator: &Operator, who: &str) -> Result<Whom, Failure> {
     if who == VISITOR {
-        return Ok(("visitor", "yes".to_owned()));
+        return Ok(Whom { kind: VISITOR, id: "yes".to_owned() });
     }
-    if let Some(name) = who.strip_prefix(AGENT) {
-        return Ok(("machine", only(operator, "agents", "agent", name)?.id));
-    }
-    if let Some(name) = who.strip_prefix(SERVICE_ACCOUNT) {
-        return Ok(("machine", only(operator, "service-accounts", "service-account", name)?.id));
-    }
-    Ok(("person", only(operator, "users", "user", who)?.id))
+    whom::find(operator, who)
 }

@@ -7,6 +7,7 @@ use doorward_policy::{Situation, Workshop, record};
 use serde_json::Value;
 
 use super::super::super::{Exit, Failure, load_config, printable};
+use super::super::whom::Whom;
 use crate::cli::PolicyExplainArgs;
 use crate::color::ColorChoice;
 
@@ -21,13 +22,6 @@ pub(super) struct Asked {
     pub(super) whom: Option<Whom>,
     /// Whether it is now, where the gateway is to say what the route is.
     pub(super) now: Option<bool>,
-}
-
-/// Somebody of the directory, by id.
-pub(super) struct Whom {
-    /// `person` or `machine`.
-    pub(super) kind: &'static str,
-    pub(super) id: String,
 }
 
 impl Asked {
@@ -170,6 +164,10 @@ fn find(dir: &Path, id: &str) -> Result<Value, Failure> {
         }
     }
     found.ok_or_else(|| {
+        if !has_log(dir) {
+            let message = format!("there is no audit log in `{}`", dir.display());
+            return Failure::new(Exit::Failed, message, "`--audit DIR` names the folder that has its files");
+        }
         let message = format!("no request with the id `{}` is in the audit log", printable(id));
         let help = match id.parse::<uuid::Uuid>() {
             Ok(_) => "the id stands on the page of a refusal; old files of the log may be gone",
@@ -177,6 +175,12 @@ fn find(dir: &Path, id: &str) -> Result<Value, Failure> {
         };
         Failure::new(Exit::Failed, message, help)
     })
+}
+
+/// Whether a folder has a file of an audit log, whoever may read that.
+fn has_log(dir: &Path) -> bool {
+    let names = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.into_iter().any(|name| name.to_string_lossy().starts_with("audit-"))
 }
 
 #[cfg(test)]

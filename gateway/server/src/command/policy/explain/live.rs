@@ -5,17 +5,15 @@ use doorward_policy::{Cases, Workshop};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::super::super::changed::only;
 use super::super::super::{Exit, Failure, printable};
 use super::super::short;
-use super::asked::{Asked, Whom, over, recorded, words};
+use super::super::whom::{self, VISITOR};
+use super::asked::{Asked, over, recorded, words};
 use super::open;
 use crate::cli::PolicyExplainArgs;
 use crate::clock;
 use crate::color::ColorChoice;
 use crate::operator::{ApiError, Operator};
-
-const NOBODY: &str = "visitor";
 
 /// What is asked; and the folder, where one is named or needed.
 pub(super) fn asked(
@@ -33,8 +31,8 @@ pub(super) fn asked(
     let shop = args.dir.is_some().then(|| open(args, color)).transpose()?;
     let operator = Operator::find(&args.gateway)?;
     let whom = match (who.as_str(), directory(&operator)?) {
-        (NOBODY, _) => None,
-        (_, true) => Some(find(&operator, who)?),
+        (VISITOR, _) => None,
+        (_, true) => Some(whom::find(&operator, who)?),
         (_, false) => {
             let Some(shop) = shop else {
                 let message = "the gateway has no directory, so that it does not know who there is";
@@ -54,7 +52,7 @@ pub(super) fn asked(
     }
     let none = Cases::none(clock::now());
     let cases = shop.as_ref().map_or(&none, Workshop::cases);
-    let situation = cases.situated_for_nobody(&words(NOBODY, does, &args.with)?);
+    let situation = cases.situated_for_nobody(&words(VISITOR, does, &args.with)?);
     let situation = situation.map_err(|e| {
         let help = "the words of `--with` stand in the README of the policies";
         Failure::new(Exit::Mistaken, printable(&e), help)
@@ -71,17 +69,6 @@ fn directory(operator: &Operator) -> Result<bool, Failure> {
         Err(ApiError::Refused { status: StatusCode::CONFLICT, .. }) => Ok(false),
         Err(e) => Err(e.into()),
     }
-}
-
-fn find(operator: &Operator, who: &str) -> Result<Whom, Failure> {
-    let (kind, list, what, name) = if let Some(name) = who.strip_prefix("agent:") {
-        ("machine", "agents", "agent", name)
-    } else if let Some(name) = who.strip_prefix("service-account:") {
-        ("machine", "service-accounts", "service-account", name)
-    } else {
-        ("person", "users", "user", who)
-    };
-    Ok(Whom { kind, id: only(operator, list, what, name)?.id })
 }
 
 /// What the gateway says.

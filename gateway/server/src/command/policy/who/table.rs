@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use self::answers::{asked, list, maybe, policies, quoted, text};
 use super::super::super::{Exit, Failure, printable};
 use super::super::short;
+use super::super::whom::VISITOR;
 use crate::color::Style;
 
 /// How many are named under one answer, for people.
@@ -187,7 +188,25 @@ impl Table {
             out += &cells.map(|cell| quoted(&cell)).join(",");
             out += "\r\n";
         }
+        for issuer in self.untold() {
+            let (action, route) = match &self.about {
+                About::Who { action, asked } => {
+                    (action.as_str(), self.rows.first().map_or(asked.as_str(), |row| &row.route))
+                }
+                About::What { .. } => ("", ""),
+            };
+            let why = "whoever comes by this issuer is as their token says (directory.token_for)";
+            let cells = [issuer, "", "issuer", action, route, "unknown", "", why, "", ""];
+            out += &cells.map(quoted).join(",");
+            out += "\r\n";
+        }
         out
+    }
+
+    /// The issuers by which people come whom the answers do not tell of. Whoever has not signed in comes by none.
+    fn untold(&self) -> impl Iterator<Item = &str> {
+        let told = matches!(&self.about, About::What { who } if who == VISITOR);
+        self.unlisted.iter().filter(move |_| !told).map(String::as_str)
     }
 
     /// For people: what was asked, and each answer with its conditions once, and whose it is.
@@ -238,11 +257,18 @@ impl Table {
                 short(staged)
             );
         }
-        if !self.unlisted.is_empty() {
-            let issuers = printable(&self.unlisted.join("`, `"));
-            let told = format!(
-                "not listed: whoever comes by `{issuers}`, as their token says who they are (`directory.token_for`)"
-            );
+        let untold: Vec<_> = self.untold().map(printable).collect();
+        if !untold.is_empty() {
+            let issuers = untold.join("`, `");
+            let told = match &self.about {
+                About::Who { .. } => format!(
+                    "not listed: whoever comes by `{issuers}`, as their token says who they are (`directory.token_for`)"
+                ),
+                About::What { who } => format!(
+                    "by the directory: whoever comes as {} by `{issuers}` is as their token says (`directory.token_for`)",
+                    printable(who)
+                ),
+            };
             let _ = writeln!(out, "{}", style.yellow(&told));
         }
         out.push('\n');

@@ -163,3 +163,32 @@ fn answers_by_other_policies_are_not_mixed() {
     assert!(table.add(&json!({ "revision": "r", "answers": [], "rows": [{ "answer": 0 }] })).is_err());
     assert!(table.add(&json!({ "revision": "r", "answers": [], "rows": [] })).is_ok());
 }
+
+/// Whoever reads a review must not take for nobody whom it cannot tell of.
+#[test]
+fn whom_the_directory_does_not_tell_of_is_said_in_every_format() {
+    let told = |about| {
+        let mut table = Table::about(about);
+        let never = json!({ "answer": "never", "because": "not_permitted", "policies": [] });
+        let page = json!({
+            "revision": "r", "as_tokens_say": ["lab", "=x"], "answers": [never], "rows": [row_of("alice", 0)],
+        });
+        table.add(&page).unwrap();
+        (table.human(Style::Plain), table.csv(), table.to_json())
+    };
+    let (human, csv, json) = told(About::Who { action: Action::Get, asked: "payroll/runs".to_owned() });
+    assert!(human.contains("\nnot listed: whoever comes by `lab`, `=x`, as their token says"), "{human}");
+    let lines: Vec<_> = csv.split_terminator("\r\n").collect();
+    assert_eq!(lines.len(), 4, "{csv}");
+    assert!(
+        lines[2].starts_with("lab,,issuer,GET,payroll/all,unknown,,whoever comes by this issuer"),
+        "{csv}"
+    );
+    assert!(lines[3].starts_with("'=x,,issuer,"), "{csv}");
+    assert_eq!(json["as_tokens_say"], json!(["lab", "=x"]));
+    let (human, csv, _) = told(About::What { who: "alice".to_owned() });
+    assert!(human.contains("whoever comes as alice by `lab`, `=x` is as their token says"), "{human}");
+    assert!(csv.contains("\r\nlab,,issuer,,,unknown,"), "{csv}");
+    let (human, csv, _) = told(About::What { who: "visitor".to_owned() });
+    assert!(!human.contains("lab") && !csv.contains("lab"), "{human}{csv}");
+}
