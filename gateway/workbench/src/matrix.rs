@@ -161,7 +161,7 @@ fn decided(shop: &Workshop, kind: &Named, situation: &Named, does: &str) -> Resu
 
 /// A text that does not end a cell.
 fn cell(text: &str) -> String {
-    text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
+    text.replace('<', "&lt;").replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// How many lines of a difference are shown.
@@ -253,6 +253,11 @@ fn difference(old: &[&str], new: &[&str]) -> Vec<(char, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_a_text_in_a_cell() {
+        assert_eq!(cell("a|b\n <script>"), "a\\|b &lt;script>");
+    }
 
     #[test]
     fn a_difference_is_of_the_lines_that_came_and_went() {
