@@ -142,13 +142,7 @@ fn policy(file: &Arc<SourceFile>, statement: &Statement, findings: &mut Vec<Find
         Ok(policy) => policy,
         Err(errors) => {
             findings.extend(errors.iter().map(|e| {
-                let finding = from_cedar(e, file, span.start).rule_is(Rule::Syntax);
-                let finding = match finding.help_text() {
-                    Some(_) => finding,
-                    None => finding.help(
-                        "look at what stands before it: a comma, a bracket or a semicolon may be missing",
-                    ),
-                };
+                let finding = misspelt(e, file, span.start);
                 if finding.message().contains("template") {
                     return finding.rule_is(Rule::Template).help(
                         "write the user, role or app itself where the `?` stands; templates are not used",
@@ -352,6 +346,17 @@ pub(crate) fn said(compiled: &Compiled, rule: Rule, e: &dyn Diagnostic) -> Findi
     } else {
         "the words that a policy may use are in the schema; policies/README.md explains them"
     })
+}
+
+/// What Cedar says of a text that is no policy.
+pub(crate) fn misspelt(e: &dyn Diagnostic, file: &Arc<SourceFile>, base: usize) -> Finding {
+    let finding = from_cedar(e, file, base).rule_is(Rule::Syntax);
+    match finding.help_text() {
+        Some(_) => finding,
+        None => {
+            finding.help("look at what stands before it: a comma, a bracket or a semicolon may be missing")
+        }
+    }
 }
 
 /// What Cedar says, at its place in the file. `base` is where the text that Cedar saw begins.

@@ -154,8 +154,7 @@ fn read_policies(name: &str, text: &str, findings: &mut Vec<Finding>) -> (Vec<Po
                 continue;
             }
             Err(errors) => {
-                let told = errors.iter().map(|e| compile::from_cedar(e, &file, span.start));
-                findings.extend(told.map(|finding| finding.rule_is(Rule::Syntax)));
+                findings.extend(errors.iter().map(|e| compile::misspelt(e, &file, span.start)));
                 continue;
             }
         };

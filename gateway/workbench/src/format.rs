@@ -193,7 +193,7 @@ impl Content {
         if !mistakes.is_empty() {
             // What reads it for its mistakes knows the place of each in the file.
             if let Err(placed) = ForeignSet::read(None, (path, text)) {
-                return Err(FormatError::Mistakes(placed));
+                return Err(FormatError::Mistakes(LoadFailure::told("", placed).findings));
             }
             return Err(FormatError::Mistakes(LoadFailure::told("", mistakes).findings));
         }

@@ -58,6 +58,7 @@ pub(super) struct Tests {
 
 /// One test as written.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "{ request, entities, decision, reason, num_errors }")]
 struct Written {
     request: WrittenRequest,
     entities: Value,
@@ -67,6 +68,7 @@ struct Written {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "{ principal, action, resource, context }")]
 struct WrittenRequest {
     principal: String,
     action: String,
