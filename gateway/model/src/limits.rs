@@ -202,6 +202,8 @@ pub const POLICY_ID_BYTES_MAX: usize = 128;
 pub const POLICY_CONDITIONS_MAX: usize = 4096;
 /// The most cells of the matrix of a folder of policies: kinds of people by situations, routes and actions.
 pub const POLICY_MATRIX_CELLS_MAX: usize = 20_000;
+/// The most answers that loading a folder of policies asks for by tests in Cedar's own format: tests times policies.
+pub const POLICY_TEST_ANSWERS_MAX: usize = 1_000_000;
 /// The most text of all mutants of a run together, in bytes: each of them is a policy of its own in memory, some
 /// twenty times as large.
 pub const POLICY_MUTANTS_BYTES_MAX: usize = 64 * 1024 * 1024;

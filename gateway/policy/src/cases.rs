@@ -3,6 +3,7 @@
 //! The cases are run through the same [`PolicyBundle::decide`] as a request, on the bundle that
 //! would be put in force. One case that does not hold, and it is not.
 
+mod cedar;
 mod moment;
 mod resolve;
 mod roster;
@@ -17,6 +18,7 @@ use doorward_model::principal::Visitor;
 use doorward_model::{LifecycleStage, Principal, RouteFacts, Tier, UnixMillis};
 use toml::Spanned;
 
+pub use self::cedar::{CedarTest, read_tests};
 use self::resolve::{Wrong, done, facts, route_id};
 pub use self::roster::Named;
 pub use self::write::NewCase;
@@ -43,6 +45,7 @@ pub struct Cases {
     agents: BTreeMap<String, written::Agent>,
     routes: BTreeMap<String, written::Route>,
     files: Vec<CaseFile>,
+    tests: cedar::Tests,
 }
 
 /// One case: what happens, and what must come of it.
@@ -73,7 +76,12 @@ struct CaseFile {
 }
 
 /// Reads the files of cases.
-pub(crate) fn read(files: &[Arc<SourceFile>], known: Option<&Known>, findings: &mut Vec<Finding>) -> Cases {
+pub(crate) fn read(
+    files: &[Arc<SourceFile>],
+    tests: &[Arc<SourceFile>],
+    known: Option<&Known>,
+    findings: &mut Vec<Finding>,
+) -> Cases {
     let mut all = Cases {
         base: written::Situation::default(),
         names: BTreeSet::from([VISITOR.to_owned()]),
@@ -82,6 +90,7 @@ pub(crate) fn read(files: &[Arc<SourceFile>], known: Option<&Known>, findings: &
         agents: BTreeMap::new(),
         routes: BTreeMap::new(),
         files: Vec::new(),
+        tests: cedar::Tests::read(tests, findings),
     };
     for source in files {
         match toml::from_str::<written::File>(&source.text) {
@@ -156,10 +165,10 @@ impl Cases {
         self.files.push(CaseFile { source: Arc::clone(source), base: file.base, cases: file.case });
     }
 
-    /// How many cases there are.
+    /// How many cases there are, tests in Cedar's own format among them.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.files.iter().map(|f| f.cases.len()).sum()
+        self.files.iter().map(|f| f.cases.len()).sum::<usize>() + self.tests.len()
     }
 
     /// The routes that they define.
@@ -173,7 +182,7 @@ impl Cases {
         self.len() == 0
     }
 
-    /// Every case, in the order of the files.
+    /// Every case, in the order of the files; of tests in Cedar's own format see [`Self::cedar_tests`].
     pub fn iter(&self) -> impl Iterator<Item = Case<'_>> {
         self.files.iter().flat_map(move |file| {
             file.cases.iter().map(move |spanned| {
@@ -229,7 +238,7 @@ impl Cases {
     /// the time in Greenwich.
     #[must_use]
     pub fn none(now: UnixMillis) -> Self {
-        let mut none = read(&[], None, &mut Vec::new());
+        let mut none = read(&[], &[], None, &mut Vec::new());
         none.base.place.ip = Some(Ipv4Addr::new(192, 0, 2, 1).into());
         none.base.time = written::Time { now: Some(written::Moment(now)), ..written::Time::default() };
         none.base.time = none.base.time.after(&written::Time::default());
@@ -252,6 +261,7 @@ impl Cases {
                 }
             }
         }
+        self.tests.run(bundle, findings);
     }
 
     fn ask(&self, bundle: &PolicyBundle, file: &CaseFile, case: &written::Case) -> Result<Verdict, Wrong> {

@@ -3,11 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
+};
 use doorward_model::limits::{POLICY_FINDINGS_MAX, POLICY_ID_BYTES_MAX};
 use miette::Diagnostic;
 
 use crate::advice;
+use crate::conditions::{Conditions, Part};
 use crate::failure::{Finding, SourceFile, Span};
 use crate::mode;
 use crate::rule::Rule;
@@ -141,13 +144,7 @@ fn policy(file: &Arc<SourceFile>, statement: &Statement, findings: &mut Vec<Find
         Ok(policy) => policy,
         Err(errors) => {
             findings.extend(errors.iter().map(|e| {
-                let finding = from_cedar(e, file, span.start).rule_is(Rule::Syntax);
-                let finding = match finding.help_text() {
-                    Some(_) => finding,
-                    None => finding.help(
-                        "look at what stands before it: a comma, a bracket or a semicolon may be missing",
-                    ),
-                };
+                let finding = misspelt(e, file, span.start);
                 if finding.message().contains("template") {
                     return finding.rule_is(Rule::Template).help(
                         "write the user, role or app itself where the `?` stands; templates are not used",
@@ -160,24 +157,8 @@ fn policy(file: &Arc<SourceFile>, statement: &Statement, findings: &mut Vec<Find
     };
     let literals = policy.entity_literals().into_iter().collect();
     let compiled = Compiled { policy, file: Arc::clone(file), span, literals };
-    let id = match compiled.policy.annotation("id") {
-        Some(id) if fits(id) => PolicyId::new(id),
-        Some(id) => {
-            let shown: String = id.chars().take(80).collect();
-            let help = format!("use 1 to {POLICY_ID_BYTES_MAX} of a-z, A-Z, 0-9, `.`, `-` and `_`");
-            let finding =
-                compiled.finding(format!("`{shown}` is not a name for a policy")).rule_is(Rule::BadId);
-            findings.push(finding.help(help));
-            return None;
-        }
-        None => {
-            let finding = compiled.finding("this policy has no name").rule_is(Rule::NoId);
-            findings.push(
-                finding.help("write `@id(\"app.what-it-says\")` before it; the log names policies by it"),
-            );
-            return None;
-        }
-    };
+    let id = id(&compiled, findings);
+    let compiled = Compiled { policy: compiled.policy.new_id(id), ..compiled };
     if file.path.starts_with(GUARDRAILS) && compiled.policy.effect() == Effect::Permit {
         let finding = compiled.finding("a guardrail can only forbid").rule_is(Rule::PermitInGuardrails);
         findings.push(finding.help("move this permit to a file in `apps/`"));
@@ -188,7 +169,32 @@ fn policy(file: &Arc<SourceFile>, statement: &Statement, findings: &mut Vec<Find
     if let Some((message, help)) = mode::fault(&compiled.policy) {
         findings.push(compiled.finding(message).rule_is(Rule::Mode).help(help));
     }
-    Some(Compiled { policy: compiled.policy.new_id(id), ..compiled })
+    Some(compiled)
+}
+
+/// The name of a policy. Where it has none that is one, it is called by its place, so that all else that is wrong
+/// with it is found as well: no name that a policy may have reads so.
+fn id(compiled: &Compiled, findings: &mut Vec<Finding>) -> PolicyId {
+    let finding = match compiled.policy.annotation("id") {
+        Some(id) if fits(id) => return PolicyId::new(id),
+        Some(id) => {
+            let shown: String = id.chars().take(80).collect();
+            let message = format!("`{shown}` is not a name for a policy");
+            let help = format!("use 1 to {POLICY_ID_BYTES_MAX} of a-z, A-Z, 0-9, `.`, `-` and `_`");
+            unnamed(compiled, message).rule_is(Rule::BadId).help(help)
+        }
+        None => unnamed(compiled, "this policy has no name".to_owned())
+            .rule_is(Rule::NoId)
+            .help("write `@id(\"app.what-it-says\")` before it; the log names policies by it"),
+    };
+    let (line, column) = finding.line_and_column().unwrap_or_default();
+    findings.push(finding);
+    PolicyId::new(format!("policy at {}:{line}:{column}", compiled.file.path))
+}
+
+/// A finding about a policy that has no name to be told by.
+fn unnamed(compiled: &Compiled, message: String) -> Finding {
+    Finding::new(message).at(&compiled.file, Some(first_line(&compiled.file, compiled.span)))
 }
 
 fn fits(id: &str) -> bool {
@@ -296,6 +302,14 @@ fn validate_portion(validator: &Validator, portion: &[Compiled], findings: &mut 
         Ok(set) => set,
         Err(e) => return findings.push(Finding::new(e.to_string())),
     };
+    let mut wrong: HashSet<&PolicyId> = HashSet::new();
+    for compiled in portion {
+        // Cedar only says that it never applies, more than once, and not why.
+        if let Some(finding) = one_of_a_group(compiled, validator.schema()) {
+            wrong.insert(compiled.policy.id());
+            findings.push(finding);
+        }
+    }
     let by_id: HashMap<&PolicyId, &Compiled> = portion.iter().map(|c| (c.policy.id(), c)).collect();
     let mut push = |rule: Rule, id: &PolicyId, e: &dyn Diagnostic| {
         findings.push(match by_id.get(id) {
@@ -304,7 +318,6 @@ fn validate_portion(validator: &Validator, portion: &[Compiled], findings: &mut 
         });
     };
     let result = validator.validate_with_level(&set, ValidationMode::Strict, LOOKS_MAX);
-    let mut wrong: HashSet<&PolicyId> = HashSet::new();
     for e in result.validation_errors() {
         wrong.insert(e.policy_id());
         push(Rule::Invalid, e.policy_id(), e);
@@ -312,6 +325,22 @@ fn validate_portion(validator: &Validator, portion: &[Compiled], findings: &mut 
     // A policy with a typo in its scope can never apply either: the typo is what is to be mended.
     let only_warned = result.validation_warnings().filter(|w| !wrong.contains(w.policy_id()));
     only_warned.for_each(|w| push(Rule::Impossible, w.policy_id(), w));
+}
+
+/// What is wrong with a policy for one action that is a group of actions: nobody ever does a group.
+pub(crate) fn one_of_a_group(compiled: &Compiled, schema: &Schema) -> Option<Finding> {
+    let ActionConstraint::Eq(action) = compiled.policy.action_constraint() else { return None };
+    schema.action_groups().find(|group| **group == action)?;
+    if schema.principals_for_action(&action).is_some_and(|mut kinds| kinds.next().is_some()) {
+        return None;
+    }
+    let conditions = Conditions::new(&compiled.policy);
+    let scope = conditions.all().iter().find(|c| c.part() == Part::Action).and_then(|c| c.span());
+    let span = scope.map(|at| Span { start: compiled.span.start + at.start, len: at.len() });
+    let span = span.unwrap_or_else(|| first_line(&compiled.file, compiled.span));
+    let finding =
+        compiled.finding_at(span, format!("`{action}` is a group of actions, and `==` asks for one action"));
+    Some(finding.rule_is(Rule::Impossible).help(format!("`{action}` is a group: write `action in {action}`")))
 }
 
 /// What Cedar says about a policy, at its place in the file, or else at the policy.
@@ -333,6 +362,17 @@ pub(crate) fn said(compiled: &Compiled, rule: Rule, e: &dyn Diagnostic) -> Findi
     } else {
         "the words that a policy may use are in the schema; policies/README.md explains them"
     })
+}
+
+/// What Cedar says of a text that is no policy.
+pub(crate) fn misspelt(e: &dyn Diagnostic, file: &Arc<SourceFile>, base: usize) -> Finding {
+    let finding = from_cedar(e, file, base).rule_is(Rule::Syntax);
+    match finding.help_text() {
+        Some(_) => finding,
+        None => {
+            finding.help("look at what stands before it: a comma, a bracket or a semicolon may be missing")
+        }
+    }
 }
 
 /// What Cedar says, at its place in the file. `base` is where the text that Cedar saw begins.

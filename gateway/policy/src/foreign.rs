@@ -72,9 +72,29 @@ fn too_large(name: &str, most: u64) -> Finding {
         .in_path(name)
 }
 
+/// Whether a text says anything that schemas say. What a parser has to say about another file quotes it, and that may
+/// be a file of secrets whose name was mistyped.
+fn looks_like_schema(text: &str) -> bool {
+    let begins = |line: &str| {
+        let word = line.split_whitespace().next().unwrap_or_default();
+        matches!(word, "entity" | "action" | "namespace") || (word == "type" && line.contains('='))
+    };
+    if !text.trim_start().starts_with('{') {
+        return text.lines().any(begins)
+            || text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with("//"));
+    }
+    text.contains("\"entityTypes\"") || text.contains("\"actions\"") || text.trim() == "{"
+}
+
 fn read_schema(name: &str, text: &str, findings: &mut Vec<Finding>) -> Option<Schema> {
     if text.len() as u64 > POLICY_SCHEMA_BYTES_MAX {
         findings.push(too_large(name, POLICY_SCHEMA_BYTES_MAX));
+        return None;
+    }
+    if !looks_like_schema(text) {
+        let finding = Finding::new("this is not a schema").rule_is(Rule::Schema).in_path(name);
+        let help = "a schema says `entity …;` and `action …;` in Cedar's own words, or the same as JSON";
+        findings.push(finding.help(help));
         return None;
     }
     let file = SourceFile::new(name.to_owned(), text.to_owned());
@@ -104,6 +124,13 @@ fn read_policies(name: &str, text: &str, findings: &mut Vec<Finding>) -> (Vec<Po
         findings.push(too_large(name, POLICY_FILE_BYTES_MAX));
         return (Vec::new(), 0);
     }
+    if !text.trim().is_empty()
+        && !["permit", "forbid", "principal", "//"].iter().any(|word| text.contains(word))
+    {
+        let finding = Finding::new("this is no file of policies").rule_is(Rule::Syntax).in_path(name);
+        findings.push(finding.help("a policy begins with `permit (` or `forbid (`"));
+        return (Vec::new(), 0);
+    }
     let file = SourceFile::new(name.to_owned(), text.to_owned());
     let statements = match shape::statements(text, Language::Policies) {
         Ok(statements) => statements,
@@ -127,8 +154,7 @@ fn read_policies(name: &str, text: &str, findings: &mut Vec<Finding>) -> (Vec<Po
                 continue;
             }
             Err(errors) => {
-                let told = errors.iter().map(|e| compile::from_cedar(e, &file, span.start));
-                findings.extend(told.map(|finding| finding.rule_is(Rule::Syntax)));
+                findings.extend(errors.iter().map(|e| compile::misspelt(e, &file, span.start)));
                 continue;
             }
         };
@@ -173,6 +199,32 @@ mod tests {
         for start in ["p.cedar:1:", "p.cedar:2:", "s.json"] {
             assert!(told.iter().any(|f| f.starts_with(start)), "{start} in {told:?}");
         }
+    }
+
+    /// A name that is mistyped may be that of a file of secrets.
+    #[test]
+    fn what_is_no_policy_and_no_schema_is_not_quoted() {
+        let secrets = [
+            "s3cret",
+            "API_KEY=s3cret\n",
+            "type: Opaque\ndata:\n  key: s3cret\n",
+            "{\"token\": \"s3cret\"}",
+            "{\"type\": \"service_account\", \"private_key\": \"s3cret\"}",
+            "-----BEGIN PRIVATE KEY-----\ns3cret\n-----END PRIVATE KEY-----\n",
+        ];
+        for secret in secrets {
+            for set in
+                [ForeignSet::read(Some(("f", secret)), ("p", "")), ForeignSet::read(None, ("f", secret))]
+            {
+                let findings = set.unwrap_err();
+                let told = format!("{}{findings:?}", crate::failure::plain(&findings));
+                assert!(told.contains("f: this is no") && !told.contains("s3cret"), "{told}");
+                assert!(findings.iter().all(|f| f.extent().is_none()), "nothing is drawn: {told}");
+            }
+        }
+        // A schema with a mistake is one.
+        let wrong = ForeignSet::read(Some(("s", "entity User;\nentiti Group;")), ("p", "")).unwrap_err();
+        assert_eq!(wrong[0].line_and_column().map(|(line, _)| line), Some(2), "{wrong:?}");
     }
 
     #[test]

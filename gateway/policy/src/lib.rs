@@ -77,7 +77,7 @@ pub mod config;
 pub mod explain;
 
 pub use bundle::PolicyBundle;
-pub use cases::{Case, Cases, Named, NewCase};
+pub use cases::{Case, Cases, CedarTest, Named, NewCase, read_tests};
 pub use conditions::{Condition, Conditions, Truth};
 pub use config::{BundleSource, PolicySection, PolicySettings, SourceUrl};
 pub use difference::Difference;

@@ -314,7 +314,7 @@ impl Load {
         let policies = self.policies(folder, words.as_ref(), known);
         let (findings, hints) = (&mut self.findings, &mut self.hints);
         let lines = lines::read(&folder.invariants, &policies, words.as_ref(), known, findings, hints);
-        let cases = cases::read(&folder.cases, known, &mut self.findings);
+        let cases = cases::read(&folder.cases, &folder.tests, known, &mut self.findings);
         Read { words, policies, lines, cases, revision: folder.revision }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Every `*.cedar` below the folder is a policy file, in whatever subfolder, so that none is
 //! overlooked, but for those in `invariants/`, which are red lines; `cases/*.toml` are cases;
-//! `schema.cedarschema` is the schema. Names that begin with a dot belong to editors and to the
+//! `cases/*.tests.json` are tests in the format of Cedar's own command line, and other `cases/*.json`
+//! the entities that they name; `schema.cedarschema` is the schema. Names that begin with a dot belong to editors and to the
 //! mounts of orchestrators and are passed over. A link may point to another place within the
 //! folder, never out of it.
 
@@ -23,6 +24,8 @@ use crate::rule::Rule;
 
 /// The name of the schema.
 pub(crate) const SCHEMA: &str = "schema.cedarschema";
+/// What some editors write at the beginning of a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// The folder of the cases.
 const CASES: &str = "cases/";
 /// The folder of the red lines.
@@ -38,6 +41,8 @@ pub(crate) struct Folder {
     pub(crate) invariants: Vec<Arc<SourceFile>>,
     /// In the order of their paths.
     pub(crate) cases: Vec<Arc<SourceFile>>,
+    /// Tests in Cedar's own format and the entities that they name, in the order of their paths.
+    pub(crate) tests: Vec<Arc<SourceFile>>,
     /// Every one of these, in the order of their paths.
     pub(crate) all: Vec<Arc<SourceFile>>,
     pub(crate) revision: Revision,
@@ -50,6 +55,7 @@ enum Role {
     Policies,
     Invariants,
     Cases,
+    Tests,
 }
 
 /// What a file is for, by its path within the folder; none for a file that is not for us.
@@ -62,6 +68,8 @@ fn role(path: &str) -> Option<Role> {
         Some(Role::Policies)
     } else if path.starts_with(CASES) && path.ends_with(".toml") {
         Some(Role::Cases)
+    } else if path.starts_with(CASES) && path.ends_with(".json") {
+        Some(Role::Tests)
     } else {
         None
     }
@@ -89,17 +97,19 @@ pub(crate) fn read(dir: &Path, findings: &mut Vec<Finding>) -> Folder {
         policies: Vec::new(),
         invariants: Vec::new(),
         cases: Vec::new(),
+        tests: Vec::new(),
         all: Vec::new(),
         revision,
     };
     for (path, (role, bytes)) in files {
-        let Some(file) = text(path, bytes, findings) else { continue };
+        let Some(file) = text(path, role, bytes, findings) else { continue };
         folder.all.push(Arc::clone(&file));
         match role {
             Role::Schema => folder.schema = Some(file),
             Role::Policies => folder.policies.push(file),
             Role::Invariants => folder.invariants.push(file),
             Role::Cases => folder.cases.push(file),
+            Role::Tests => folder.tests.push(file),
         }
     }
     folder
@@ -113,8 +123,19 @@ pub(crate) fn revision(dir: &Path) -> Option<Revision> {
 }
 
 /// The file as text, or a finding that says where it is not.
-fn text(path: String, bytes: Vec<u8>, findings: &mut Vec<Finding>) -> Option<Arc<SourceFile>> {
+fn text(path: String, role: Role, bytes: Vec<u8>, findings: &mut Vec<Finding>) -> Option<Arc<SourceFile>> {
     match String::from_utf8(bytes) {
+        // TOML takes one; Cedar and JSON have no word for it.
+        Ok(text) if role != Role::Cases && text.starts_with(BYTE_ORDER_MARK) => {
+            let file = SourceFile::new(path, text);
+            findings.push(
+                Finding::new("a byte order mark stands before the first word")
+                    .rule_is(Rule::NotText)
+                    .help("save the file as UTF-8 without a byte order mark (BOM)")
+                    .at(&file, Some(Span { start: 0, len: BYTE_ORDER_MARK.len_utf8() })),
+            );
+            None
+        }
         Ok(text) => {
             let Some(start) = text.find('\0') else { return Some(SourceFile::new(path, text)) };
             let file = SourceFile::new(path, text);
@@ -289,7 +310,7 @@ impl Walk<'_> {
         }
         let most = match role {
             Role::Schema => POLICY_SCHEMA_BYTES_MAX,
-            Role::Policies | Role::Invariants | Role::Cases => POLICY_FILE_BYTES_MAX,
+            Role::Policies | Role::Invariants | Role::Cases | Role::Tests => POLICY_FILE_BYTES_MAX,
         };
         let mut bytes = Vec::new();
         let read = fs::File::open(real).and_then(|f| f.take(most + 1).read_to_end(&mut bytes));

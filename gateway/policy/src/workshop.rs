@@ -292,6 +292,12 @@ impl PolicySource {
         finding.rule_is(rule)
     }
 
+    /// What is wrong with a policy that asks with `==` for an action that is a group: it never applies.
+    #[must_use]
+    pub fn one_of_a_group(&self, schema: &Schema) -> Option<Finding> {
+        compile::one_of_a_group(&self.0, schema)
+    }
+
     /// What Cedar's validator says about the policy, in its place.
     #[must_use]
     pub fn said(&self, rule: Rule, e: &dyn miette::Diagnostic) -> Finding {

@@ -203,9 +203,11 @@ pub(crate) fn load_config(arg: &ConfigArg, color: ColorChoice) -> Result<Config,
 
 /// Mistakes are drawn for a person and listed for a program.
 pub(crate) fn show_on(stream: &impl io::IsTerminal, color: ColorChoice) -> Show {
-    match stream.is_terminal() {
-        true => Show::Graphical(color.style(stream)),
-        false => Show::Plain,
+    match (stream.is_terminal(), color.style(stream)) {
+        (true, style) => Show::Graphical(style),
+        // Who asks for colors in a pipe wants it as on a terminal.
+        (false, Style::Color) => Show::Graphical(Style::Color),
+        (false, Style::Plain) => Show::Plain,
     }
 }
 

@@ -253,7 +253,9 @@ fn the_matrix_is_compared_and_written() {
     let (code, text) = said(&test(dir.path(), &["--dir", "p"], false));
     assert_eq!(code, Some(1), "{text}");
     assert!(
-        text.contains("MATRIX.md is not what the policies say\n    -") && text.contains("\n    +"),
+        text.contains("MATRIX.md is not what the policies say\n     ## ")
+            && text.contains("\n    -")
+            && text.contains("\n    +"),
         "{text}"
     );
     let (code, text) = said(&test(dir.path(), &["--dir", "p", "--matrix", "--write"], false));
@@ -262,6 +264,70 @@ fn the_matrix_is_compared_and_written() {
     let (code, text) = said(&test(dir.path(), &["--dir", "p", "--mutants"], false));
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("no mutants were made: mend the cases") && !text.contains("survives"), "{text}");
+}
+
+/// A plan or a file of tests that is wrong takes nothing from what the cases came to.
+#[test]
+fn what_is_wrong_beside_the_cases_hides_none_of_them() {
+    let dir = folder();
+    replace(dir.path(), "p/matrix.toml", "routes", "rutes");
+    fs::write(dir.path().join("bad.json"), "{}").unwrap();
+    for (args, wrong) in [(&["--dir", "p"][..], "matrix.toml"), (&["--dir", "p", "bad.json"][..], "bad.json")]
+    {
+        let output = test(dir.path(), args, false);
+        let (code, text) = said(&output);
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.contains(" cases hold\n"), "{text}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(wrong), "{output:?}");
+        let output = test(dir.path(), &[args, &["--format", "json"]].concat(), false);
+        let told = json(&output);
+        assert_eq!((output.status.code(), &told["good"]), (Some(2), &Value::Bool(false)));
+        assert_eq!(told["held"], told["cases"].as_array().unwrap().len());
+        assert!(told["mistakes"].to_string().contains(wrong), "{told}");
+        let (code, text) = said(&test(dir.path(), &[args, &["--format", "junit"]].concat(), false));
+        assert!(code == Some(2) && text.starts_with("<?xml") && text.ends_with("</testsuites>\n"), "{text}");
+        assert!(text.contains("<testsuite name=\"load\"") && text.contains(wrong), "{text}");
+        assert!(text.contains("<testsuite name=\"cases/wiki.toml\""), "{text}");
+    }
+    // Tests among the cases are cases: what is wrong with them is wrong with the folder.
+    fs::write(dir.path().join("p/cases/bad.tests.json"), "[\n3]").unwrap();
+    let (code, text) = said(&test(dir.path(), &["--dir", "p"], false));
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("fails cases/bad.tests.json:2: test 1\n  cannot be asked: "), "{text}");
+    let (code, text) = run(dir.path(), &["policy", "check", "--dir", "p"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("cases/bad.tests.json:2:1: test `test 1`: cannot be asked: "), "{text}");
+}
+
+/// Runs any command.
+fn run(dir: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+    command.args(args).current_dir(dir).stdin(Stdio::null());
+    command.env_remove("DOORWARD_CONFIG").env_remove("NO_COLOR");
+    let output = command.output().unwrap();
+    (output.status.code(), format!("{}{}", said(&output).1, String::from_utf8_lossy(&output.stderr)))
+}
+
+/// A case is found by its name, so that two of one name are two things to be told.
+#[test]
+fn two_cases_of_one_name_are_told() {
+    let dir = folder();
+    replace(dir.path(), "p/cases/wiki.toml", "[[case]]\nname = \"", "[[case]]\nname = \"twice\" # ");
+    replace(dir.path(), "p/cases/payroll.toml", "[[case]]\nname = \"", "[[case]]\nname = \"twice\" # ");
+    let explain = ["policy", "explain", "--dir", "p", "--case", "twice"];
+    let (code, text) = run(dir.path(), &explain);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("2 cases are called `twice`: cases/payroll.toml:"), "{text}");
+}
+
+#[test]
+fn who_asks_for_colors_gets_them_in_a_pipe() {
+    let dir = folder();
+    fs::write(dir.path().join("p/apps/x.cedar"), "permit (principal, action, resource);").unwrap();
+    let (_, text) = run(dir.path(), &["--color", "always", "policy", "check", "--dir", "p"]);
+    assert!(text.contains("\u{1b}["), "{text}");
+    let (_, text) = run(dir.path(), &["policy", "check", "--dir", "p"]);
+    assert!(!text.contains('\u{1b}') && text.contains("apps/x.cedar:1:1: "), "{text}");
 }
 
 #[test]
@@ -299,6 +365,13 @@ fn any_cedar_policies_are_tested_by_cedars_own_format() {
             |d| d.contains("+@id(\"old\") permit(principal, action, resource) when { principal.n > 18 }")
         )
     );
+    assert!(
+        told["mutants"]["no_solver"].as_str().unwrap().contains("a folder of the gateway's only"),
+        "{told}"
+    );
+    let output = test(dir.path(), &[&args[..], &["--mutants", "--propose"]].concat(), false);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("a folder of the gateway's only"), "{output:?}");
     // The border itself.
     put("t.json", &format!("[{},{}]", case("just", 18, "allow", "\"old\""), case("not yet", 17, "deny", "")));
     let (code, text) = said(&test(dir.path(), &[&args[..], &["--mutants"]].concat(), false));

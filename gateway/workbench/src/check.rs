@@ -1,6 +1,6 @@
 //! Checks a folder, or any set of policies, as a whole: what is wrong, and what could be better.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use cedar_policy::{PolicyId, PolicySet, ValidationMode, Validator};
@@ -106,9 +106,12 @@ fn validated(set: &ForeignSet) -> (Vec<Finding>, Vec<Finding>) {
     let errors = result.validation_errors();
     let mut mistakes: Vec<Finding> =
         errors.filter_map(|e| Some(of(e.policy_id())?.said(Rule::Invalid, e))).collect();
-    let warnings = result.validation_warnings();
-    let hints =
-        warnings.filter_map(|w| Some(of(w.policy_id())?.said(Rule::Impossible, w).as_hint())).collect();
+    let mut hints: Vec<Finding> = set.policies().iter().filter_map(|p| p.one_of_a_group(schema)).collect();
+    let told: HashSet<String> = hints.iter().filter_map(|f| f.policy().map(str::to_owned)).collect();
+    let warnings =
+        result.validation_warnings().filter(|w| !told.contains(AsRef::<str>::as_ref(w.policy_id())));
+    hints.extend(warnings.filter_map(|w| Some(of(w.policy_id())?.said(Rule::Impossible, w))));
+    let hints = hints.into_iter().map(Finding::as_hint).collect();
     mistakes = LoadFailure::told("", mistakes).findings;
     (mistakes, hints)
 }

@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use cedar_policy::{Policy, Template};
 use cedar_policy_formatter::{Config, policies_str_to_pretty};
 use doorward_model::limits::{POLICY_FILE_BYTES_MAX, POLICY_FINDINGS_MAX};
-use doorward_policy::{Extent, Finding, LoadFailure, Rule, on_policy_stack, statements};
+use doorward_policy::{Extent, Finding, ForeignSet, LoadFailure, Rule, on_policy_stack, statements};
 use serde_json::Value;
 
 /// As wide as Cedar's own command line and its editors lay out policies, so that they agree with this.
 const LINE_WIDTH: usize = 80;
 const INDENT_WIDTH: isize = 2;
+/// What some editors write at the beginning of a file; Cedar has no word for it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// A layout that changes when it is laid out again is tried so often.
 const ROUNDS_MAX: usize = 4;
 
@@ -95,6 +97,10 @@ fn text_of(path: &Path, name: &str) -> io::Result<Result<String, Box<Finding>>> 
         return wrong(Rule::TooLarge, message, "split it");
     }
     match String::from_utf8(bytes) {
+        Ok(text) if text.starts_with(BYTE_ORDER_MARK) => {
+            let help = "save it as UTF-8 without a byte order mark (BOM)";
+            wrong(Rule::NotText, "a byte order mark stands before the first word".to_owned(), help)
+        }
         Ok(text) => Ok(Ok(text)),
         Err(_) => wrong(Rule::NotText, "this file is not UTF-8".to_owned(), "save it as UTF-8 text"),
     }
@@ -185,6 +191,10 @@ impl Content {
             }
         }
         if !mistakes.is_empty() {
+            // What reads it for its mistakes knows the place of each in the file.
+            if let Err(placed) = ForeignSet::read(None, (path, text)) {
+                return Err(FormatError::Mistakes(LoadFailure::told("", placed).findings));
+            }
             return Err(FormatError::Mistakes(LoadFailure::told("", mistakes).findings));
         }
         let mut comments = comments(text);

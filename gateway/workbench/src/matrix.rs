@@ -161,14 +161,15 @@ fn decided(shop: &Workshop, kind: &Named, situation: &Named, does: &str) -> Resu
 
 /// A text that does not end a cell.
 fn cell(text: &str) -> String {
-    text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
+    text.replace('<', "&lt;").replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// How many lines of a difference are shown.
 const SHOWN_MAX: usize = 40;
 
 /// The lines in which the page differs from what it should be; none if it is right. What stands there and should not has
-/// `-` before it, what is missing `+`; after the first lines it says how many more there are.
+/// `-` before it, what is missing `+`, under the heading that it stands under; after the first lines it says how many more
+/// there are.
 #[must_use]
 pub fn differs(page: &str, should: &str) -> Option<String> {
     if page == should {
@@ -177,7 +178,17 @@ pub fn differs(page: &str, should: &str) -> Option<String> {
     let (old, new): (Vec<&str>, Vec<&str>) = (page.lines().collect(), should.lines().collect());
     let lines = difference(&old, &new);
     let mut text = String::new();
-    for (sign, line) in lines.iter().take(SHOWN_MAX) {
+    let mut shown = "";
+    for (sign, at) in lines.iter().take(SHOWN_MAX) {
+        let page = if *sign == '-' { &old } else { &new };
+        // Many lines are the same for more than one kind of people.
+        let above = page.get(..=*at).unwrap_or_default();
+        let heading = above.iter().rev().find(|line| line.starts_with("## ")).copied().unwrap_or_default();
+        let line = page.get(*at).copied().unwrap_or_default();
+        if heading != shown && line != heading {
+            let _ = writeln!(text, " {heading}");
+        }
+        shown = heading;
         let _ = writeln!(text, "{sign}{line}");
     }
     if let more @ 1.. = lines.len().saturating_sub(SHOWN_MAX) {
@@ -189,9 +200,9 @@ pub fn differs(page: &str, should: &str) -> Option<String> {
     Some(text)
 }
 
-/// The lines that went and came, in the order of the pages. Lines in the middle that could be on both sides are taken by
+/// The lines that went and came, each by its place in its page, in the order of the pages. Lines in the middle that could be on both sides are taken by
 /// their longest common run: pages are some hundred lines long.
-fn difference<'t>(old: &[&'t str], new: &[&'t str]) -> Vec<(char, &'t str)> {
+fn difference(old: &[&str], new: &[&str]) -> Vec<(char, usize)> {
     let same = |(a, b): &(&&str, &&str)| a == b;
     let before = old.iter().zip(new).take_while(same).count();
     let left = old.len().min(new.len()) - before;
@@ -201,8 +212,8 @@ fn difference<'t>(old: &[&'t str], new: &[&'t str]) -> Vec<(char, &'t str)> {
         new.get(before..new.len() - after).unwrap_or_default(),
     );
     if old.len().saturating_mul(new.len()) > POLICY_MATRIX_CELLS_MAX * 100 {
-        let went = old.iter().map(|line| ('-', *line));
-        return went.chain(new.iter().map(|line| ('+', *line))).collect();
+        let went = (0..old.len()).map(|at| ('-', before + at));
+        return went.chain((0..new.len()).map(|at| ('+', before + at))).collect();
     }
     // How many lines are common to what is behind a line of the one and a line of the other.
     let mut common = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
@@ -226,12 +237,12 @@ fn difference<'t>(old: &[&'t str], new: &[&'t str]) -> Vec<(char, &'t str)> {
         match (old.get(i), new.get(j)) {
             (None, None) => return lines,
             (Some(was), Some(is)) if was == is => (i, j) = (i + 1, j + 1),
-            (Some(was), is) if is.is_none() || at(&common, i + 1, j) >= at(&common, i, j + 1) => {
-                lines.push(('-', *was));
+            (Some(_), is) if is.is_none() || at(&common, i + 1, j) >= at(&common, i, j + 1) => {
+                lines.push(('-', before + i));
                 i += 1;
             }
-            (_, Some(is)) => {
-                lines.push(('+', *is));
+            (_, Some(_)) => {
+                lines.push(('+', before + j));
                 j += 1;
             }
             (Some(_), None) => return lines,
@@ -244,6 +255,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_is_a_text_in_a_cell() {
+        assert_eq!(cell("a|b\n <script>"), "a\\|b &lt;script>");
+    }
+
+    #[test]
     fn a_difference_is_of_the_lines_that_came_and_went() {
         let told = |old: &str, new: &str| differs(old, new).map(|text| text.replace('\n', " "));
         assert_eq!(told("a\nb\n", "a\nb\n"), None);
@@ -254,6 +270,10 @@ mod tests {
         assert_eq!(told("", "a\n").as_deref(), Some("+a "));
         assert_eq!(told("a\n", "").as_deref(), Some("-a "));
         assert_eq!(told("a\r\n", "a\n").as_deref(), Some("the ends of the lines "));
+        // Lines that are the same for two kinds of people are told apart.
+        let page = |a: &str, b: &str| format!("# T\n## A\nx\n{a}\n## B\nx\n{b}\n");
+        assert_eq!(told(&page("o", "o"), &page("n", "n")).as_deref(), Some(" ## A -o +n  ## B -o +n "));
+        assert_eq!(told("## A\nx\n", "## B\nx\n").as_deref(), Some("-## A +## B "));
         let long: String = (0..100).map(|n| format!("{n}\n")).collect();
         let text = differs("", &long).unwrap();
         assert_eq!((text.lines().count(), text.ends_with("… and 60 more lines\n")), (41, true), "{text}");

@@ -410,7 +410,7 @@ mod tests {
         let mut findings = Vec::new();
         let files: Vec<_> =
             files.iter().map(|(path, text)| SourceFile::new((*path).into(), (*text).into())).collect();
-        let cases = read(&files, None, &mut findings);
+        let cases = read(&files, &[], None, &mut findings);
         assert_eq!(crate::failure::plain(&findings), "");
         cases
     }

@@ -83,6 +83,7 @@ fn what_cannot_be_a_text_of_policies_is_named() {
         &[
             ("a.cedar", b"// ok\n// \xff\xfe"),
             ("b.cedar", b"permit\0"),
+            ("bom.cedar", b"\xef\xbb\xbfpermit"),
             ("c.CEDAR", b""),
             ("d e.cedar", b""),
             ("sub/schema.cedarschema", b""),
@@ -95,10 +96,11 @@ fn what_cannot_be_a_text_of_policies_is_named() {
     fs::create_dir(dir.path().join("g.cedar")).unwrap();
     let (files, findings) = look(dir.path());
     assert_eq!(files, Vec::<String>::new());
-    assert_eq!(findings.len(), 7, "{findings:?}");
+    assert_eq!(findings.len(), 8, "{findings:?}");
     let expect = [
         "a.cedar:2:4: this is not UTF-8",
         "b.cedar:1:7: a zero byte",
+        "bom.cedar:1:1: a byte order mark",
         "c.CEDAR: the name of a policy file",
         "d e.cedar: this file name",
         "f.cedar: this file is larger",

@@ -135,3 +135,16 @@ fn what_is_no_file_is_not_waited_for() {
         assert_eq!(rule(path), expect, "{}", path.display());
     }
 }
+
+/// The place is that of the mistake in the file, whichever policy it is in.
+#[test]
+fn a_mistake_is_told_at_its_place() {
+    let text = "// one\npermit (principal, action, resource);\n\npermit (principal,\n  action resource);\n";
+    let Err(FormatError::Mistakes(found)) = format("x.cedar", text) else { panic!("it is no Cedar") };
+    assert_eq!(found[0].line_and_column(), Some((5, 10)), "{found:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.cedar");
+    fs::write(&path, "\u{feff}permit (principal, action, resource);\n").unwrap();
+    let Err(FormatError::Mistakes(found)) = file(&path, "x.cedar", true) else { panic!("there is a mark") };
+    assert!(found[0].message().contains("byte order mark"), "{found:?}");
+}

@@ -7,6 +7,7 @@ use doorward_policy::Rule;
 
 use super::form::{self, Form};
 use super::found::Found;
+use super::scope::Apps;
 use super::{Names, Subject};
 
 /// More questions than these in one policy, and nobody sees what it says.
@@ -29,7 +30,12 @@ pub(super) fn lint(subject: &Subject<'_>, names: &Names, found: &mut Found<'_>) 
     if seen.reads_path {
         let message = format!("`{id}` looks at the path of the request");
         let at = subject.condition("http.path");
-        found.push(subject.found(Rule::PathMatch, at, message, route_help(&seen.texts, names)));
+        found.push(subject.found(
+            Rule::PathMatch,
+            at,
+            message,
+            route_help(&seen.texts, names, &subject.scope.apps()),
+        ));
     }
     if seen.addresses > ADDRESSES_MAX {
         let message = format!("`{id}` lists {} ranges of addresses", seen.addresses);
@@ -78,16 +84,23 @@ fn settled(subject: &Subject<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// How to say the same by a route; by which one, when one is called as the path is.
-fn route_help(texts: &BTreeSet<String>, names: &Names) -> String {
+/// How to say the same by a route; by which one, when exactly one that the policy can be about is called as the path
+/// is. The route of another app is another door.
+fn route_help(texts: &BTreeSet<String>, names: &Names, apps: &Apps) -> String {
     let called = |route: &&String| {
-        let name = route.rsplit('/').next().unwrap_or(route);
-        name != "all" && texts.iter().any(|text| text.split(['/', '*', '.']).any(|part| part == name))
+        let (app, name) = route.split_once('/').unwrap_or(("", route));
+        let own = match apps {
+            Apps::Any => true,
+            Apps::One(own) => own == app,
+            Apps::Unknown => false,
+        };
+        own && name != "all" && texts.iter().any(|text| text.split(['/', '*', '.']).any(|part| part == name))
     };
     let why = "a path can be written in many ways, and a route is resolved once";
-    match names.routes.iter().find(called) {
-        Some(route) => format!("ask for the route: `resource == Route::\"{route}\"`; {why}"),
-        None => {
+    let mut all = names.routes.iter().filter(called);
+    match (all.next(), all.next()) {
+        (Some(route), None) => format!("ask for the route: `resource == Route::\"{route}\"`; {why}"),
+        (None | Some(_), _) => {
             format!("give it a route in the configuration and write `resource == Route::\"app/name\"`; {why}")
         }
     }

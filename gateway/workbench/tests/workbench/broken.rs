@@ -115,6 +115,25 @@ fn each_message_names_place_span_and_mend() {
     assert!(rules.len() >= 10, "{rules:?}");
 }
 
+/// The commonest slips, each told once and with all else that there is to tell.
+#[test]
+fn one_slip_is_one_mistake_and_hides_no_other() {
+    let named = |name: &str| &ALL.iter().find(|(bundle, _)| bundle.ends_with(name)).unwrap().1.checked;
+    let group = named("group-for-one-action");
+    assert_eq!(group.mistakes.len(), 1, "{:?}", group.mistakes);
+    assert_eq!(
+        group.mistakes[0].help_text(),
+        Some("`Action::\"read\"` is a group: write `action in Action::\"read\"`")
+    );
+    let all = named("everything-at-once");
+    let of_nameless = all.hints.iter().filter(|h| h.line_and_column().is_some_and(|(line, _)| line == 4));
+    let rules: BTreeSet<Rule> = of_nameless.map(Finding::rule).collect();
+    assert!(
+        [Rule::NoTitle, Rule::NoOwner, Rule::OpenPermit].iter().all(|rule| rules.contains(rule)),
+        "{rules:?}"
+    );
+}
+
 /// A color is a color and nothing else: without them it is what is drawn.
 #[test]
 fn colors_change_nothing_but_colors() {

@@ -7,8 +7,14 @@ use cedar_policy::PolicySet;
 use cedar_policy_cli::{
     CedarExitCode, OptionalSchemaArgs, PoliciesArgs, PolicyFormat, RunTestsArgs, SchemaFormat, run_tests,
 };
-use doorward_policy::{ForeignSet, PolicySource};
+use doorward_model::UnixMillis;
+use doorward_model::limits::POLICY_TEST_ANSWERS_MAX;
+use doorward_policy::{ForeignSet, PolicyFiles, PolicySource, Rule, Workshop};
+use doorward_workbench::check::{self, Checked};
 use doorward_workbench::{cedar_tests, trial};
+use serde_json::{Value, json};
+
+use crate::lints::folder;
 
 /// The source of Cedar's command line, at the version that is built here.
 fn source() -> PathBuf {
@@ -83,4 +89,94 @@ fn we_pass_and_fail_what_cedar_passes_and_fails() {
     }
     assert_eq!(files.len(), 17, "the files of tests of version 4.14.1");
     assert!(compared >= 32 && passed >= 10 && passed < compared, "{compared} compared, {passed} passed");
+}
+
+const POLICY: &str = "@id(\"open\") permit (principal, action, resource);\n";
+const BASE: &str = "[route.\"wiki/all\"]\n[base]\nplace = { ip = \"192.0.2.1\" }\n\
+    time = { now = 2026-03-04T10:00:00Z, local = \"11:00\", weekday = \"wed\" }\n\
+    [[case]]\nname = \"now\"\nwho = \"visitor\"\ndoes = \"GET wiki/all\"\nexpect = \"allow\"\n";
+
+/// The case as a test: the request and the entities that the gateway makes of it.
+fn as_test() -> (Value, Value) {
+    let dir = folder(&[("x.cedar", POLICY), ("cases/base.toml", BASE)]);
+    let shop = Workshop::open(dir.path(), None).unwrap();
+    let situation = shop.cases().iter().next().unwrap().situation.unwrap();
+    let (request, entities) = shop.bundle().in_cedar(&situation.question()).unwrap();
+    let named = |uid: Option<&cedar_policy::EntityUid>| uid.unwrap().to_string();
+    let request = json!({
+        "principal": named(request.principal()), "action": named(request.action()),
+        "resource": named(request.resource()), "context": request.context().unwrap().to_json_value().unwrap(),
+    });
+    (request, entities.to_json_value().unwrap())
+}
+
+/// A folder with these tests beside the case.
+fn with(tests: &str, entities: &Value) -> (tempfile::TempDir, Checked) {
+    let entities = entities.to_string();
+    let dir = folder(&[
+        ("x.cedar", POLICY),
+        ("cases/base.toml", BASE),
+        ("cases/x.tests.json", tests),
+        ("cases/everybody.json", &entities),
+    ]);
+    let checked = check::folder(dir.path(), None, UnixMillis(0));
+    (dir, checked)
+}
+
+/// What lies among the cases of a folder is a case: it blocks loading, and goes where the folder goes.
+#[test]
+fn tests_beside_the_cases_are_cases() {
+    let (request, entities) = as_test();
+    let test = |name: &str, decision: &str, entities: &Value| {
+        json!({
+            "name": name, "request": request, "entities": entities, "decision": decision, "reason": [],
+            "num_errors": 0,
+        })
+    };
+    let beside = json!("everybody.json");
+    let good = json!([test("in", "allow", &entities), test("in by the file", "allow", &beside)]).to_string();
+    let (dir, checked) = with(&good, &entities);
+    assert!(checked.mistakes.is_empty(), "{:?}", checked.mistakes);
+    assert_eq!(checked.cases, 3);
+    let of_files = PolicyFiles::read(dir.path()).unwrap();
+    assert_eq!(checked.revision, Some(of_files.revision()));
+    for path in ["cases/x.tests.json", "cases/everybody.json"] {
+        assert!(of_files.iter().any(|(there, _)| there == path), "{path} goes into no bundle");
+        let text = std::fs::read_to_string(dir.path().join(path)).unwrap();
+        std::fs::write(dir.path().join(path), format!("{text}\n")).unwrap();
+        let changed = PolicyFiles::read(dir.path()).unwrap().revision();
+        assert_ne!(changed, of_files.revision(), "{path} is no part of the revision");
+        std::fs::write(dir.path().join(path), text).unwrap();
+    }
+
+    let bad = format!("[\n{},\n{}]", test("in", "allow", &beside), test("never", "deny", &beside));
+    let (dir, checked) = with(&bad, &entities);
+    assert_eq!((checked.mistakes.len(), checked.revision), (1, None), "{:?}", checked.mistakes);
+    let told = &checked.mistakes[0];
+    assert_eq!((told.rule(), told.extent().unwrap().line), (Rule::CaseFails, 3));
+    assert_eq!(told.to_string(), "cases/x.tests.json:3:1: test `never`: expected deny, got allow by open");
+    assert!(Workshop::open(dir.path(), None).is_err());
+    // The command that shows each case shows these, and says the same.
+    let run = cedar_tests::of_workshop(&Workshop::untried(dir.path(), None).unwrap());
+    let told: Vec<_> = run.iter().map(|(trial, outcome)| (trial.line, outcome.holds())).collect();
+    assert_eq!(told, [(2, true), (3, false)]);
+    assert_eq!(run[1].1.miss.as_ref().unwrap().message, "expected deny, got allow by open");
+}
+
+/// Loading stays cheap, and what is no list of tests is told as such.
+#[test]
+fn tests_beside_the_cases_have_bounds() {
+    let mistake = |tests: &str| {
+        let (_dir, checked) = with(tests, &json!([]));
+        assert_eq!(checked.mistakes.len(), 1, "{:?}", checked.mistakes);
+        (checked.mistakes[0].rule(), checked.mistakes[0].to_string())
+    };
+    let (rule, told) = mistake("{}");
+    assert_eq!(rule, Rule::CaseSyntax);
+    assert!(told.starts_with("cases/x.tests.json:1:1: this is not a list of tests: "), "{told}");
+    let many = format!("[0{}]", ",0".repeat(POLICY_TEST_ANSWERS_MAX));
+    assert_eq!(mistake(&many).0, Rule::TooLarge);
+    let deep = format!("[{}{}]", "[".repeat(100_000), "]".repeat(100_000));
+    let (rule, told) = mistake(&deep);
+    assert!(rule == Rule::CaseFails && told.contains("this is not a test"), "{told}");
 }

@@ -271,6 +271,33 @@ fn path_match() {
     assert!(hint.help_text().unwrap().contains("resource == Route::\"wiki/admin\""), "{hint:?}");
 }
 
+/// Who follows the hint must not open the door of another app.
+#[test]
+fn path_match_names_a_route_of_no_other_app() {
+    let base = "[route.\"build/admin\"]\n[route.\"build/logs\"]\n[route.\"wiki/admin\"]\n";
+    let asks = |path: &str| format!("when {{ context.http.path like \"/{path}/*\" }}");
+    let help = |scope: &str, path: &str| {
+        let policy = format!("permit (principal is User, action, {scope}) {}", asks(path));
+        let dir = folder(&[("apps/x.cedar", &full(&[&policy])), ("cases/base.toml", base)]);
+        let found = check::folder(dir.path(), None, UnixMillis(0));
+        let hint = found.hints.iter().find(|h| h.rule() == Rule::PathMatch).unwrap();
+        let help = hint.help_text().unwrap().to_owned();
+        help.split("Route::\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    };
+    for (scope, path, named) in [
+        ("resource in App::\"wiki\"", "admin", "wiki/admin"),
+        ("resource == Route::\"wiki/all\"", "admin", "wiki/admin"),
+        ("resource in App::\"build\"", "admin", "build/admin"),
+        ("resource in App::\"payroll\"", "admin", "app/name"),
+        ("resource in App::\"wiki\"", "logs", "app/name"),
+        ("resource in AppGroup::\"engineering\"", "logs", "app/name"),
+        ("resource", "logs", "build/logs"),
+        ("resource", "admin", "app/name"),
+    ] {
+        assert_eq!(help(scope, path), named, "{scope} with {path}");
+    }
+}
+
 #[test]
 fn report_overdue() {
     let text = full(&[WIKI]).replace("@title", "@mode(\"report\") @report_until(\"2026-12-31\") @title");

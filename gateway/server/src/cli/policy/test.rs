@@ -20,12 +20,13 @@ Examples:
 
 Exit codes: 0 all is well; 1 there is no case, one does not hold, a mutant
 survives, too little is covered, or MATRIX.md is another one; 2 the policies
-cannot be loaded, or no case or no policy is called so.";
+cannot be loaded, a file of tests or `matrix.toml` cannot be used, or no case or
+no policy is called so.";
 
 /// `doorward policy test`.
 #[derive(Debug, Args)]
 pub struct PolicyTestArgs {
-    /// Files of tests in the format of Cedar's own command line; of a folder, `cases/*.tests.json` are run too.
+    /// Files of tests in the format of Cedar's own command line; those of a folder, `cases/*.tests.json`, are run anyway.
     #[arg(value_name = "TESTS")]
     pub tests: Vec<PathBuf>,
     /// The folder with the policies; without it the one in the configuration file.

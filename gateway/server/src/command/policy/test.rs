@@ -26,6 +26,8 @@ struct Report {
     mutants: Option<Mutants>,
     /// None: there is none, and nobody asked for it.
     matrix: Option<Matrix>,
+    /// What could not be done: it takes nothing from what could.
+    wrong: Vec<Failure>,
 }
 
 /// What became of the mutants.
@@ -42,13 +44,17 @@ pub(super) fn test(args: &PolicyTestArgs, color: ColorChoice, out: &mut Output<'
     };
     // Cedar's parser and evaluator call themselves for each level of a policy.
     let report = on_policy_stack(|| Report::of(&subject, args));
-    let report = report.map_err(|e| Failure { exit: Exit::Failed, message: e, help: None })??;
+    let mut report = report.map_err(|e| Failure { exit: Exit::Failed, message: e, help: None })??;
     match args.format {
         TestFormat::Human => print::human(&subject, &report, out)?,
         TestFormat::Json => out.line(json_text(&json::json(&subject, &report)))?,
         TestFormat::Junit => out.text(boards::junit(&subject, &report))?,
     }
-    Ok(if report.is_good() { Exit::Done } else { Exit::Failed })
+    let good = report.is_good();
+    let Some(last) = report.wrong.pop() else { return Ok(if good { Exit::Done } else { Exit::Failed }) };
+    // Nobody may be there to read it.
+    report.wrong.iter().for_each(|wrong| drop(writeln!(io::stderr(), "{wrong}")));
+    Err(last)
 }
 
 /// What is wrong, in the form that was asked for: a program that reads standard output is told there as well.
@@ -76,7 +82,7 @@ fn not_loaded(
 
 impl Report {
     fn of(subject: &Subject, args: &PolicyTestArgs) -> Result<Self, Failure> {
-        let mut run = subject.run(&args.tests)?;
+        let (mut run, mut wrong) = subject.run(&args.tests);
         if let Some(part) = &args.filter {
             run.retain(|(trial, _)| trial.name.contains(part) || trial.file.contains(part));
             if run.is_empty() {
@@ -88,7 +94,7 @@ impl Report {
         let sources = subject.policies();
         let (trials, outcomes): (Vec<Trial>, Vec<Outcome>) = run.into_iter().unzip();
         let measured = args.coverage || args.coverage_min.is_some();
-        let hold = outcomes.iter().all(Outcome::holds);
+        let hold = wrong.is_empty() && outcomes.iter().all(Outcome::holds);
         let table = (measured || (args.mutants && hold))
             .then(|| Table::new(sources.iter().map(PolicySource::policy), &trials));
         let coverage = table.as_ref().filter(|_| measured);
@@ -102,7 +108,11 @@ impl Report {
             coverage,
             coverage_min: args.coverage_min.map_or(0, usize::from),
             mutants,
-            matrix: subject.matrix(args.matrix, args.write)?,
+            matrix: subject.matrix(args.matrix, args.write).unwrap_or_else(|e| {
+                wrong.push(e);
+                None
+            }),
+            wrong,
         })
     }
 
@@ -114,6 +124,7 @@ impl Report {
         };
         // Where nothing was asked nothing was shown.
         !self.run.is_empty()
+            && self.wrong.is_empty()
             && self.run.iter().all(|(_, outcome)| outcome.holds())
             && self.is_covered()
             && mutants

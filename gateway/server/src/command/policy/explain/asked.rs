@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use doorward_audit::tail::{Filter, Follower, From};
-use doorward_policy::{Situation, Workshop, record};
+use doorward_policy::{Case, Situation, Workshop, record};
 use serde_json::Value;
 
 use super::super::super::{Exit, Failure, load_config, printable};
@@ -52,16 +52,31 @@ pub(super) fn over(
             Ok(Asked::new(format!("{does} as {who}"), situation))
         }
         (_, _, Some(name)) => {
-            let found = shop.cases().iter().find(|case| case.name == name);
-            let case = found.ok_or_else(|| {
-                let message = format!("no case is called `{}`", printable(name));
-                Failure::new(Exit::Mistaken, message, "the names stand in `cases/*.toml`, as `name = …`")
-            })?;
+            let case = called(shop, name)?;
             let situation =
                 case.situation.map_err(|e| Failure::new(Exit::Mistaken, printable(&e), "mend the case"))?;
             Ok(Asked::new(format!("case `{name}`"), situation))
         }
         _ => recorded(args, color, notes),
+    }
+}
+
+/// The one case that is called so.
+fn called<'s>(shop: &'s Workshop, name: &str) -> Result<Case<'s>, Failure> {
+    let mut found: Vec<Case<'s>> = shop.cases().iter().filter(|case| case.name == name).collect();
+    let shown = printable(name);
+    match (found.pop(), found.is_empty()) {
+        (Some(case), true) => Ok(case),
+        (Some(last), false) => {
+            let places = found.iter().chain([&last]).map(|case| format!("{}:{}", case.file, case.line));
+            let places = printable(&places.collect::<Vec<_>>().join(", "));
+            let message = format!("{} cases are called `{shown}`: {places}", found.len() + 1);
+            Err(Failure::new(Exit::Mistaken, message, "give each a name of its own, that says the point"))
+        }
+        (None, _) => {
+            let message = format!("no case is called `{shown}`");
+            Err(Failure::new(Exit::Mistaken, message, "the names stand in `cases/*.toml`, as `name = …`"))
+        }
     }
 }
 

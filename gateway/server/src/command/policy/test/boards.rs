@@ -23,6 +23,10 @@ pub(super) fn junit(subject: &Subject, report: &Report) -> String {
         let miss = (!report.is_covered()).then_some((message, "write cases for what `--coverage` names"));
         check("coverage", "as much as is asked for", miss);
     }
+    for wrong in &report.wrong {
+        let help = wrong.help.as_deref().unwrap_or_default();
+        check("load", "everything that was asked for could be read", Some((wrong.message.clone(), help)));
+    }
     match &report.mutants {
         None => {}
         Some(Mutants::NotMade) => {

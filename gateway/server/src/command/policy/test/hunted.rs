@@ -1,6 +1,6 @@
 //! Mutants, and what became of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, IsTerminal, Write as _};
 use std::num::NonZeroUsize;
@@ -55,6 +55,14 @@ impl Hunted {
             let help = "name a policy that decides by its `@id`; without one it is called after its file";
             return Err(Failure::new(Exit::Mistaken, format!("there is no policy `{only}`"), help));
         }
+        if matches!(subject, Subject::Foreign(_)) && (args.propose || args.accept) {
+            let help = "leave out `--propose` and `--accept`, or name a folder by `--dir`";
+            return Err(Failure::new(
+                Exit::Mistaken,
+                "cases are proposed for a folder of the gateway's only",
+                help,
+            ));
+        }
         let litter = match subject {
             Subject::Folder(_, shop) => mutants::of_workshop(shop, only),
             Subject::Foreign(set) => mutants::of_foreign(set, only),
@@ -65,11 +73,18 @@ impl Hunted {
         let fates = mutants::hunt(&Hunt { sources, trials, table, threads }, &litter.mutants, &told);
         let (settled, no_solver) = (BTreeMap::new(), None);
         let mut hunted = Self { litter, fates, settled, no_solver, proposed: None };
-        if let Subject::Folder(dir, shop) = subject {
-            hunted.settle(shop);
-            if args.propose || args.accept {
-                hunted.propose(dir, shop, args.accept)?;
+        match subject {
+            Subject::Folder(dir, shop) => {
+                hunted.settle(shop);
+                if args.propose || args.accept {
+                    hunted.propose(dir, shop, args.accept)?;
+                }
             }
+            Subject::Foreign(_) if hunted.unnoticed().next().is_some() => {
+                let why = "the solver is asked about a folder of the gateway's only, so what survives may say the same";
+                hunted.no_solver = Some(why.to_owned());
+            }
+            Subject::Foreign(_) => {}
         }
         Ok(hunted)
     }
@@ -137,6 +152,7 @@ impl Hunted {
     /// Writes the cases that were made beside the others, for a person to look at; with `accept` among them.
     fn propose(&mut self, dir: &Path, shop: &Workshop, accept: bool) -> Result<(), Failure> {
         let (mut seen, mut texts): (Vec<&Made>, Vec<String>) = (Vec::new(), Vec::new());
+        let mut taken: BTreeSet<String> = shop.cases().iter().map(|case| case.name.to_owned()).collect();
         let mut left_out = 0;
         for (mutant, settled) in self.survivors() {
             let (Some(Settled::Told(case)), Some(source)) = (settled, shop.policies().get(mutant.policy))
@@ -147,8 +163,12 @@ impl Hunted {
                 continue;
             }
             seen.push(case);
-            match case.text(shop, &made::name(source, mutant)) {
-                Ok(text) => texts.push(text),
+            let name = unlike(&taken, made::name(source, mutant));
+            match case.text(shop, &name) {
+                Ok(text) => {
+                    taken.insert(name);
+                    texts.push(text);
+                }
                 Err(_) => left_out += 1,
             }
         }
@@ -169,6 +189,12 @@ impl Hunted {
     }
 }
 
+/// A name that no case has: `explain --case` finds a case by it.
+fn unlike(taken: &BTreeSet<String>, name: String) -> String {
+    let numbered = (2_usize..).map(|n| format!("{name} ({n})"));
+    std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(name)
+}
+
 /// Tells on standard error how far something is, where that is a terminal.
 fn progress(all: usize, of: &'static str) -> impl Fn(usize) + Sync {
     let shown = io::stderr().is_terminal();
@@ -176,6 +202,21 @@ fn progress(all: usize, of: &'static str) -> impl Fn(usize) + Sync {
         if shown && (all < 100 || done.is_multiple_of(20) || done == all) {
             let end = if done == all { "\r\u{1b}[K" } else { "" };
             let _ = write!(io::stderr(), "\r{done} of {all} {of}{end}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_cases_have_one_name() {
+        let mut taken = BTreeSet::new();
+        for name in ["a", "a (2)", "a (3)", "b"] {
+            let one = unlike(&taken, name.split(' ').next().unwrap().to_owned());
+            assert_eq!(one, name);
+            taken.insert(one);
         }
     }
 }

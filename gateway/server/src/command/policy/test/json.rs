@@ -1,6 +1,6 @@
 //! A test run for programs.
 
-use doorward_policy::PolicySource;
+use doorward_policy::{Finding, PolicySource, Rule};
 use doorward_workbench::mutants::Mutant;
 use doorward_workbench::mutants::made::{self, Settled};
 use doorward_workbench::report;
@@ -9,6 +9,7 @@ use doorward_workbench::trial::coverage::{ConditionCoverage, PolicyCoverage};
 use doorward_workbench::trial::{Outcome, Trial};
 use serde_json::{Value, json};
 
+use super::super::super::Failure;
 use super::hunted::Hunted;
 use super::subject::{Matrix, Subject, Unloaded};
 use super::{Mutants, Report};
@@ -43,6 +44,9 @@ pub(super) fn json(subject: &Subject, report: &Report) -> Value {
             }),
         );
     }
+    if !report.wrong.is_empty() {
+        add("mistakes", report.wrong.iter().map(mistake).collect());
+    }
     match &report.mutants {
         None => {}
         Some(Mutants::NotMade) => {
@@ -64,6 +68,11 @@ pub(super) fn json(subject: &Subject, report: &Report) -> Value {
         }
     }
     value
+}
+
+/// What could not be done, as other mistakes are told.
+fn mistake(wrong: &Failure) -> Value {
+    report::found(&Finding::told(Rule::CaseSyntax, &wrong.message, wrong.help.clone(), None, None))
 }
 
 fn mutants(subject: &Subject, hunted: &Hunted) -> Value {

@@ -77,19 +77,28 @@ impl Subject {
         }
     }
 
-    /// Runs every case and every test.
-    pub(super) fn run(&self, files: &[PathBuf]) -> Result<Vec<(Trial, Outcome)>, Failure> {
-        let (mut run, schema, mut all) = match self {
-            Self::Folder(dir, shop) => (trial::of_workshop(shop), Some(shop.schema()), beside(dir)?),
-            Self::Foreign(foreign) => (Vec::new(), foreign.schema(), Vec::new()),
+    /// Runs every case and every test. What is wrong with a file of tests is said beside what the others came to.
+    pub(super) fn run(&self, files: &[PathBuf]) -> (Vec<(Trial, Outcome)>, Vec<Failure>) {
+        let (mut run, schema) = match self {
+            Self::Folder(_, shop) => {
+                let mut run = trial::of_workshop(shop);
+                run.extend(cedar_tests::of_workshop(shop));
+                (run, Some(shop.schema()))
+            }
+            Self::Foreign(foreign) => (Vec::new(), foreign.schema()),
         };
-        all.extend(files.iter().map(|path| (path.clone(), called(path))));
-        for (path, called) in all {
-            let more = cedar_tests::run(self.policies(), schema, &path, &called);
-            let failed = |e: String| Failure { exit: Exit::Mistaken, message: printable(&e), help: None };
-            run.extend(more.map_err(failed)?);
+        let mut wrong = Vec::new();
+        for path in files {
+            match cedar_tests::run(self.policies(), schema, path, &called(path)) {
+                Ok(more) => run.extend(more),
+                Err(e) => wrong.push(Failure::new(
+                    Exit::Mistaken,
+                    printable(&e),
+                    "name a file of tests as `cedar run-tests` reads it",
+                )),
+            }
         }
-        Ok(run)
+        (run, wrong)
     }
 
     /// How MATRIX.md stands. None where there is none to compare, and nobody asked for it: a folder need not have one.
@@ -116,25 +125,6 @@ impl Subject {
         }
         Ok(Some(Matrix::Differs(lines)))
     }
-}
-
-/// The tests in Cedar's format that lie among the cases of a folder, in the order of their names.
-fn beside(dir: &Path) -> Result<Vec<(PathBuf, String)>, Failure> {
-    let cases = dir.join("cases");
-    let entries = match fs::read_dir(&cases) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(unread(&cases, &e)),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(|e| unread(&cases, &e))?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".tests.json") && !name.starts_with('.') {
-            found.push((cases.join(&name), format!("cases/{name}")));
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 fn unread(path: &Path, e: &io::Error) -> Failure {
