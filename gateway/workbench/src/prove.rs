@@ -4,7 +4,7 @@
 //! (`solver/guarantees.cedar`). What keeps a proof honest:
 //! * a line that matches nothing that can be asked is not proved but [`Verdict::Unknown`], and so is one whose
 //!   own condition may fail, because it says nothing where it does;
-//! * a counterexample is believed only when the gateway's own decision on it breaks the line;
+//! * a counterexample is believed only when the line is about it and the gateway's own decision on it breaks that;
 //! * the gateway refuses what a policy cannot be evaluated for. So a proof that something is *allowed* (always,
 //!   with another fact, or by the policies of before) needs a proof that no policy fails there;
 //! * of an agent the gateway asks about its person, too. What needs an agent to be allowed is never proved.
@@ -14,6 +14,7 @@ mod court;
 mod edit;
 mod expression;
 mod names;
+mod redrawn;
 mod substitute;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ use doorward_policy::{RedLine, Workshop};
 pub use self::breach::{Breach, Shows};
 use self::court::{Court, Tried};
 pub use self::edit::{Edit, against};
+pub use self::redrawn::{Redrawn, redrawn};
 use crate::solver::Solver;
 
 /// The name of the line that no folder draws: every policy can be evaluated.

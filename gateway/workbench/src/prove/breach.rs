@@ -61,7 +61,7 @@ impl Breach {
             (Shows::Mistake | Shows::Comparison { .. }, Decision::Deny) => Decision::Allow,
         };
         let demands = match (&seen.shows, expect) {
-            (Shows::Edit { .. }, _) => Demands::By(now.determining),
+            (Shows::Edit { .. }, _) => Demands::By(now.determining.clone()),
             // Whatever permits it is right; what must forbid it whoever mends the policies knows.
             (Shows::Mistake | Shows::Comparison { .. }, Decision::Allow) => Demands::Decision,
             (Shows::Mistake | Shows::Comparison { .. }, Decision::Deny) => Demands::By(Vec::new()),
@@ -69,15 +69,27 @@ impl Breach {
         };
         let write =
             |situation: &Situation| written(workshop.cases(), seen.title, situation, expect, &demands);
+        let decided = |s: &Situation| workshop.bundle().decide(&s.question()).determining;
+        // Of an edit it is told which policies decide, so that these must be the same.
+        let shows_too = |next: &Situation| match seen.shows {
+            Shows::Edit { .. } => breaks(next) && decided(next) == now.determining,
+            Shows::Mistake | Shows::Comparison { .. } | Shows::Failure => breaks(next),
+        };
         let (text, fits, situation) = match write(situation) {
             Some(text) => (text, true, situation.clone()),
-            None => match renamed(situation, |next| if breaks(next) { write(next) } else { None }) {
+            None => match renamed(situation, |next| if shows_too(next) { write(next) } else { None }) {
                 Some((next, text)) => (text, true, next),
                 None => (described(situation, write), false, situation.clone()),
             },
         };
         let fits = fits && seen.shows != Shows::Failure;
-        Self { situation, by: seen.by.to_vec(), shows: seen.shows.clone(), request: text, fits }
+        let by = match seen.shows {
+            Shows::Mistake | Shows::Comparison { .. } => {
+                decided(&situation).iter().map(ToString::to_string).collect()
+            }
+            Shows::Failure | Shows::Edit { .. } => seen.by.to_vec(),
+        };
+        Self { situation, by, shows: seen.shows.clone(), request: text, fits }
     }
 
     /// A case for `cases/`; none if no case can say it.
@@ -117,7 +129,8 @@ fn written(
     })
 }
 
-/// The same for a route of another name, which nobody has defined.
+/// The same for a route of another name, which nobody has defined; if it shows the same there, which `write` finds
+/// out. What is said of one route is not said of another.
 fn renamed(
     situation: &Situation,
     write: impl Fn(&Situation) -> Option<String>,

@@ -4,14 +4,14 @@ use std::cell::OnceCell;
 
 use cedar_policy::{Policy, PolicySet};
 use doorward_model::Principal;
-use doorward_policy::{Changed, Claim, RedLine, Situation, Workshop, on_policy_stack};
+use doorward_policy::{Changed, Claim, Decision, RedLine, Situation, Workshop, on_policy_stack};
 
 use super::Verdict;
 use super::breach::{Breach, Shows};
 use super::edit::Side;
 use super::names::unheard_of;
 use super::substitute;
-use crate::solver::{Answer, Solver, Why, World};
+use crate::solver::{Answer, Solver, Why, World, found};
 
 /// The policies of a folder, and what is asked about them.
 pub(super) struct Court<'a> {
@@ -86,6 +86,18 @@ impl<'a> Court<'a> {
         self.workshop.bundle().decide(&s.question()).is_allow()
     }
 
+    /// What Cedar decides of it by these policies; none where one of them fails.
+    fn decided(&self, set: &PolicySet, s: &Situation) -> Option<Decision> {
+        let (request, entities) = self.workshop.bundle().in_cedar(&s.question()).ok()?;
+        found::decide(set, &request, &entities).map(|decided| decided.decision)
+    }
+
+    /// Whether the line says something of it.
+    fn is_about(&self, line: &RedLine, s: &Situation) -> bool {
+        let asked = self.workshop.bundle().in_cedar(&s.question());
+        asked.is_ok_and(|(request, entities)| found::matches(line.policy(), &request, &entities))
+    }
+
     /// What the policies never allow, the gateway never allows: what it does besides only takes away.
     fn never(&self, solver: &mut Solver, line: &RedLine) -> Verdict {
         match solver.never_allows(&self.world, &self.set, line.policy()) {
@@ -94,7 +106,7 @@ impl<'a> Court<'a> {
             Answer::Found(found) => {
                 let (title, situation) = (line.title(), found.situation.as_ref());
                 self.told(Seen { title, by: &found.by, situation, shows: Shows::Mistake }, |s| {
-                    self.allowed(s)
+                    self.is_about(line, s) && self.allowed(s)
                 })
             }
         }
@@ -109,7 +121,7 @@ impl<'a> Court<'a> {
             Answer::Found(found) => {
                 let (title, situation) = (line.title(), found.situation.as_ref());
                 let seen = Seen { title, by: &found.second.by, situation, shows: Shows::Mistake };
-                return self.told(seen, |s| !self.allowed(s));
+                return self.told(seen, |s| self.is_about(line, s) && !self.allowed(s));
             }
         }
         if self.may_be_an_agent(line.policy()) {
@@ -149,7 +161,9 @@ impl<'a> Court<'a> {
                 let (title, situation) = (line.title(), found.situation.as_ref());
                 let shows = Shows::Comparison { with: changed.to_string() };
                 let seen = Seen { title, by: &found.first.by, situation, shows };
-                return Tried::from(self.told(seen, |s| self.allowed(s)));
+                let denied = |s: &Situation| self.decided(&other.set, s) == Some(Decision::Deny);
+                let breaks = |s: &Situation| self.is_about(line, s) && self.allowed(s) && denied(s);
+                return Tried::from(self.told(seen, breaks));
             }
         }
         // One that does not ask for the fact fails with both or with neither.

@@ -13,7 +13,7 @@ use cedar_policy::{
 use doorward_model::{Agent, Principal, ServiceAccount, User};
 use doorward_policy::{Decision, PolicyBundle, Rounding, Situation};
 
-use super::{Decided, Why, World};
+use super::{Decided, Why, World, heard};
 
 /// A request on which something was tried.
 pub(super) struct Seen<T> {
@@ -24,7 +24,7 @@ pub(super) struct Seen<T> {
 }
 
 /// What Cedar decides; none if a policy cannot be evaluated, which the gateway refuses.
-pub(super) fn decide(set: &PolicySet, request: &Request, entities: &Entities) -> Option<Decided> {
+pub(crate) fn decide(set: &PolicySet, request: &Request, entities: &Entities) -> Option<Decided> {
     let response = Authorizer::new().is_authorized(request, set, entities);
     if response.diagnostics().errors().next().is_some() {
         return None;
@@ -43,6 +43,15 @@ pub(super) fn errs(policy: &Policy, request: &Request, entities: &Entities) -> O
     let set = PolicySet::from_policies([policy.clone()]).ok()?;
     let response = Authorizer::new().is_authorized(request, &set, entities);
     response.diagnostics().errors().next().map(ToString::to_string)
+}
+
+/// Whether the policy matches, whatever its effect.
+pub(crate) fn matches(policy: &Policy, request: &Request, entities: &Entities) -> bool {
+    let alone = PolicySet::from_policies([policy.clone()]);
+    alone.is_ok_and(|set| {
+        let response = Authorizer::new().is_authorized(request, &set, entities);
+        response.diagnostics().reason().next().is_some()
+    })
 }
 
 /// Tries what the solver claims. `holds` says what comes of a request if the claim is true of it.
@@ -75,9 +84,7 @@ pub(super) fn believe<T>(
             let (request, entities) = bundle.in_cedar(&s.question()).ok()?;
             Some((holds(&request, &entities)?, request, entities))
         };
-        if same(&read).is_none() {
-            continue;
-        }
+        let Some(read) = heard::as_heard(read).into_iter().find(|s| same(s).is_some()) else { continue };
         let plain = simplified(read, world, bundle, |s| same(s).is_some());
         if let Some((outcome, request, entities)) = same(&plain) {
             return Ok(Seen { request, entities, situation: Some(plain), outcome });

@@ -9,11 +9,15 @@
 )]
 
 mod doubts;
+mod lines;
+mod shown;
 
 use std::fs;
 use std::path::Path;
 
-use doorward_policy::{Decision, Workshop};
+use cedar_policy::{Authorizer, PolicySet};
+use doorward_model::{LifecycleStage, Principal};
+use doorward_policy::{Decision, Situation, Workshop};
 use doorward_workbench::prove::{Breach, NEVER_FAILS, Proof, Verdict, against, prove};
 
 use super::solver::{shipped, solver, workshop};
@@ -75,8 +79,17 @@ fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The line is broken by a request, which is a case that fails on the torn policies and whose request the
-/// shipped ones decide as it says.
+/// Whether a red line of the folder says something of it.
+fn is_about(workshop: &Workshop, line: &str, situation: &Situation) -> bool {
+    let line = workshop.red_lines().iter().find(|l| l.id() == line).unwrap();
+    let alone = PolicySet::from_policies([line.policy().clone()]).unwrap();
+    let (request, entities) = workshop.bundle().in_cedar(&situation.question()).unwrap();
+    let response = Authorizer::new().is_authorized(&request, &alone, &entities);
+    response.diagnostics().reason().next().is_some()
+}
+
+/// The line is broken by a request that it is about, which is a case that fails on the torn policies and whose
+/// request the shipped ones decide as it says.
 fn broken(file: &str, from: &str, to: &str, line: &str) -> Box<Breach> {
     let dir = tempfile::tempdir().unwrap();
     let torn = torn(dir.path(), file, from, to);
@@ -85,6 +98,7 @@ fn broken(file: &str, from: &str, to: &str, line: &str) -> Box<Breach> {
     let Verdict::Broken(breach) = &proof.lines[0].verdict else {
         panic!("{line} is not broken: {}", show(&proof))
     };
+    assert!(is_about(&torn, line, &breach.situation), "{line} says nothing of {breach:?}");
     let case = breach.case().expect("the cases can say it");
     eprintln!("{case}");
     let said = |workshop: &Workshop| workshop.bundle().decide(&breach.situation.question()).decision;
@@ -98,20 +112,44 @@ fn broken(file: &str, from: &str, to: &str, line: &str) -> Box<Breach> {
     breach.clone()
 }
 
-/// Show 7, the second half.
+const LIFECYCLE: &str =
+    "forbid ( principal is User, action, resource ) unless { principal.lifecycle == Lifecycle::\"active\" };";
+
+/// Show 7, the second half: every permit is one without the guard.
 #[test]
 fn a_lifecycle_guard_that_is_gone_is_found() {
-    let breach = broken(
-        "guardrails/identity.cedar",
-        "forbid (\n  principal is User,\n  action,\n  resource\n)\nunless { principal.lifecycle == Lifecycle::\"active\" };",
-        "forbid (\n  principal is User,\n  action,\n  resource\n)\nunless { principal.lifecycle != Lifecycle::\"deactivated\" };",
-        "line.active-people",
+    let guard = format!(
+        "@id(\"guard.lifecycle\") @title(\"Only active people\") @owner(\"iam\") @severity(\"critical\") \
+         @reason(\"Your account is not active.\") {LIFECYCLE}"
     );
+    let breach = broken("guardrails/identity.cedar", &guard, "", "line.active-people");
     assert!(!breach.by.is_empty());
+    let Principal::User(person) = &*breach.situation.principal else { panic!("{breach:?}") };
+    assert_ne!(person.stage, LifecycleStage::Active);
 }
 
 #[test]
+fn a_lifecycle_guard_that_is_weaker_is_found() {
+    let weaker = LIFECYCLE.replace("== Lifecycle::\"active\"", "!= Lifecycle::\"deactivated\"");
+    assert!(!broken("guardrails/identity.cedar", LIFECYCLE, &weaker, "line.active-people").by.is_empty());
+}
+
+/// Show 7, the second half: each `unless` of a permit is one that somebody may forget.
+#[test]
 fn an_unless_that_is_forgotten_is_found() {
+    for (file, permit, line) in [
+        ("apps/payroll.cedar", "payroll.hr", "line.payroll-admin-role"),
+        ("apps/wiki.cedar", "wiki.employees", "line.wiki-admin-role"),
+        ("apps/build.cedar", "build.engineers", "line.engineering-admin-role"),
+    ] {
+        let breach = broken(file, "unless { resource.adminSurface };", ";", line);
+        assert_eq!(breach.by, [permit]);
+        assert!(breach.situation.route.admin_surface, "{breach:?}");
+    }
+}
+
+#[test]
+fn a_bound_that_is_narrower_is_found() {
     broken("guardrails/place.cedar", "Country::\"KP\", ", "", "line.sanctioned");
     broken(
         "guardrails/sign-in.cedar",

@@ -18,9 +18,11 @@ Examples:
 It needs cvc5 (`apt-get install cvc5`, or DOORWARD_CVC5=/path/to/cvc5; a script
 there ends in `exec`); the gateway never does.
 
-Exit codes: 0 every line is proved, or with --against nothing is newly allowed;
-1 one could not be proved that must be, or there is no solver; 2 one is broken,
-something is newly allowed, or the policies have mistakes.";
+Exit codes: 0 every line is proved, or with --against nothing is newly allowed
+and every red line is as it was; 1 one could not be proved that must be, or a red
+line was removed, changed or softened, or there is no solver; 2 one is broken
+(with --against: one that was removed or changed), something is newly allowed,
+or the policies have mistakes.";
 
 /// `doorward policy prove`.
 #[derive(Debug, Args)]
@@ -37,7 +39,8 @@ pub struct PolicyProveArgs {
     /// How long everything may take: `60s`, `10m`. What is not proved by then is unknown.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = budget)]
     pub budget: Duration,
-    /// Compare with the policies in this folder instead: does the edit widen what is allowed, or narrow it?
+    /// Compare with the policies in this folder instead: does the edit widen what is allowed, or narrow it, and do
+    /// the red lines still hold that it removes or changes?
     #[arg(long, value_name = "DIR")]
     pub against: Option<PathBuf>,
     /// How to print.

@@ -1,12 +1,14 @@
 //! `doorward policy prove`: the red lines, each proved for all requests or broken by one.
 
+mod edit;
+
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use doorward_policy::{Difference, Revision, Workshop};
-use doorward_workbench::prove::{Breach, Edit, Line, Proof, Shows, Verdict, against, prove};
+use doorward_policy::{Revision, Workshop};
+use doorward_workbench::prove::{Breach, Line, Proof, Shows, Verdict, against, prove, redrawn};
 use doorward_workbench::solver::{Bounds, Program, Solver};
 use serde_json::{Value, json};
 
@@ -61,25 +63,15 @@ pub(super) fn prove_lines(
         Some(old) => {
             let edit = against(&mut solver, &old, &new, &mut told());
             let edit = edit.map_err(failed("compare folders with the same schema"))?;
-            let drawn = redrawn(&old, &new);
+            let lines = redrawn(&mut solver, &old, &new, &mut told()).map_err(failed("mend the policies"))?;
             match args.format {
                 Format::Human => {
-                    out.text(edit_human(&edit, out.style))?;
-                    out.text(redrawn_human(&drawn, out.style))?;
+                    done_watching();
+                    out.text(edit::human(&edit, &lines, out.style))?;
                 }
-                Format::Json => {
-                    let Difference { added, removed, changed } = &drawn;
-                    let lines = json!({ "added": added, "removed": removed, "changed": changed });
-                    let both = (way(&edit.widens), way(&edit.narrows));
-                    out.line(json_text(&json!({ "widens": both.0, "narrows": both.1, "red_lines": lines })))?;
-                }
+                Format::Json => out.line(json_text(&edit::json(&edit, &lines)))?,
             }
-            let unknown = |v: &Verdict| matches!(v, Verdict::Unknown(_));
-            Ok(match &edit.widens {
-                Verdict::Broken(_) => Exit::Mistaken,
-                Verdict::Proved if !unknown(&edit.narrows) => Exit::Done,
-                Verdict::Proved | Verdict::Unknown(_) => Exit::Failed,
-            })
+            Ok(edit::verdict_of(&edit, &lines))
         }
     }
 }
@@ -116,10 +108,15 @@ fn told() -> impl FnMut(usize, usize, &str) {
     }
 }
 
-fn human(proof: &Proof, solver: &Solver, out: &mut Output<'_>) -> Result<(), Failure> {
+/// Nothing of the progress stays.
+fn done_watching() {
     if io::stderr().is_terminal() {
         let _ = write!(io::stderr(), "\r\u{1b}[K");
     }
+}
+
+fn human(proof: &Proof, solver: &Solver, out: &mut Output<'_>) -> Result<(), Failure> {
+    done_watching();
     let style = out.style;
     for line in &proof.lines {
         out.text(line_human(line, style))?;
@@ -197,69 +194,6 @@ fn told_of(breach: &Breach) -> String {
     } else {
         format!("{what}. The cases define its route with other facts, so that it is no case beside them:")
     }
-}
-
-fn edit_human(edit: &Edit, style: Style) -> String {
-    let sentence = match (&edit.widens, &edit.narrows) {
-        (Verdict::Proved, Verdict::Proved) => style.green("The edit changes nothing: both allow the same."),
-        (Verdict::Proved, Verdict::Broken(_)) => {
-            style.green("The edit only narrows: nothing is newly allowed.")
-        }
-        (Verdict::Broken(_), Verdict::Proved) => style.red("The edit only widens: nothing is newly denied."),
-        (Verdict::Broken(_), Verdict::Broken(_)) => {
-            style.red("The edit widens in some places and narrows in others.")
-        }
-        (Verdict::Broken(_), Verdict::Unknown(_)) => {
-            style.red("The edit widens; whether it narrows, too, is not known.")
-        }
-        (Verdict::Proved, Verdict::Unknown(_)) => {
-            style.yellow("Nothing is newly allowed; whether the edit narrows is not known.")
-        }
-        (Verdict::Unknown(_), Verdict::Broken(_)) => {
-            style.yellow("The edit narrows; whether it widens, too, is not known.")
-        }
-        (Verdict::Unknown(_), Verdict::Proved | Verdict::Unknown(_)) => {
-            style.yellow("Whether the edit widens is not known.")
-        }
-    };
-    let mut text = format!("{sentence}\n");
-    for (what, verdict) in [("newly allowed", &edit.widens), ("newly denied", &edit.narrows)] {
-        match verdict {
-            Verdict::Proved => {}
-            Verdict::Unknown(why) => {
-                let _ = writeln!(text, "{what}: unknown, {}", printable(why));
-            }
-            Verdict::Broken(breach) => {
-                let _ = writeln!(text, "{what}, for one:");
-                text.push_str(&breach_human(breach, &None));
-            }
-        }
-    }
-    text
-}
-
-/// What an edit changes of the red lines: nothing is proved of a line that is not there any more.
-fn redrawn(old: &Workshop, new: &Workshop) -> Difference {
-    let Difference { mut added, mut removed, mut changed } = old.bundle().difference(new.bundle());
-    let is_line =
-        |name: &String| [old, new].into_iter().flat_map(Workshop::red_lines).any(|line| line.id() == name);
-    for names in [&mut added, &mut removed, &mut changed] {
-        names.retain(is_line);
-    }
-    Difference { added, removed, changed }
-}
-
-fn redrawn_human(drawn: &Difference, style: Style) -> String {
-    let mut text = String::new();
-    for (what, names, is_less) in
-        [("removed", &drawn.removed, true), ("changed", &drawn.changed, true), ("added", &drawn.added, false)]
-    {
-        if !names.is_empty() {
-            let told = format!("red lines {what}: {}", printable(&names.join(", ")));
-            let _ = writeln!(text, "{}", if is_less { style.red(&told) } else { told });
-        }
-    }
-    text
 }
 
 /// `about`: of which policies, and which line alone.

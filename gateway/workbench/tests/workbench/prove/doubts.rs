@@ -42,7 +42,7 @@ const CONTRACTORS: &str = r#"@id("line") @title("c") @owner("o")
 forbid (principal is User, action, resource) when { principal.employment == Employment::"contractor" };"#;
 
 /// A folder of these policies and red lines over the shipped schema.
-fn folder(dir: &Path, policies: &str, lines: &str) -> Workshop {
+pub(super) fn folder(dir: &Path, policies: &str, lines: &str) -> Workshop {
     for name in ["cases", "apps", "invariants"] {
         fs::create_dir_all(dir.join(name)).unwrap();
     }
@@ -55,7 +55,7 @@ fn folder(dir: &Path, policies: &str, lines: &str) -> Workshop {
     Workshop::untried(dir, None).unwrap_or_else(|e| panic!("{}\n{policies}", e.plain()))
 }
 
-fn policies(all: &[&str]) -> String {
+pub(super) fn policies(all: &[&str]) -> String {
     let mut text = String::new();
     for (n, policy) in all.iter().enumerate() {
         let _ = writeln!(text, "@id(\"p{n}\") @title(\"t\") @owner(\"o\") @reason(\"r\")\n{policy}");
