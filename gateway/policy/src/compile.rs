@@ -130,7 +130,7 @@ pub(crate) fn policies(
         }
         if let Some(compiled) = policy(file, &statement, findings) {
             annotations(&compiled, &statement, hints);
-            misspelt(&compiled, findings, hints);
+            unread(&compiled, findings, hints);
             found.push(compiled);
         }
     }
@@ -231,7 +231,7 @@ fn annotations(compiled: &Compiled, statement: &Statement, hints: &mut Vec<Findi
 }
 
 /// Annotations that nobody reads, where another one was meant.
-fn misspelt(compiled: &Compiled, findings: &mut Vec<Finding>, hints: &mut Vec<Finding>) {
+fn unread(compiled: &Compiled, findings: &mut Vec<Finding>, hints: &mut Vec<Finding>) {
     for slip in slips::of(&compiled.policy) {
         let at = compiled.find(&format!("@{}", slip.written));
         let told = compiled.finding_at(at, format!("nobody reads `@{}`", slip.written));

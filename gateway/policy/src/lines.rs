@@ -118,7 +118,6 @@ pub(crate) fn read(
         );
     }
     let all = compile::unique(all, findings);
-    findings.extend(all.iter().filter_map(misspelt));
     for line in &all {
         if policies.iter().any(|p| p.policy.id() == line.policy.id()) {
             let message = format!("the name `{}` is taken by a policy", line.policy.id());
@@ -216,18 +215,6 @@ fn line(compiled: Compiled, findings: &mut Vec<Finding>) -> Option<RedLine> {
     Some(RedLine { compiled, claim, unknown_blocks })
 }
 
-/// Finds a claim that is written in other letters. Without it the line would claim something else, and that would be
-/// proved.
-fn misspelt(line: &Compiled) -> Option<Finding> {
-    const CLAIMS: [&str; 2] = ["no_more_than", "unknown"];
-    line.policy.annotations().find_map(|(name, _)| {
-        let meant = CLAIMS.into_iter().find(|claim| strsim::osa_distance(name, claim) <= 2)?;
-        let at = line.find(&format!("@{name}"));
-        let finding = line.finding_at(at, format!("`@{name}` says nothing")).rule_is(Rule::RedLine);
-        (name != meant).then(|| finding.help(format!("did you mean `@{meant}`?")))
-    })
-}
-
 /// Reads `principal.employment = Employment::"employee"`.
 fn changed(written: &str) -> Result<Changed, String> {
     let (fact, value) = written.split_once('=').ok_or("`@no_more_than` lacks a `=`")?;
@@ -302,7 +289,7 @@ mod tests {
             (line("@unknown(\"maybe\")", &format!("forbid {all}")), "`@unknown(\"maybe\")` says nothing"),
             (line("@no_more_than(\"x\")", &format!("forbid {all}")), "`@no_more_than` lacks a `=`"),
             // It would be read as a line that forbids all, and one that keeps policies back.
-            (line("@no_more_then(\"x\")", &format!("forbid {all}")), "`@no_more_then` says nothing"),
+            (line("@no_more_then(\"x\")", &format!("forbid {all}")), "did you mean `@no_more_than`?"),
             (line("@unknwn(\"report\")", &format!("forbid {all}")), "did you mean `@unknown`?"),
             (
                 line(
