@@ -9,6 +9,7 @@ mod write;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,6 +155,16 @@ impl Cases {
             self.base = file.base.clone();
         }
         self.files.push(CaseFile { source: Arc::clone(source), base: file.base, cases: file.case });
+    }
+
+    /// The name of each case, and a print of what it asks and expects, to tell whether it says the same elsewhere.
+    pub(crate) fn prints(&self) -> Vec<(String, u64)> {
+        let print = |case: &written::Case| {
+            let mut hasher = DefaultHasher::new();
+            format!("{case:?}").hash(&mut hasher);
+            (case.name.clone(), hasher.finish())
+        };
+        self.files.iter().flat_map(|file| &file.cases).map(|case| print(case.get_ref())).collect()
     }
 
     /// How many cases there are.

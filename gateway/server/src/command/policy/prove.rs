@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use doorward_policy::{Difference, Revision, Workshop};
@@ -11,7 +10,7 @@ use doorward_workbench::solver::{Bounds, Program, Solver};
 use serde_json::{Value, json};
 
 use super::super::{Exit, Failure, Output, json_text, printable, show_on};
-use super::mistakes;
+use super::{Folder, mistakes};
 use crate::cli::{Format, PolicyProveArgs};
 use crate::clock::Stopwatch;
 use crate::color::{ColorChoice, Style};
@@ -22,14 +21,15 @@ pub(super) fn prove_lines(
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
     let (dir, known) = super::folder(args.dir.as_deref(), &args.config, color)?;
-    let open = |dir: &PathBuf| Workshop::untried(dir, known.as_ref());
-    let opened = open(&dir).and_then(|new| Ok((new, args.against.as_ref().map(open).transpose()?)));
+    let before = args.against.as_deref().map(Folder::open).transpose()?;
+    let open = |dir: &Folder| dir.untried(known.as_ref());
+    let opened = open(&dir).and_then(|new| Ok((new, before.as_ref().map(open).transpose()?)));
     let (new, old) = match opened {
         Ok(both) => both,
         Err(failure) => {
             match args.format {
                 Format::Human => out.text(mistakes(&failure, show_on(&io::stdout(), color)))?,
-                Format::Json => out.line(format_args!("{:#}", super::report(&dir, &Err(failure))))?,
+                Format::Json => out.line(format_args!("{:#}", super::report(dir.named(), &Err(failure))))?,
             }
             return Ok(Exit::Mistaken);
         }
@@ -37,7 +37,7 @@ pub(super) fn prove_lines(
     if new.red_lines().is_empty() && old.is_none() && args.only.is_none() {
         return Err(Failure::new(
             Exit::Mistaken,
-            format!("there are no red lines in `{}`", dir.display()),
+            format!("there are no red lines in `{}`", dir.named().display()),
             "write them in `invariants/`, as docs/guide/workbench/prove.md says; `--only policies.never-fail` \
              asks whether every policy can be evaluated",
         ));
@@ -68,7 +68,7 @@ pub(super) fn prove_lines(
                     out.text(redrawn_human(&drawn, out.style))?;
                 }
                 Format::Json => {
-                    let Difference { added, removed, changed } = &drawn;
+                    let Difference { added, removed, changed, .. } = &drawn;
                     let lines = json!({ "added": added, "removed": removed, "changed": changed });
                     let both = (way(&edit.widens), way(&edit.narrows));
                     out.line(json_text(&json!({ "widens": both.0, "narrows": both.1, "red_lines": lines })))?;
@@ -240,13 +240,13 @@ fn edit_human(edit: &Edit, style: Style) -> String {
 
 /// What an edit changes of the red lines: nothing is proved of a line that is not there any more.
 fn redrawn(old: &Workshop, new: &Workshop) -> Difference {
-    let Difference { mut added, mut removed, mut changed } = old.bundle().difference(new.bundle());
+    let Difference { mut added, mut removed, mut changed, .. } = old.bundle().difference(new.bundle());
     let is_line =
         |name: &String| [old, new].into_iter().flat_map(Workshop::red_lines).any(|line| line.id() == name);
     for names in [&mut added, &mut removed, &mut changed] {
         names.retain(is_line);
     }
-    Difference { added, removed, changed }
+    Difference { added, removed, changed, ..Difference::default() }
 }
 
 fn redrawn_human(drawn: &Difference, style: Style) -> String {

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::super::changed::only;
 use super::super::{Exit, Failure, Output, load_config, printable};
+use super::Folder;
 use super::check::unusable;
 use crate::cli::{Granted, PolicyWhatCanArgs, PolicyWhoCanArgs, ReachArgs, ReachFormat};
 use crate::color::ColorChoice;
@@ -134,7 +135,7 @@ fn of(shop: &Workshop, page: Page) -> Value {
 }
 
 fn open(dir: &Path, color: ColorChoice) -> Result<Workshop, Failure> {
-    Workshop::open(dir, None).map_err(|failure| unusable(&failure, color))
+    Folder::open(dir)?.load(None).map_err(|failure| unusable(&failure, color))
 }
 
 fn everybody(shop: &Workshop) -> Result<Vec<Subject>, Failure> {
