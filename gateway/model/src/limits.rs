@@ -233,6 +233,18 @@ pub const POLICY_SOURCE_URL_BYTES_MAX: usize = 4096;
 pub const POLICY_KEPT_MAX: usize = 10;
 /// How many bundles of policies are held in all.
 pub const POLICY_HELD_MAX: usize = 32;
+/// How many changes of the policies in force are remembered.
+pub const POLICY_HISTORY_MAX: usize = 100;
+/// The largest key that signs bundles of policies, in bytes.
+pub const POLICY_KEY_BYTES_MAX: u64 = 16 * 1024;
+/// How long a connection to an address may take from which bundles of policies are pulled.
+pub const POLICY_SOURCE_CONNECT_SECONDS_MAX: u64 = 5;
+/// How long it may take to give a bundle.
+pub const POLICY_SOURCE_ANSWER_SECONDS_MAX: u64 = 60;
+/// After how long at the latest a bundle that came to nothing is tried again.
+pub const POLICY_SOURCE_AGAIN_SECONDS_MAX: u64 = 3600;
+/// The largest token for a source of bundles, and the largest list of authorities of its certificate, in bytes.
+pub const POLICY_SOURCE_SECRET_BYTES_MAX: u64 = 1024 * 1024;
 /// How long a bundle of policies may take to arrive at the operator API.
 pub const OPERATOR_BUNDLE_SECONDS_MAX: u64 = 60;
 /// The largest bundle of policies that is carried by Redis, in bytes.

@@ -41,6 +41,8 @@ pub struct PolicyBundle {
     reporting: Option<Arc<PolicyBundle>>,
     /// The red lines beside them, which nobody is asked of. What an edit changes of them is told.
     lines: Vec<Policy>,
+    /// The names of the cases that it was tried by, and a print of what each says.
+    cases: Vec<(String, u64)>,
 }
 
 /// What a policy says about itself.
@@ -134,12 +136,23 @@ impl PolicyBundle {
             only_report: Arc::default(),
             reporting: None,
             lines: Vec::new(),
+            cases: Vec::new(),
         }
     }
 
-    /// The same, with these red lines beside it.
-    pub(crate) fn beside(self, lines: Vec<Policy>) -> Self {
-        Self { lines, ..self }
+    /// The same, with these red lines and cases beside it.
+    pub(crate) fn beside(self, lines: Vec<Policy>, cases: Vec<(String, u64)>) -> Self {
+        Self { lines, cases, ..self }
+    }
+
+    /// The red lines beside it.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &Policy> {
+        self.lines.iter()
+    }
+
+    /// The names of the cases beside it, and a print of what each says.
+    pub(crate) fn cases(&self) -> &[(String, u64)] {
+        &self.cases
     }
 
     /// Every policy, also those that only report, and every red line, by its name. No name stands for two.

@@ -11,6 +11,7 @@ mod write;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -163,6 +164,18 @@ impl Cases {
             self.base = file.base.clone();
         }
         self.files.push(CaseFile { source: Arc::clone(source), base: file.base, cases: file.case });
+    }
+
+    /// The name of each case, and a print of what it asks and expects, to tell whether it says the same elsewhere.
+    pub(crate) fn prints(&self) -> Vec<(String, u64)> {
+        let print = |name: String, said: &str| {
+            let mut hasher = DefaultHasher::new();
+            said.hash(&mut hasher);
+            (name, hasher.finish())
+        };
+        let cases = self.files.iter().flat_map(|file| &file.cases).map(Spanned::get_ref);
+        let cases = cases.map(|case| print(case.name.clone(), &format!("{case:?}")));
+        cases.chain(self.tests.written().map(|(name, text)| print(name, text))).collect()
     }
 
     /// How many cases there are, tests in Cedar's own format among them.

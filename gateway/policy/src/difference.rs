@@ -1,10 +1,19 @@
-//! What an edit changes, by the names of the policies and of the red lines.
+//! What an edit changes, by the names of the policies, of the red lines and of the cases; and which red lines it softens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use cedar_policy::Policy;
+use serde_json::Value;
 
 use crate::bundle::PolicyBundle;
+use crate::lines;
+use crate::workshop::on_policy_stack;
+
+/// How many names of cases a line for people has.
+const CASES_SHOWN_MAX: usize = 10;
+/// How much of the name of a case a line for people has, in characters.
+const CASE_NAME_CHARS_MAX: usize = 80;
 
 /// The names of the policies and red lines that two sets do not have alike. In order.
 ///
@@ -17,6 +26,114 @@ pub struct Difference {
     pub removed: Vec<String>,
     /// Both have them, and they say something else, be it in an annotation. Layout and comments do not count.
     pub changed: Vec<String>,
+    /// The cases that came, went, or say something else.
+    pub cases: CaseDifference,
+}
+
+/// The names of the cases that two sets do not have alike. In order; of cases of one name each counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaseDifference {
+    /// Only the second has them.
+    pub added: Vec<String>,
+    /// Only the first has them: what they forbade to happen may happen.
+    pub removed: Vec<String>,
+    /// Both have them, and they ask or expect something else. What all cases of a file begin with does not count.
+    pub changed: Vec<String>,
+}
+
+/// A red line that must be known to hold, and that an edit takes away or draws anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Softened {
+    /// Its name.
+    pub line: String,
+    /// What becomes of it.
+    pub how: Softening,
+}
+
+/// What becomes of a red line that must be known to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Softening {
+    /// It is not there any more.
+    Removed,
+    /// It need not be known to hold any more: `@unknown("report")`.
+    Reports,
+    /// It says something else. Nobody knows whether that is less.
+    Redrawn,
+}
+
+impl fmt::Display for Softened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.how {
+            Softening::Removed => "is not there any more",
+            Softening::Reports => "need not be known to hold any more",
+            Softening::Redrawn => "says something else",
+        };
+        write!(f, "`{}` {what}", self.line)
+    }
+}
+
+impl CaseDifference {
+    /// Whether the cases are the same.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+
+    /// How many came, went, and say something else.
+    #[must_use]
+    pub const fn counts(&self) -> [usize; 3] {
+        [self.added.len(), self.removed.len(), self.changed.len()]
+    }
+
+    fn new(before: &[(String, u64)], after: &[(String, u64)]) -> Self {
+        let mut all: BTreeMap<&str, [Vec<u64>; 2]> = BTreeMap::new();
+        for (side, cases) in [before, after].into_iter().enumerate() {
+            for (name, print) in cases {
+                let prints = all.entry(name).or_default();
+                prints.iter_mut().skip(side).take(1).for_each(|prints| prints.push(*print));
+            }
+        }
+        let mut found = Self::default();
+        for (name, [mut before, mut after]) in all {
+            // What is alike on both sides is none of it; what is left of one name pairs off.
+            before.retain(|print| match after.iter().position(|other| other == print) {
+                Some(at) => {
+                    after.swap_remove(at);
+                    false
+                }
+                None => true,
+            });
+            let pairs = before.len().min(after.len());
+            let name = || name.to_owned();
+            found.changed.extend(std::iter::repeat_with(name).take(pairs));
+            found.removed.extend(std::iter::repeat_with(name).take(before.len() - pairs));
+            found.added.extend(std::iter::repeat_with(name).take(after.len() - pairs));
+        }
+        found
+    }
+}
+
+impl fmt::Display for CaseDifference {
+    /// `2 cases went (a, b), 1 came, 0 say something else`: those that came are of no harm, and not named.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |names: &[String]| {
+            if names.is_empty() {
+                return String::new();
+            }
+            let cut = |name: &String| -> String {
+                let plain = |c: char| if c.is_control() { ' ' } else { c };
+                name.chars().take(CASE_NAME_CHARS_MAX).map(plain).collect()
+            };
+            let mut some: Vec<String> = names.iter().take(CASES_SHOWN_MAX).map(cut).collect();
+            if names.len() > CASES_SHOWN_MAX {
+                some.push(format!("and {} more", names.len() - CASES_SHOWN_MAX));
+            }
+            format!(" ({})", some.join(", "))
+        };
+        let [added, removed, changed] = self.counts();
+        let [went, other] = [named(&self.removed), named(&self.changed)];
+        write!(f, "{removed} went{went}, {added} came, {changed} changed{other}")
+    }
 }
 
 impl Difference {
@@ -40,8 +157,42 @@ impl PolicyBundle {
             added: only(&after, &before),
             removed: only(&before, &after),
             changed: after.iter().filter(is_another).map(|(name, _)| (*name).to_owned()).collect(),
+            cases: CaseDifference::new(self.cases(), next.cases()),
         }
     }
+
+    /// The red lines that must be known to hold here and that `next` takes away, makes report, or draws anew. In
+    /// order. Who owns a line and how it is titled is no part of it.
+    #[must_use]
+    pub fn softened_by(&self, next: &Self) -> Vec<Softened> {
+        let after: BTreeMap<&str, &Policy> = next.lines().map(|l| (l.id().as_ref(), l)).collect();
+        let blocking: BTreeSet<&str> =
+            self.lines().filter(|line| lines::blocks(line)).map(|line| line.id().as_ref()).collect();
+        let softening = |line: &Policy| match after.get(AsRef::<str>::as_ref(line.id())) {
+            None => Some(Softening::Removed),
+            Some(after) if !lines::blocks(after) => Some(Softening::Reports),
+            Some(after) => (!says_the_same(line, after)).then_some(Softening::Redrawn),
+        };
+        let mut softened: Vec<Softened> = self
+            .lines()
+            .filter(|line| blocking.contains(AsRef::<str>::as_ref(line.id())))
+            .filter_map(|line| Some(Softened { line: line.id().to_string(), how: softening(line)? }))
+            .collect();
+        softened.sort_by(|a, b| a.line.cmp(&b.line));
+        softened
+    }
+}
+
+/// Whether two red lines claim the same of the same: all of them but who owns them and what they are called.
+fn says_the_same(one: &Policy, other: &Policy) -> bool {
+    let claim = |line: &Policy| {
+        let mut json = line.to_json().ok()?;
+        let compared = line.annotation("no_more_than").map(str::to_owned);
+        json.as_object_mut()?.remove("annotations");
+        Some::<(Value, Option<String>)>((json, compared))
+    };
+    // Both nest as deeply as they were let in.
+    one == other || on_policy_stack(|| claim(one).is_some_and(|c| Some(c) == claim(other))).unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -91,17 +242,87 @@ mod tests {
         let line =
             |name: &str, text: &str| Policy::parse(Some(cedar_policy::PolicyId::new(name)), text).unwrap();
         let tries = bundle(&[("tries", "@mode(\"report\") forbid (principal, action, resource);")]);
-        let before =
-            tries.beside(vec![line("line.goes", LINE), line("line.stays", LINE), line("line.turns", LINE)]);
+        let before = tries.beside(
+            vec![line("line.goes", LINE), line("line.stays", LINE), line("line.turns", LINE)],
+            Vec::new(),
+        );
         let means = bundle(&[("tries", LINE)]);
-        let after = means.beside(vec![
-            line("line.stays", LINE),
-            line("line.turns", "permit (principal, action, resource);"),
-        ]);
+        let after = means.beside(
+            vec![line("line.stays", LINE), line("line.turns", "permit (principal, action, resource);")],
+            Vec::new(),
+        );
         let difference = before.difference(&after);
         assert_eq!(
             (difference.added, difference.removed, difference.changed),
             (Vec::new(), vec!["line.goes".to_owned()], vec!["line.turns".to_owned(), "tries".to_owned()])
         );
+    }
+
+    #[test]
+    fn a_line_that_must_hold_is_softened_by_what_takes_it_away_or_draws_it_anew() {
+        let with = |lines: &[(&str, &str)]| {
+            let parsed = lines
+                .iter()
+                .map(|(name, text)| Policy::parse(Some(cedar_policy::PolicyId::new(name)), text).unwrap());
+            bundle(&[]).beside(parsed.collect(), Vec::new())
+        };
+        let all = "forbid (principal, action, resource);";
+        let before = with(&[
+            ("goes", all),
+            (
+                "stays",
+                "@title(\"a\") @no_more_than(\"principal.a = A::\\\"b\\\"\") forbid (principal, action, resource);",
+            ),
+            ("turns", "forbid (principal, action, resource) when { context.http.host == \"a\" };"),
+            (
+                "compares",
+                "@no_more_than(\"principal.a = A::\\\"b\\\"\") forbid (principal, action, resource);",
+            ),
+            ("reports", "@unknown(\"block\") forbid (principal, action, resource);"),
+            ("never-blocked", "@unknown(\"report\") forbid (principal, action, resource);"),
+        ]);
+        let after = with(&[
+            (
+                "stays",
+                "@title(\"b\") @owner(\"c\") @unknown(\"block\") @no_more_than(\"principal.a = A::\\\"b\\\"\") forbid (principal, action, resource);",
+            ),
+            ("turns", "forbid (principal, action, resource) when { context.http.host == \"b\" };"),
+            (
+                "compares",
+                "@no_more_than(\"principal.a = A::\\\"c\\\"\") forbid (principal, action, resource);",
+            ),
+            ("reports", "@unknown(\"report\") forbid (principal, action, resource);"),
+            ("comes", all),
+        ]);
+        let told: Vec<String> = before.softened_by(&after).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "`compares` says something else",
+                "`goes` is not there any more",
+                "`reports` need not be known to hold any more",
+                "`turns` says something else",
+            ]
+        );
+        assert_eq!(before.softened_by(&before), []);
+        assert_eq!(with(&[]).softened_by(&before), [], "nothing is taken from what has nothing");
+    }
+
+    #[test]
+    fn cases_come_and_go_by_name_and_say_something_else() {
+        let with = |cases: &[(&str, u64)]| {
+            let cases = cases.iter().map(|(name, print)| ((*name).to_owned(), *print)).collect();
+            bundle(&[]).beside(Vec::new(), cases)
+        };
+        let before = with(&[("goes", 1), ("stays", 2), ("turns", 3), ("twice", 4), ("twice", 5)]);
+        let after = with(&[("comes", 9), ("turns", 8), ("twice", 5), ("stays", 2)]);
+        let cases = before.difference(&after).cases;
+        assert_eq!(
+            (&cases.added[..], &cases.changed[..]),
+            (&["comes".to_owned()][..], &["turns".to_owned()][..])
+        );
+        assert_eq!(cases.removed, ["goes", "twice"]);
+        assert_eq!(cases.to_string(), "2 went (goes, twice), 1 came, 1 changed (turns)");
+        assert!(before.difference(&before).cases.is_empty());
     }
 }

@@ -80,7 +80,7 @@ pub use bundle::PolicyBundle;
 pub use cases::{Case, Cases, CedarTest, Named, NewCase, read_tests};
 pub use conditions::{Condition, Conditions, Truth};
 pub use config::{BundleSource, PolicySection, PolicySettings, SourceUrl};
-pub use difference::Difference;
+pub use difference::{CaseDifference, Difference, Softened, Softening};
 pub use explain::{AtTheDoor, Explanation, Hand, explain};
 pub use failure::{Extent, Finding, LoadFailure};
 pub use files::PolicyFiles;

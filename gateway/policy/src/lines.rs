@@ -180,13 +180,17 @@ fn asks_for(line: &Policy, changed: &Changed) -> Result<Policy, String> {
     Policy::from_json(Some(line.id().clone()), json).map_err(|e| e.to_string())
 }
 
+/// Whether a red line that was read must be known to hold.
+pub(crate) fn blocks(line: &Policy) -> bool {
+    line.annotation("unknown") != Some("report")
+}
+
 fn line(compiled: Compiled, findings: &mut Vec<Finding>) -> Option<RedLine> {
     let mut wrong = |message: String, help: &str| {
         findings.push(compiled.finding(message).rule_is(Rule::RedLine).help(help));
     };
     let unknown_blocks = match compiled.policy.annotation("unknown") {
-        None | Some("block") => true,
-        Some("report") => false,
+        None | Some("block" | "report") => blocks(&compiled.policy),
         Some(other) => {
             let shown: String = other.chars().take(40).collect();
             wrong(format!("`@unknown(\"{shown}\")` says nothing"), "write \"block\" or \"report\"");

@@ -199,7 +199,7 @@ pub enum Outcome {
         /// The policies that are not in it any more and permitted something.
         lost_permits: Vec<Arc<str>>,
         /// Which policies came, went, and say something else.
-        difference: Difference,
+        difference: Box<Difference>,
         /// What could be better in it.
         hints: Vec<Finding>,
     },
@@ -337,7 +337,7 @@ impl Policies {
         self.stand.rcu(|_| Stand { bundle: Arc::clone(&next), staged: None });
         drop(held);
         let (lost_forbids, lost_permits) = before.lost_to(&next);
-        let difference = before.difference(&next);
+        let difference = Box::new(before.difference(&next));
         retire(before);
         staged.into_iter().for_each(retire);
         Outcome::Swapped { from, to, cases, lost_forbids, lost_permits, difference, hints }

@@ -326,7 +326,7 @@ impl Load {
         };
         let all = policies.iter().map(|c| c.policy.clone()).collect();
         let drawn = lines.iter().map(|line| line.policy().clone()).collect();
-        let bundle = PolicyBundle::new(words, all, revision, now).beside(drawn);
+        let bundle = PolicyBundle::new(words, all, revision, now).beside(drawn, cases.prints());
         if self.trial == Trial::Held {
             cases.run(&bundle, &mut self.findings);
         }

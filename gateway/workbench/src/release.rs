@@ -28,7 +28,7 @@ use doorward_policy::{Difference, PolicyFiles, Revision};
 
 pub use self::keys::{KeyId, KeyRefused, PublicKey, SigningKey};
 use self::manifest::Signature;
-pub use self::manifest::{Attestation, Base, Manifest, Outcome, Packed};
+pub use self::manifest::{Attestation, Base, CaseCounts, Manifest, Outcome, Packed};
 pub use self::unpack::{UnpackError, bundle_in, policies_in, sweep, unpack};
 
 /// How a file of this kind is called at the end.
@@ -121,6 +121,13 @@ impl Refused {
             Self::BadSignature(_) => "do not use it: somebody changed the bundle or the signature",
         }
     }
+}
+
+/// Whether these bytes begin as a bundle does. Whether they are one says [`open`]; but nothing that begins otherwise,
+/// such as a key, needs to be sent anywhere to be refused.
+#[must_use]
+pub fn begins_as_one(bytes: &[u8]) -> bool {
+    archive::begins_as_one(bytes)
 }
 
 /// Makes a bundle of the files of a folder. The same words about the same files make the same bytes.

@@ -98,7 +98,8 @@ async fn asks_the_policies_that_decide(house: &House, alice: &Person, visit: &mu
     std::fs::copy(schema, folder.path().join("schema.cedarschema")).unwrap();
     std::fs::write(folder.path().join("all.cedar"), OTHERS).unwrap();
     let start = ["policy", "rollout", "start", folder.path().to_str().unwrap(), "--author", "test"];
-    said(&house.gateway, 0, &start).await;
+    let everybody = ["--percent", "100", "--override", "--cause", "a test"];
+    said(&house.gateway, 0, &[&start[..], &everybody].concat()).await;
     visit.comes_to("/granted", "policy_forbids").await;
     let review = |route| ["policy", "who-can", "GET", route, "--format", "json"];
     let told = said(&house.gateway, 0, &review("wiki/granted")).await;

@@ -103,6 +103,16 @@ fn the_hook_looks_at_what_will_be_committed() {
     let moved =
         repository.run("git config doorward.policies rules && git mv policies rules && git commit -m moved");
     assert!(moved.is_good && moved.text.contains("rules is good"), "{moved:?}");
+
+    // A program is named by its path from the top, wherever git is called from.
+    assert!(repository.run("mkdir bin && ln -s \"$(command -v doorward)\" bin/doorward").is_good);
+    repository.stage("rules/cases/build.toml", "an engineer follows the log", "an engineer follows a log");
+    let named = repository.run("cd rules && DOORWARD=bin/doorward git commit -m named");
+    assert!(named.is_good && named.text.contains("rules is good"), "{named:?}");
+
+    // Whoever removes everything has not looked at what is left.
+    let gone = repository.run("git rm -qr rules && git commit -m gone");
+    assert!(!gone.is_good && gone.text.contains("nothing is left in rules"), "{gone:?}");
 }
 
 /// The commands of a workflow: after `run:`, or indented below `run: |`.

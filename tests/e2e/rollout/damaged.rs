@@ -44,6 +44,13 @@ async fn a_damaged_bundle_falls_back_to_the_last_good_one_and_the_source_heals_i
     put(&live.desk.bundle("eleven", &both, 11).await, "b.dwp");
     live.comes_to("bob", "build", 403).await;
     let eleven = live.in_force().await;
+    // It is in force a moment before that is noted; who is killed in between pulls it again.
+    within("what was pulled to be noted", async {
+        while live.listed().await["pulled"] != 11 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
 
     std::fs::rename(&shelf, &away).unwrap();
     flip(&live.gateway.folder().join("data/policies/held").join(&eleven).join("bundle.dwp"));

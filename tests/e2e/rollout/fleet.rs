@@ -62,6 +62,20 @@ async fn what_is_published_at_one_node_comes_into_force_at_every_node() {
     let published = publish(&fleet, &[open.to_str().unwrap()]).await;
     assert_eq!(published.0, Some(0), "{}", published.1);
     everywhere(&fleet, &token, 200).await;
+
+    // A proof that failed is none, whatever it says of what blocks; and a red line goes by somebody's word only, also
+    // where everything that is left of them is proved. The nodes take it then.
+    let failed = desk.packed(&desk.folder("failed", NO_BUILD), 7, &["--result", &desk.word("failed")]).await;
+    let (code, told) = publish(&fleet, &[failed.to_str().unwrap()]).await;
+    assert!(code == Some(1) && told.contains("the proof that came with the bundle failed"), "{told}");
+    let softer = desk.packed(&desk.softer("softer", NO_BUILD), 8, &["--result", &desk.word("held")]).await;
+    let softer = softer.to_str().unwrap();
+    let (code, told) = publish(&fleet, &[softer]).await;
+    assert!(code == Some(1) && told.contains("`line.active-people` is not there any more"), "{told}");
+    everywhere(&fleet, &token, 200).await;
+    let published = publish(&fleet, &[softer, "--override", "--cause", "drawn anew"]).await;
+    assert_eq!(published.0, Some(0), "{}", published.1);
+    everywhere(&fleet, &token, 403).await;
 }
 
 /// What each node says that it has, once all of them have pulled so much.

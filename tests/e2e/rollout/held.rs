@@ -108,7 +108,7 @@ async fn what_is_not_signed_or_altered_or_not_fit_is_not_held() {
     let (status, code, _) = refused(&answer);
     assert_eq!((status, code.as_str()), (422, "policies_rejected"));
     assert!(answer.text.contains("did you mean `wiki`?"), "{}", answer.text);
-    let (_, told) = live.no_rollout(&["start", &live.desk.at("unfit.dwp")]).await;
+    let (_, told) = live.no_rollout(&["start", &live.desk.at("unfit.dwp"), "--percent", "100"]).await;
     assert!(told.contains("1 mistake;") && told.contains("apps/desk.cedar:"), "{told}");
 
     // Each is on record, with who sent it and what is wrong with it.
@@ -151,7 +151,7 @@ async fn what_stands_against_a_bundle_keeps_it_out_unless_somebody_answers_for_i
     let words =
         ["policy", "bundle", "build", "--dir", &dir, "--out", &out, "--result", &result, "--key", &key];
     crate::made::doorward(&[&words[..], &author].concat()).await;
-    let (code, told) = live.no_rollout(&["start", &out]).await;
+    let (code, told) = live.no_rollout(&["start", &out, "--percent", "100"]).await;
     assert_eq!(code, Some(1));
     assert!(told.contains("prove: payroll-needs-mfa") && told.contains("somebody answers"), "{told}");
     assert_eq!(live.status("bob", "wiki").await, 200);
@@ -160,10 +160,11 @@ async fn what_stands_against_a_bundle_keeps_it_out_unless_somebody_answers_for_i
     let (code, told) = live.no_rollout(&["back", &revision]).await;
     assert!(code == Some(1) && told.contains("was never in force here"), "{told}");
     assert_eq!(live.status("bob", "wiki").await, 200);
-    let (code, _) = live.no_rollout(&["start", &out, "--override"]).await;
+    let (code, _) = live.no_rollout(&["start", &out, "--percent", "100", "--override"]).await;
     assert_eq!(code, Some(2), "an override without a cause");
 
-    live.rollout(&["start", &out, "--override", "--cause", "the solver is away"]).await;
+    let everybody = ["start", &out, "--percent", "100", "--override", "--cause", "the solver is away"];
+    live.rollout(&everybody).await;
     live.comes_to("bob", "wiki", 403).await;
     let debts: Value =
         serde_json::from_str(&live.gateway.api("GET", "/api/v1/debts?open=true", None).await.text).unwrap();
@@ -182,6 +183,44 @@ async fn what_stands_against_a_bundle_keeps_it_out_unless_somebody_answers_for_i
     assert_eq!(live.status("bob", "wiki").await, 403);
 }
 
+/// Whoever breaks a red line can take it along, and then everything is proved.
+#[tokio::test]
+async fn a_red_line_in_force_goes_by_somebodys_word_only() {
+    let live = Live::start().await;
+    let shipped = live.in_force().await;
+    let softer = live.desk.packed(&live.desk.softer("softer", NO_WIKI), 3, &[]).await;
+    let softer = softer.to_str().unwrap();
+    let (code, told) = live.no_rollout(&["start", softer, "--percent", "1"]).await;
+    assert_eq!(code, Some(1), "{told}");
+    for line in [
+        "`line.active-people` is not there any more",
+        "`line.payroll-admin` need not be known to hold any more",
+    ] {
+        assert!(told.contains(&format!("of the red lines in force {line}")), "{line}: {told}");
+    }
+    assert!(!told.contains("line.sanctioned"), "who owns a line and its title is no part of it: {told}");
+
+    let everybody = ["start", softer, "--percent", "100", "--override", "--cause", "drawn anew"];
+    let told = live.rollout(&everybody).await;
+    assert!(told.contains("cases: ") && told.contains(" went, 0 came"), "{told}");
+    let debts: Value =
+        serde_json::from_str(&live.gateway.api("GET", "/api/v1/debts?open=true", None).await.text).unwrap();
+    assert!(debts["debts"][0]["about"].as_str().unwrap().contains("line.active-people"), "{debts}");
+    // It has been answered for, and its cases are on record.
+    live.rollout(&["finish"]).await;
+    let swapped = live.events("policy.swapped").pop().unwrap();
+    let results = swapped["unmapped"]["doorward"]["bundle"]["results"].to_string();
+    assert!(results.contains("cases: ") && results.contains("HR does not reach builds"), "{results}");
+    // The way back is free, in both directions.
+    live.rollout(&["back"]).await;
+    assert_eq!(live.in_force().await, shipped);
+    let held = live.listed().await["bundles"].as_array().unwrap().clone();
+    let soft =
+        held.iter().find(|b| b["origin"] == "uploaded").unwrap()["revision"].as_str().unwrap().to_owned();
+    live.rollout(&["back", &soft]).await;
+    assert_eq!(live.in_force().await, soft);
+}
+
 #[tokio::test]
 async fn who_made_what_is_held_is_not_written_over() {
     let live = Live::start().await;
@@ -190,7 +229,7 @@ async fn who_made_what_is_held_is_not_written_over() {
     let held = live.listed().await["bundles"][0].clone();
     let again = async |sequence: &str| {
         let (dir, out, key) = (live.desk.at("closed"), live.desk.at("again.dwp"), live.desk.key());
-        let words = ["--author", "somebody else", "--sequence", sequence, "--key", &key];
+        let words = ["--author", "somebody else", "--sequence", sequence, "--key", &key, "--replace"];
         let build = ["policy", "bundle", "build", "--dir", &dir, "--out", &out];
         crate::made::doorward(&[&build[..], &words].concat()).await;
         assert_eq!(live.send(&std::fs::read(&out).unwrap()).await.status, 200);
@@ -203,7 +242,8 @@ async fn who_made_what_is_held_is_not_written_over() {
     assert_eq!((&later["author"], &later["sequence"]), (&json!("somebody else"), &json!(8)));
     // A file that is signed is not written over with one that is not.
     let (dir, out) = (live.desk.at("closed"), live.desk.at("again.dwp"));
-    let unsigned = ["policy", "bundle", "build", "--dir", &dir, "--out", &out, "--author", "desk"];
+    let unsigned =
+        ["policy", "bundle", "build", "--dir", &dir, "--out", &out, "--author", "desk", "--replace"];
     let unsigned = unsigned.map(std::ffi::OsStr::new);
     let ran = doorward_tests::gateway::command(&unsigned).await;
     assert!(ran.code == Some(2) && ran.stderr.contains("this would not be"), "{}", ran.stderr);

@@ -88,6 +88,8 @@ async fn one_app_first() {
     assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (403, 200));
     let (code, told) = live.no_rollout(&["advance", "--app", "no such app"]).await;
     assert!(code == Some(1) && told.contains("apps"), "{told}");
+    let (code, told) = live.no_rollout(&["advance"]).await;
+    assert!(code == Some(2) && told.contains("it is not said who is to be asked"), "{told}");
     live.rollout(&["advance", "--all-apps"]).await;
     assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (403, 403));
     live.rollout(&["stop"]).await;
@@ -108,7 +110,7 @@ async fn whatever_comes_into_force_is_for_everybody_and_one_command_back_ends_a_
     let before = live.in_force().await;
     let closed = live.desk.bundle("closed", NO_WIKI, 1).await;
     let closed = closed.to_str().unwrap();
-    live.rollout(&["start", closed]).await;
+    live.rollout(&["start", closed, "--percent", "100"]).await;
     assert_eq!(live.status("bob", "wiki").await, 403);
     // Whoever is in a hurry types this, and it is over.
     let told = live.rollout(&["back", "--cause", "nobody reads the wiki"]).await;
@@ -116,7 +118,7 @@ async fn whatever_comes_into_force_is_for_everybody_and_one_command_back_ends_a_
     assert_eq!((live.status("bob", "wiki").await, live.in_force().await), (200, before));
 
     // A mend in the folder reaches those who are asked of what is rolled out.
-    live.rollout(&["start", closed]).await;
+    live.rollout(&["start", closed, "--percent", "100"]).await;
     assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (403, 200));
     std::fs::write(live.policies.join("apps/.desk"), NO_BUILD).unwrap();
     std::fs::rename(live.policies.join("apps/.desk"), live.policies.join("apps/desk.cedar")).unwrap();

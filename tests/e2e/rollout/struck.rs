@@ -54,7 +54,7 @@ async fn a_process_that_is_killed_while_it_unpacks_leaves_all_or_nothing() {
             whole += 1;
             // It is all there: it can be loaded and asked of.
             let revision = bundle["revision"].as_str().unwrap().to_owned();
-            live.rollout(&["start", &revision]).await;
+            live.rollout(&["start", &revision, "--percent", "100"]).await;
             assert_eq!(live.status("bob", "wiki").await, 403);
             live.rollout(&["stop"]).await;
             live.rollout(&["forget", &revision]).await;

@@ -15,6 +15,10 @@ const LIST_MAX: usize = 50;
 const NAME_BYTES_MAX: usize = 128;
 /// How much of one text is recorded, in bytes.
 const TEXT_BYTES_MAX: usize = 512;
+/// How many apps a line for people names.
+const APPS_SHOWN_MAX: usize = 3;
+/// A hundred percent, in hundredths of one.
+const WHOLE: u16 = 10_000;
 const PROFILES: &[&str] = &["datetime"];
 
 /// Another policy bundle is in force.
@@ -135,7 +139,7 @@ pub(super) fn staged(head: &Head<'_>, stage: &PolicyStage, out: &mut Vec<u8>) ->
     let revision = text(&stage.revision);
     line.message = Some(match stage.step {
         StageStep::Started | StageStep::Advanced => {
-            format!("Policies {revision} are asked for {} of 10000 people", stage.hundredths)
+            format!("Policies {revision} are asked for {}", whom(stage))
         }
         StageStep::Stopped => format!("Policies {revision} are asked for nobody any more"),
         StageStep::Published => format!("Policies {revision} are published for every node of the fleet"),
@@ -158,6 +162,21 @@ pub(super) fn staged(head: &Head<'_>, stage: &PolicyStage, out: &mut Vec<u8>) ->
         ..BundleOut::default()
     });
     line.write(out)
+}
+
+/// Who is asked, for people: how many of them, and where if not at every app.
+fn whom(stage: &PolicyStage) -> String {
+    let who = match stage.hundredths {
+        WHOLE.. => "everybody".to_owned(),
+        part => format!("{}% of people", f64::from(part) / 100.0),
+    };
+    let (shown, more) = (names(&stage.apps), stage.apps.len().saturating_sub(APPS_SHOWN_MAX));
+    let some = shown.iter().take(APPS_SHOWN_MAX).copied().collect::<Vec<_>>().join(", ");
+    match (some.is_empty(), more) {
+        (true, _) => who,
+        (false, 0) => format!("{who} at {some}"),
+        (false, more) => format!("{who} at {some} and {more} more apps"),
+    }
 }
 
 fn difference<'a>(

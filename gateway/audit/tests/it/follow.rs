@@ -50,7 +50,7 @@ fn a_line_reads_well() {
 22:00:00.123 OK policy.shadow.stopped Policies c81e728d9d4c2f63 are asked no more beside those in force
 22:00:00.123 OK policy.shadow.promoted Policies c81e728d9d4c2f63 were asked beside others and are in force now
 22:00:00.123 OK policy.swapped Policies c81e728d9d4c2f63 are in force +wiki.visitors ~guard.visitors because: visitors read the wiki
-22:00:00.123 OK policy.staged Policies c81e728d9d4c2f63 are asked for 500 of 10000 people by operator +wiki.visitors because: visitors read the wiki
+22:00:00.123 OK policy.staged Policies c81e728d9d4c2f63 are asked for 5% of people at wiki by operator +wiki.visitors because: visitors read the wiki
 22:00:00.123 FAIL policy.rejected Policies were refused for 1 mistake; those before stay in force by operator
 22:00:00.123 OK policy.mended The files hold policies b7e23ec29af22b0b again, which are in force
 22:00:00.123 OK geoip.reloaded GeoIP databases were read anew

@@ -13,7 +13,9 @@ const TAG: &str = "policies";
 
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let names = || list(text());
-    let difference = object([("added", names()), ("removed", names()), ("changed", names())]);
+    let cases = object([("added", count()), ("removed", count()), ("changed", count())]).told();
+    let difference =
+        object([("added", names()), ("removed", names()), ("changed", names()), ("cases", cases)]);
     let result = json!({
         "type": "object", "required": ["name", "outcome", "detail"],
         "properties": {

@@ -101,8 +101,7 @@ pub fn read_tests<'a>(
         line += text.get(counted..start).unwrap_or_default().matches('\n').count();
         counted = start;
         let test: Value = serde_json::from_str(raw.get()).unwrap_or_default();
-        let name = test.get("name").and_then(Value::as_str);
-        let name = name.map_or_else(|| format!("test {}", number + 1), str::to_owned);
+        let name = name_of(number, &test);
         let first = raw.get().lines().next().map_or(0, str::len);
         let nothing = CedarTest {
             line,
@@ -125,6 +124,12 @@ pub fn read_tests<'a>(
         };
         CedarTest { decision, reason: written.reason, errors: written.num_errors, asked, ..nothing }
     }))
+}
+
+/// What a test is called, the number of which begins with 0.
+fn name_of(number: usize, test: &Value) -> String {
+    let name = test.get("name").and_then(Value::as_str);
+    name.map_or_else(|| format!("test {}", number + 1), str::to_owned)
 }
 
 fn request(written: &WrittenRequest, schema: Option<&Schema>) -> Result<Request, String> {
@@ -266,6 +271,17 @@ impl Tests {
         let found = self.entities.get(&path).map(|file| file.text.clone());
         found.ok_or_else(|| {
             format!("the entities in `{name}` cannot be read: there is no `{path}`, which ends in `.json`")
+        })
+    }
+
+    /// The name of each, and the text of it.
+    pub(super) fn written(&self) -> impl Iterator<Item = (String, &str)> {
+        let lists = self.files.iter().map(|(file, _)| serde_json::from_str::<Vec<&RawValue>>(&file.text));
+        lists.flatten().flat_map(|list| {
+            list.into_iter().enumerate().map(|(number, raw)| {
+                let test = serde_json::from_str(raw.get()).unwrap_or_default();
+                (name_of(number, &test), raw.get())
+            })
         })
     }
 

@@ -4,6 +4,7 @@ mod bundle;
 mod check;
 mod explain;
 mod fmt;
+mod folder;
 mod prove;
 mod replay;
 mod rollout;
@@ -13,7 +14,7 @@ mod vet;
 mod who;
 mod whom;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use doorward_policy::Known;
 
@@ -23,6 +24,7 @@ use crate::color::ColorChoice;
 use crate::config::Config;
 
 pub(super) use self::check::{mistakes, report};
+use self::folder::{Folder, read};
 
 pub(super) fn policy(
     command: PolicyCommand,
@@ -62,18 +64,18 @@ fn configuration(
     }
 }
 
-/// The folder that is named, or that of the configuration; and the names that its policies may use. Without a
-/// configuration nobody knows which apps there are; with one, a policy for an app that does not exist is a
+/// The folder or bundle that is named, or the folder of the configuration; and the names that its policies may use.
+/// Without a configuration nobody knows which apps there are; with one, a policy for an app that does not exist is a
 /// mistake.
 fn folder(
     dir: Option<&Path>,
     config: &ConfigArg,
     color: ColorChoice,
-) -> Result<(PathBuf, Option<Known>), Failure> {
+) -> Result<(Folder, Option<Known>), Failure> {
     let config = configuration(dir, config, color)?;
     let found = match (dir, &config) {
-        (Some(dir), _) => dir.to_owned(),
-        (None, Some(config)) => config.policy.dir.clone(),
+        (Some(dir), _) => Folder::open(dir)?,
+        (None, Some(config)) => Folder::plain(config.policy.dir.clone()),
         (None, None) => return Err(Failure::new(Exit::Mistaken, "no folder is named", "use `--dir DIR`")),
     };
     Ok((found, config.as_ref().map(Config::known)))

@@ -25,6 +25,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use doorward_audit::Actor;
+use doorward_model::limits::POLICY_KEY_BYTES_MAX;
 use doorward_policy::{Candidate, Difference, Finding, LoadFailure};
 use doorward_state::Board;
 use doorward_workbench::release::{self, KeyRefused, PublicKey, Refused as BundleRefused, Trust};
@@ -36,9 +37,6 @@ pub(super) use calls::{answer, is_about, swap};
 use shelf::Shelf;
 pub(crate) use shelf::{Change, How, InForce, Kept, Origin, Shadowed};
 pub(super) use source::keep_pulling;
-
-/// No public key is longer.
-const KEY_BYTES_MAX: u64 = 16 * 1024;
 
 /// The bundles that this node holds.
 pub(crate) struct Releases {
@@ -229,6 +227,17 @@ fn line(result: &release::Attestation) -> String {
     format!("{}: {}: {}", result.name, result.outcome.as_str(), result.detail)
 }
 
+/// What the checks of a bundle came to, a line each, and which cases are others by it: an edit that takes its case along
+/// is none that was tried.
+fn results(kept: &Kept, difference: &Difference) -> Vec<String> {
+    kept.results.iter().map(line).chain(case_line(difference)).collect()
+}
+
+/// Which cases are others by a change, where any is.
+pub(super) fn case_line(difference: &Difference) -> Option<String> {
+    (!difference.cases.is_empty()).then(|| format!("cases: {}", difference.cases))
+}
+
 /// Who did something, for the notes.
 pub(super) fn name(actor: &Actor) -> String {
     match actor {
@@ -248,7 +257,7 @@ fn public_key(file: &Path) -> Result<PublicKey, ReleaseError> {
     use std::io::Read as _;
     let wrong = |why: String| ReleaseError::Key { file: file.display().to_string(), why };
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(file).and_then(|f| f.take(KEY_BYTES_MAX).read_to_end(&mut bytes));
+    let read = std::fs::File::open(file).and_then(|f| f.take(POLICY_KEY_BYTES_MAX).read_to_end(&mut bytes));
     read.map_err(|e| wrong(e.to_string()))?;
     PublicKey::from_pem(&bytes).map_err(|e: KeyRefused| wrong(e.to_string()))
 }
@@ -262,7 +271,7 @@ impl fmt::Display for NotDone {
             Self::Refused(refused) => refused.fmt(f),
             Self::Unfit(failure) if failure.findings.len() == 1 => f.write_str("its policies have 1 mistake"),
             Self::Unfit(failure) => write!(f, "its policies have {} mistakes", failure.findings.len()),
-            Self::Blocked(against) => write!(f, "it is not proved: {}", against.join("; ")),
+            Self::Blocked(against) => write!(f, "something stands against it: {}", against.join("; ")),
             Self::Conflict(why) | Self::Failed(why) => f.write_str(why),
         }
     }

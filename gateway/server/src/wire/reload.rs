@@ -15,6 +15,7 @@ use doorward_policy::{Difference, Finding, Outcome};
 use doorward_proxy::House;
 use doorward_proxy::review::Because;
 
+use super::releases::case_line;
 use super::{WireError, Wired};
 use crate::watch::{self, Watched, Watching};
 
@@ -142,7 +143,7 @@ pub(super) fn policies(wired: &Wired, actor: Actor) -> Outcome {
                 author: None,
                 cause: None,
                 found: None,
-                results: Vec::new(),
+                results: case_line(difference).into_iter().collect(),
             };
             tell_swapped(wired, told);
             wired.releases.folder_counts(wired, Some(from.to_string()), &actor);

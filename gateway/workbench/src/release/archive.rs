@@ -19,6 +19,9 @@ const SIGNATURES: &str = "signatures.json";
 /// The files of the folder stand below this.
 const FILES: &str = "policies/";
 const MODE: u32 = 0o644;
+/// What a header of POSIX has, and where.
+const MAGIC: &[u8] = b"ustar";
+const MAGIC_AT: usize = 257;
 
 /// What is in a tar file, before anything of it is believed.
 pub(super) struct Parts {
@@ -42,6 +45,12 @@ pub(super) fn path_fault(path: &str) -> Option<String> {
     } else {
         None
     }
+}
+
+/// Whether the first header is that of a manifest.
+pub(super) fn begins_as_one(bytes: &[u8]) -> bool {
+    let at = |from: usize, what: &[u8]| bytes.get(from..from + what.len()) == Some(what);
+    at(0, MANIFEST.as_bytes()) && at(MANIFEST.len(), b"\0") && at(MAGIC_AT, MAGIC)
 }
 
 /// Writes the parts. The same parts make the same bytes.

@@ -9,7 +9,7 @@ use doorward_model::limits::{
     POLICY_FILES_MAX, POLICY_MANIFEST_TEXT_BYTES_MAX, POLICY_RESULTS_MAX, POLICY_SEQUENCE_MAX,
     POLICY_SIGNATURES_MAX,
 };
-use doorward_policy::{Difference, PolicyFiles, Revision};
+use doorward_policy::{CaseDifference, Difference, PolicyFiles, Revision};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -51,10 +51,34 @@ pub struct Manifest {
     /// The names of the policies that say something else than in its base.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<String>,
+    /// How many of its cases are others than in its base, where any is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cases: Option<CaseCounts>,
     /// What checks, tests and proofs came to, by whoever made it.
     pub results: Vec<Attestation>,
     /// Every file, in the order of the paths.
     pub files: Vec<Packed>,
+}
+
+/// How many cases are others than before. What a case forbade to happen may happen without it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaseCounts {
+    /// They were not there.
+    pub added: usize,
+    /// They are not there any more.
+    pub removed: usize,
+    /// They ask or expect something else.
+    pub changed: usize,
+}
+
+impl CaseCounts {
+    /// None where the cases are the same.
+    #[must_use]
+    pub fn of(cases: &CaseDifference) -> Option<Self> {
+        let [added, removed, changed] = cases.counts();
+        (!cases.is_empty()).then_some(Self { added, removed, changed })
+    }
 }
 
 /// What a bundle was made from.
@@ -144,7 +168,7 @@ impl Manifest {
             return Err(BuildError::Path(path.to_owned(), fault));
         }
         let (base, difference) = about.base.unzip();
-        let Difference { added, removed, changed } = difference.unwrap_or_default();
+        let Difference { added, removed, changed, cases } = difference.unwrap_or_default();
         let manifest = Self {
             format: FORMAT,
             sequence: about.sequence,
@@ -157,6 +181,7 @@ impl Manifest {
             added,
             removed,
             changed,
+            cases: CaseCounts::of(&cases),
             results: about.results,
             files: files.iter().map(|(path, text)| Packed::of(path, text.as_bytes())).collect(),
         };

@@ -58,6 +58,9 @@ pub struct BundleBuildArgs {
     /// Where to write it.
     #[arg(long, short, value_name = "FILE")]
     pub out: PathBuf,
+    /// It may take the place of a bundle that is there. Nothing else is ever written over.
+    #[arg(long)]
+    pub replace: bool,
     /// Who answers for it; without it what `DOORWARD_AUTHOR` says, or the user of this machine.
     #[arg(long, value_name = "WHO")]
     pub author: Option<String>,
@@ -89,6 +92,9 @@ pub struct BundleSignArgs {
     /// Where to write it; without it where it was.
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// It may take the place of a bundle that is there. Nothing else is ever written over.
+    #[arg(long, requires = "out")]
+    pub replace: bool,
 }
 
 /// `doorward policy bundle inspect` and `verify`.

@@ -15,12 +15,13 @@ Examples:
   doorward policy rollout start new.dwp --percent 5
   doorward policy rollout start new.dwp --app wiki
   doorward policy rollout start policies --percent 1 --cause 'no visitors'
+  doorward policy rollout start new.dwp --percent 100
 
 It ends when other policies come into force, by whatever way.")]
     Start(RolloutStartArgs),
     /// What is in force, what is rolled out to whom, what is held, and what was in force before.
     Status(RolloutStatusArgs),
-    /// Make the share greater or smaller.
+    /// Make the share greater or smaller, or give it other apps.
     #[command(after_help = "Example:\n  doorward policy rollout advance --percent 50")]
     Advance(RolloutAdvanceArgs),
     /// Put what is rolled out in force for everybody.
@@ -48,7 +49,7 @@ pub struct RolloutStartArgs {
     /// The bundle, or a folder of policies to make one of, or the revision of one that is held.
     #[arg(value_name = "BUNDLE|DIR|REVISION")]
     pub what: String,
-    /// How many of 100 people; everybody where nothing is said.
+    /// How many of 100 people; 100 is everybody, visitors too. With `--app` it may be left out: everybody there.
     #[arg(long, value_name = "PERCENT", value_parser = hundredths)]
     pub percent: Option<u16>,
     /// At this app only. May be given often.
@@ -148,7 +149,7 @@ pub struct RolloutWhyArgs {
     /// Why, for the audit log.
     #[arg(long, value_name = "TEXT")]
     pub cause: Option<String>,
-    /// In spite of red lines that are broken or not proved; somebody answers for that, as a control debt.
+    /// In spite of red lines that are broken, not proved, or taken away; somebody answers for that, as a control debt.
     #[arg(long = "override", requires = "cause")]
     pub anyway: bool,
     /// How to look.

@@ -1,29 +1,28 @@
 //! `doorward policy bundle`: policies as one file, signed.
 
+mod place;
 mod results;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use doorward_identity::owner_only;
-use doorward_model::limits::POLICY_BUNDLE_BYTES_MAX;
+use doorward_model::limits::{POLICY_BUNDLE_BYTES_MAX, POLICY_KEY_BYTES_MAX};
 use doorward_policy::{PolicyFiles, Workshop};
 use doorward_workbench::release::{
-    self, About, Attestation, Base, BuildError, Bundle, KeyRefused, Outcome, PublicKey, Refused, SigningKey,
-    Trust,
+    self, About, Attestation, Base, BuildError, Bundle, CaseCounts, KeyRefused, Outcome, PublicKey, Refused,
+    SigningKey, Trust,
 };
 use serde_json::{Value, json};
 
+use self::place::{Replace, free, place, write};
 use super::super::{Exit, Failure, Output, load_config, printable, show_on};
-use super::short;
+use super::{Folder, read, short};
 use crate::cli::{BundleBuildArgs, BundleCommand, BundleLookArgs, BundleSignArgs, Format, KeygenArgs};
 use crate::clock;
 use crate::color::ColorChoice;
 
-/// No key is longer.
-const SMALL_BYTES_MAX: u64 = 64 * 1024;
 /// The longest word of a test or a proof.
 const RESULT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const OWNER_ONLY: u32 = 0o600;
@@ -48,7 +47,7 @@ pub(super) fn bundle(
 fn keygen(args: &KeygenArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
     let key = SigningKey::generate().map_err(|e| failed(e.to_string()))?;
     let [private, public] = [".key.pem", ".pub.pem"].map(|end| named(&args.name, end));
-    if let Some(there) = [&private, &public].into_iter().find(|file| file.exists()) {
+    if let Some(there) = [&private, &public].into_iter().find(|file| fs::symlink_metadata(file).is_ok()) {
         let message = format!("`{}` is there already", there.display());
         return Err(Failure::new(
             Exit::Mistaken,
@@ -66,8 +65,10 @@ fn keygen(args: &KeygenArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
 }
 
 fn build(args: &BundleBuildArgs, color: ColorChoice, out: &mut Output<'_>) -> Result<Exit, Failure> {
+    let replace = if args.replace { Replace::Bundle } else { Replace::No };
+    free(&args.out, replace)?;
     let (dir, known) = super::folder(args.dir.as_deref(), &args.config, color)?;
-    let workshop = match Workshop::open(&dir, known.as_ref()) {
+    let workshop = match dir.load(known.as_ref()) {
         Ok(workshop) => workshop,
         Err(failure) => {
             out.text(super::mistakes(&failure, show_on(&io::stdout(), color)))?;
@@ -90,7 +91,7 @@ fn build(args: &BundleBuildArgs, color: ColorChoice, out: &mut Output<'_>) -> Re
         keys: &args.keys,
     };
     let bytes = pack(&dir, &workshop, words)?;
-    place(&args.out, &bytes)?;
+    place(&args.out, &bytes, EVERYBODY_READS, replace)?;
     let bundle = release::open(&bytes, Trust::Anyone).map_err(|e| refused(&args.out, &e))?;
     let done = out.style.green(&format!("{} is made", args.out.display()));
     let manifest = bundle.manifest();
@@ -156,13 +157,20 @@ pub(super) fn pack(dir: &Path, workshop: &Workshop, words: Words<'_>) -> Result<
 }
 
 fn sign(args: &BundleSignArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
+    // Signed where it stands, or somewhere else.
+    let (to, replace) = match &args.out {
+        Some(out) if !args.replace => (out, Replace::No),
+        Some(out) => (out, Replace::Bundle),
+        None => (&args.file, Replace::Bundle),
+    };
     let mut bytes = read(&args.file, POLICY_BUNDLE_BYTES_MAX)?;
+    free(to, replace)?;
     for file in &args.keys {
         let key = signing_key(file)?;
         bytes = release::sign(&bytes, &key).map_err(|e| refused(&args.file, &e))?;
         out.line(format_args!("signed by {}", key.public().id()))?;
     }
-    place(args.out.as_deref().unwrap_or(&args.file), &bytes)?;
+    place(to, &bytes, EVERYBODY_READS, replace)?;
     Ok(Exit::Done)
 }
 
@@ -263,6 +271,9 @@ fn difference(bundle: &Bundle, out: &mut Output<'_>) -> Result<(), Failure> {
         }
         out.line(format_args!("{word:<9} {}", some.join(", ")))?;
     }
+    if let Some(CaseCounts { added, removed, changed }) = manifest.cases {
+        out.line(format_args!("cases     {removed} went, {added} came, {changed} changed"))?;
+    }
     Ok(())
 }
 
@@ -313,42 +324,12 @@ fn author(said: Option<&str>) -> Result<String, Failure> {
 
 /// What the policies change in those of `base`, a bundle or a folder.
 fn against(base: &Path, workshop: &Workshop) -> Result<(Base, doorward_policy::Difference), Failure> {
-    let open = |dir: &Path| {
-        let opened = Workshop::untried(dir, None);
-        opened.map_err(|e| Failure::new(Exit::Mistaken, format!("`--base`: {e}"), "check it by itself"))
-    };
-    let (before, sequence) = if base.is_dir() {
-        (open(base)?, None)
-    } else {
-        let bytes = read(base, POLICY_BUNDLE_BYTES_MAX)?;
-        let bundle = release::open(&bytes, Trust::Anyone).map_err(|e| refused(base, &e))?;
-        let folder = Passing::new(&bundle, &bytes)?;
-        (open(&release::policies_in(&folder.0.join(Passing::NAME)))?, Some(bundle.manifest().sequence))
-    };
-    let revision = before.bundle().revision().to_string();
-    Ok((Base { revision, sequence }, before.bundle().difference(workshop.bundle())))
-}
-
-/// A folder for the time of a look.
-struct Passing(PathBuf);
-
-impl Passing {
-    const NAME: &str = "bundle";
-
-    fn new(bundle: &Bundle, bytes: &[u8]) -> Result<Self, Failure> {
-        let folder = std::env::temp_dir().join(format!("doorward-{}", uuid::Uuid::new_v4()));
-        let made = std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700).create(&folder);
-        made.map_err(|e| failed(format!("`{}` cannot be made: {e}", folder.display())))?;
-        let folder = Self(folder);
-        release::unpack(bundle, bytes, &folder.0, Self::NAME).map_err(|e| failed(e.to_string()))?;
-        Ok(folder)
-    }
-}
-
-impl Drop for Passing {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+    let folder = Folder::unpacked(base)?;
+    let before = folder
+        .untried(None)
+        .map_err(|e| Failure::new(Exit::Mistaken, format!("`--base`: {e}"), "check it by itself"))?;
+    let base = Base { revision: before.bundle().revision().to_string(), sequence: folder.sequence() };
+    Ok((base, before.bundle().difference(workshop.bundle())))
 }
 
 fn results(file: &Path, revision: &str) -> Result<Vec<Attestation>, Failure> {
@@ -364,11 +345,11 @@ fn results(file: &Path, revision: &str) -> Result<Vec<Attestation>, Failure> {
 
 fn signing_key(file: &Path) -> Result<SigningKey, Failure> {
     // Said first: that others may read it is as it should be.
-    if read(file, SMALL_BYTES_MAX).is_ok_and(|bytes| PublicKey::from_pem(&bytes).is_ok()) {
+    if read(file, POLICY_KEY_BYTES_MAX).is_ok_and(|bytes| PublicKey::from_pem(&bytes).is_ok()) {
         let message = format!("`{}` is a public key, and a private one signs", file.display());
         return Err(Failure::new(Exit::Mistaken, message, "it is called `NAME.key.pem` beside it"));
     }
-    let bytes = owner_only::read(file, SMALL_BYTES_MAX).map_err(|e| Failure {
+    let bytes = owner_only::read(file, POLICY_KEY_BYTES_MAX).map_err(|e| Failure {
         exit: Exit::Mistaken,
         message: e.to_string(),
         help: e.help(),
@@ -385,53 +366,12 @@ fn asked_keys(args: &BundleLookArgs, color: ColorChoice) -> Result<Vec<PublicKey
 }
 
 fn public_key(file: &Path) -> Result<PublicKey, Failure> {
-    PublicKey::from_pem(&read(file, SMALL_BYTES_MAX)?).map_err(|e| no_key(file, e))
+    PublicKey::from_pem(&read(file, POLICY_KEY_BYTES_MAX)?).map_err(|e| no_key(file, e))
 }
 
 fn no_key(file: &Path, error: KeyRefused) -> Failure {
     let help = "make a pair with `doorward policy bundle keygen NAME`";
     Failure::new(Exit::Mistaken, format!("`{}`: {error}", file.display()), help)
-}
-
-// === files ===
-
-pub(super) fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
-    let unreadable = |e: io::Error| Failure {
-        exit: Exit::Mistaken,
-        message: format!("`{}` cannot be read: {e}", file.display()),
-        help: None,
-    };
-    // Asked before opening: to open a pipe waits for its writer.
-    if !fs::metadata(file).map_err(unreadable)?.is_file() {
-        return Err(unreadable(io::Error::other("it is not a file")));
-    }
-    let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|f| f.take(bytes_max + 1).read_to_end(&mut bytes));
-    read.map_err(unreadable)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(unreadable(io::Error::other(format!("it is larger than {bytes_max} bytes"))));
-    }
-    Ok(bytes)
-}
-
-/// Writes a file as a whole, or leaves it as it was.
-fn place(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let fresh = named(file, ".new");
-    let _ = fs::remove_file(&fresh);
-    write(&fresh, bytes, EVERYBODY_READS)?;
-    fs::rename(&fresh, file).map_err(|e| {
-        let _ = fs::remove_file(&fresh);
-        failed(format!("`{}` cannot be written: {e}", file.display()))
-    })
-}
-
-fn write(file: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let written =
-        OpenOptions::new().write(true).create_new(true).mode(mode).open(file).and_then(|mut out| {
-            out.write_all(bytes)?;
-            out.sync_all()
-        });
-    written.map_err(|e| failed(format!("`{}` cannot be written: {e}", file.display())))
 }
 
 fn named(file: &Path, end: &str) -> PathBuf {

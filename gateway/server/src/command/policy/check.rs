@@ -41,7 +41,9 @@ pub(super) fn check(
 /// The folder that is named, or that of the configuration.
 fn folder(args: &PolicyCheckArgs, color: ColorChoice) -> Result<(Checked, Option<bool>), Failure> {
     let (dir, known) = super::folder(args.dir.as_deref(), &args.config, color)?;
-    Ok((check::folder(&dir, known.as_ref(), clock::now()), Some(known.is_some())))
+    let mut checked = check::folder(&dir, known.as_ref(), clock::now());
+    checked.subject = dir.named().to_owned();
+    Ok((checked, Some(known.is_some())))
 }
 
 /// Any set of Cedar policies.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use self::asked::Asked;
 use super::super::{Exit, Failure, Output, json_text, load_config, printable};
 use super::check::unusable;
-use super::short;
+use super::{Folder, short};
 use crate::cli::{Format, PolicyExplainArgs};
 use crate::color::ColorChoice;
 
@@ -106,11 +106,11 @@ fn of_folder(asked: &Asked, shop: &Workshop) -> Value {
 /// The folder with the policies.
 fn open(args: &PolicyExplainArgs, color: ColorChoice) -> Result<Workshop, Failure> {
     let dir = match &args.dir {
-        Some(dir) => dir.clone(),
-        None => load_config(&args.gateway.config, color)?.policy.dir.clone(),
+        Some(dir) => Folder::open(dir)?,
+        None => Folder::plain(load_config(&args.gateway.config, color)?.policy.dir.clone()),
     };
     // A case that fails is a reason to ask, and not one to refuse the answer.
-    Workshop::untried(&dir, None).map_err(|failure| unusable(&failure, color))
+    dir.untried(None).map_err(|failure| unusable(&failure, color))
 }
 
 fn foreign(args: &PolicyExplainArgs) -> Result<ForeignSet, Failure> {

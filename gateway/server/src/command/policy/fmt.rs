@@ -59,6 +59,7 @@ fn files(args: &PolicyFmtArgs, color: ColorChoice) -> Result<Vec<PathBuf>, Failu
         return Ok(args.files.clone());
     }
     let (dir, _) = super::folder(args.dir.as_deref(), &args.config, color)?;
+    let dir = dir.to_write()?;
     let named = printable(&dir.display().to_string());
     let cannot = |e: io::Error| {
         Failure::new(
@@ -67,7 +68,7 @@ fn files(args: &PolicyFmtArgs, color: ColorChoice) -> Result<Vec<PathBuf>, Failu
             "name the folder with the policies",
         )
     };
-    let files = format::files_below(&dir).map_err(cannot)?;
+    let files = format::files_below(dir).map_err(cannot)?;
     if files.is_empty() {
         let message = format!("there is no policy file in `{named}`");
         return Err(Failure::new(Exit::Mistaken, message, "policies are in files that end in `.cedar`"));

@@ -4,16 +4,15 @@ mod edit;
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use doorward_policy::{Revision, Workshop};
+use doorward_policy::Revision;
 use doorward_workbench::prove::{Breach, Line, Proof, Shows, Verdict, against, prove, redrawn};
 use doorward_workbench::solver::{Bounds, Program, Solver};
 use serde_json::{Value, json};
 
 use super::super::{Exit, Failure, Output, json_text, printable, show_on};
-use super::mistakes;
+use super::{Folder, mistakes};
 use crate::cli::{Format, PolicyProveArgs};
 use crate::clock::Stopwatch;
 use crate::color::{ColorChoice, Style};
@@ -24,14 +23,15 @@ pub(super) fn prove_lines(
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
     let (dir, known) = super::folder(args.dir.as_deref(), &args.config, color)?;
-    let open = |dir: &PathBuf| Workshop::untried(dir, known.as_ref());
-    let opened = open(&dir).and_then(|new| Ok((new, args.against.as_ref().map(open).transpose()?)));
+    let before = args.against.as_deref().map(Folder::open).transpose()?;
+    let open = |dir: &Folder| dir.untried(known.as_ref());
+    let opened = open(&dir).and_then(|new| Ok((new, before.as_ref().map(open).transpose()?)));
     let (new, old) = match opened {
         Ok(both) => both,
         Err(failure) => {
             match args.format {
                 Format::Human => out.text(mistakes(&failure, show_on(&io::stdout(), color)))?,
-                Format::Json => out.line(format_args!("{:#}", super::report(&dir, &Err(failure))))?,
+                Format::Json => out.line(format_args!("{:#}", super::report(dir.named(), &Err(failure))))?,
             }
             return Ok(Exit::Mistaken);
         }
@@ -39,7 +39,7 @@ pub(super) fn prove_lines(
     if new.red_lines().is_empty() && old.is_none() && args.only.is_none() {
         return Err(Failure::new(
             Exit::Mistaken,
-            format!("there are no red lines in `{}`", dir.display()),
+            format!("there are no red lines in `{}`", dir.named().display()),
             "write them in `invariants/`, as docs/guide/workbench/prove.md says; `--only policies.never-fail` \
              asks whether every policy can be evaluated",
         ));

@@ -11,7 +11,7 @@ use doorward_policy::{Known, Workshop};
 use doorward_workbench::replay::{Change, Progress, Replay, Report, write_cases};
 
 use super::super::{Exit, Failure, Output, show_on};
-use super::mistakes;
+use super::{Folder, mistakes};
 use crate::cli::{Format, PolicyReplayArgs};
 use crate::clock;
 use crate::color::ColorChoice;
@@ -57,7 +57,8 @@ pub(super) fn replay(
         let help = "`--since` is the earlier one of the two";
         return Err(Failure::new(Exit::Mistaken, "there is no time between `--since` and `--until`", help));
     }
-    let (candidate, baseline) = match opened(args, known.as_ref(), color) {
+    let folders = (Folder::open(&args.candidate)?, args.baseline.as_deref().map(Folder::open).transpose()?);
+    let (candidate, baseline) = match opened(&folders, known.as_ref(), color) {
         Ok(both) => both,
         Err(told) => {
             out.text(told)?;
@@ -96,15 +97,15 @@ pub(super) fn replay(
 /// The candidate and what it is compared with; or what is wrong with one of them, ready to print. Cases that do
 /// not hold are no reason not to look: the folder may be in the middle of an edit.
 fn opened(
-    args: &PolicyReplayArgs,
+    (candidate, baseline): &(Folder, Option<Folder>),
     known: Option<&Known>,
     color: ColorChoice,
 ) -> Result<(Workshop, Option<Workshop>), String> {
-    let open = |dir: &Path| {
+    let open = |dir: &Folder| {
         let show = show_on(&io::stdout(), color);
-        Workshop::untried(dir, known).map_err(|failure| mistakes(&failure, show))
+        dir.untried(known).map_err(|failure| mistakes(&failure, show))
     };
-    Ok((open(&args.candidate)?, args.baseline.as_deref().map(open).transpose()?))
+    Ok((open(candidate)?, baseline.as_ref().map(open).transpose()?))
 }
 
 fn run(task: &Replay<'_>) -> Result<(Report, Duration), Failure> {

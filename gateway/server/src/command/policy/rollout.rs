@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use doorward_model::limits::POLICY_BUNDLE_BYTES_MAX;
-use doorward_policy::Workshop;
+use doorward_policy::{WHOLE, Workshop};
+use doorward_workbench::release;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -41,6 +42,10 @@ pub(super) fn rollout(
 }
 
 fn start(args: &RolloutStartArgs, color: ColorChoice, out: &mut Output<'_>) -> Result<Exit, Failure> {
+    if args.percent.is_none() && args.apps.is_empty() {
+        let help = "`--percent 5` for some people, `--app wiki` for everybody at one app, `--percent 100` for everybody";
+        return Err(Failure::new(Exit::Mistaken, "it is not said who is to be asked of it", help));
+    }
     let operator = Operator::find(&args.why.look.gateway)?;
     let made = Made { author: args.author.as_deref(), keys: &args.keys, note: args.why.cause.clone() };
     let revision = match hold(&operator, &args.what, made, color, out)? {
@@ -49,7 +54,7 @@ fn start(args: &RolloutStartArgs, color: ColorChoice, out: &mut Output<'_>) -> R
     };
     let mut body = words(&args.why);
     body.insert("revision".to_owned(), revision.into());
-    body.insert("hundredths".to_owned(), args.percent.unwrap_or(10_000).into());
+    body.insert("hundredths".to_owned(), args.percent.unwrap_or(WHOLE).into());
     if !args.apps.is_empty() {
         body.insert("apps".to_owned(), json!(args.apps));
     }
@@ -89,13 +94,32 @@ pub(super) fn hold(
         let words = Words { author, note, sequence: None, base: None, results: Vec::new(), keys };
         bundle::pack(path, &workshop, words)?
     } else {
-        bundle::read(path, POLICY_BUNDLE_BYTES_MAX)?
+        bundle_of(path)?
     };
     let held = operator.hold_bundle(packed)?;
     Ok(Ok(held.get("revision").and_then(Value::as_str).unwrap_or_default().to_owned()))
 }
 
+/// A bundle that is to be sent. By its beginning it is one: a key does not leave this machine because somebody slipped
+/// by a line in a list of files.
+fn bundle_of(file: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = super::read(file, POLICY_BUNDLE_BYTES_MAX)?;
+    if release::begins_as_one(&bytes) {
+        return Ok(bytes);
+    }
+    let message = format!("`{}` is no bundle, and nothing of it was sent", file.display());
+    Err(Failure::new(
+        Exit::Mistaken,
+        message,
+        "make one with `doorward policy bundle build`, or name a folder",
+    ))
+}
+
 fn advance(args: &RolloutAdvanceArgs, out: &mut Output<'_>) -> Result<Exit, Failure> {
+    if args.percent.is_none() && args.apps.is_empty() && !args.all_apps {
+        let help = "`--percent 50`, `--app wiki` or `--all-apps`; `rollout status` says who is asked now";
+        return Err(Failure::new(Exit::Mistaken, "it is not said who is to be asked from now on", help));
+    }
     let operator = Operator::find(&args.why.look.gateway)?;
     let Some(now) = listed(&operator)?.rollout else {
         let help = "begin with `doorward policy rollout start BUNDLE`";
@@ -144,7 +168,7 @@ fn publish(args: &RolloutPublishArgs, out: &mut Output<'_>) -> Result<Exit, Fail
         return Err(Failure::new(Exit::Mistaken, message, help));
     }
     let revision = if path.is_file() {
-        let held = operator.hold_bundle(bundle::read(path, POLICY_BUNDLE_BYTES_MAX)?)?;
+        let held = operator.hold_bundle(bundle_of(path)?)?;
         held.get("revision").and_then(Value::as_str).unwrap_or_default().to_owned()
     } else {
         whole(&args.what, &listed(&operator)?)?

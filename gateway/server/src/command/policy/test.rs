@@ -47,7 +47,7 @@ pub(super) fn test(args: &PolicyTestArgs, color: ColorChoice, out: &mut Output<'
     let mut report = report.map_err(|e| Failure { exit: Exit::Failed, message: e, help: None })??;
     match args.format {
         TestFormat::Human => print::human(&subject, &report, out)?,
-        TestFormat::Json => out.line(json_text(&json::json(&subject, &report)))?,
+        TestFormat::Json => out.line(json_text(&json::json(&subject, &report, args)))?,
         TestFormat::Junit => out.text(boards::junit(&subject, &report))?,
     }
     let good = report.is_good();

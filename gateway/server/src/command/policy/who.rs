@@ -12,6 +12,7 @@ use doorward_workbench::reach::{Entry, Grant, Page, Reach, Subject};
 use serde_json::Value;
 
 use super::super::{Exit, Failure, Output, load_config, printable};
+use super::Folder;
 use super::check::unusable;
 use super::whom::{self, AGENT, SERVICE_ACCOUNT, VISITOR, Whom};
 use crate::cli::{Granted, PolicyWhatCanArgs, PolicyWhoCanArgs, ReachArgs, ReachFormat};
@@ -130,7 +131,7 @@ fn of(shop: &Workshop, page: Page) -> Value {
 }
 
 fn open(dir: &Path, color: ColorChoice) -> Result<Workshop, Failure> {
-    Workshop::open(dir, None).map_err(|failure| unusable(&failure, color))
+    Folder::open(dir)?.load(None).map_err(|failure| unusable(&failure, color))
 }
 
 fn everybody(shop: &Workshop) -> Result<Vec<Subject>, Failure> {

@@ -6,6 +6,7 @@ use doorward_audit::event::PolicyRejection;
 use doorward_audit::{Actor, Event};
 use doorward_console::{Future, ReleaseCall, ReleaseRefused, ReleaseWhy, ShadowCall};
 use doorward_policy::{Difference, Finding};
+use doorward_workbench::release::CaseCounts;
 use serde_json::{Value, json};
 
 use super::rollout::Wanted;
@@ -211,7 +212,10 @@ fn bundle(wired: &Wired, kept: &Kept) -> Value {
         "by": kept.by,
         "policies": kept.policies,
         "cases": kept.cases,
-        "difference": { "added": kept.added, "removed": kept.removed, "changed": kept.changed },
+        "difference": {
+            "added": kept.added, "removed": kept.removed, "changed": kept.changed,
+            "cases": kept.cases_differ.unwrap_or_default(),
+        },
         "results": kept.results,
         "signed_by": kept.signed_by,
         "in_force": in_force,
@@ -263,7 +267,10 @@ pub(in crate::wire) fn swap(swapped: &Swapped) -> Value {
 }
 
 fn difference(difference: &Difference) -> Value {
-    json!({ "added": difference.added, "removed": difference.removed, "changed": difference.changed })
+    json!({
+        "added": difference.added, "removed": difference.removed, "changed": difference.changed,
+        "cases": CaseCounts::of(&difference.cases).unwrap_or_default(),
+    })
 }
 
 fn findings(findings: &[Finding]) -> Value {

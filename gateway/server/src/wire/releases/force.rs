@@ -3,11 +3,11 @@
 use std::sync::PoisonError;
 
 use doorward_audit::Actor;
-use doorward_policy::{Candidate, Difference, Outcome, Revision};
+use doorward_policy::{Candidate, Difference, Outcome, PolicyBundle, Revision, Softened};
 use doorward_workbench::release;
 
 use super::{
-    How, InForce, Kept, NotDone, Releases, Swapped, Wired, Wish, line, name, reload, rollout, short,
+    How, InForce, Kept, NotDone, Releases, Swapped, Wired, Wish, name, reload, results, rollout, short,
 };
 
 impl Releases {
@@ -26,7 +26,8 @@ impl Releases {
         let (house, now) = (&wired.house, (wired.house.clock)());
         let kept = self.shelf.kept(revision).ok_or_else(|| NotDone::Unknown(revision.to_owned()))?;
         // Whatever comes into force from here on counts as later, and is not taken back by this.
-        let (before, folder) = (house.policies.bundle().revision(), house.policies.in_folder());
+        let in_force = house.policies.bundle();
+        let (before, folder) = (in_force.revision(), house.policies.in_folder());
         if let Some(expected) = expected.filter(|expected| **expected != before.to_string()) {
             return Err(overtaken(&before.to_string(), expected));
         }
@@ -46,7 +47,13 @@ impl Releases {
         };
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_answered_for() {
-            self.answered_for(wired, &kept, wish)?;
+            let softened = match wish.how {
+                How::Promoted | How::RolledOut => softened(&in_force, &candidate.bundle),
+                // What is pulled is the word of whoever signs, and was looked at when it was published; the way back
+                // asks for nothing.
+                How::Pulled | How::Back | How::Folder => Vec::new(),
+            };
+            self.answered_for(wired, &kept, wish, &softened)?;
         }
         self.force(wired, &kept, candidate, (before, folder), wish)
     }
@@ -103,11 +110,11 @@ impl Releases {
             author: Some(kept.author.clone()),
             cause,
             found: wish.found.clone(),
-            results: kept.results.iter().map(line).collect(),
+            results: results(kept, &difference),
         };
         reload::tell_swapped(wired, told);
         let rollout_ended = self.rollout_is_over(wired, &wish.actor);
-        Ok(Swapped { revision, previous, difference, hints, rollout_ended })
+        Ok(Swapped { revision, previous, difference: *difference, hints, rollout_ended })
     }
 
     /// Goes back to a revision that was in force: this one, or the one before the one in force.
@@ -159,9 +166,17 @@ impl Releases {
         }
     }
 
-    /// Whether somebody answers for what stands against a bundle, if anything does.
-    pub(super) fn answered_for(&self, wired: &Wired, kept: &Kept, wish: &Wish) -> Result<(), NotDone> {
-        let against = against(kept);
+    /// Whether somebody answers for what stands against a bundle, if anything does: what is said in it, and the red
+    /// lines that it softens.
+    pub(super) fn answered_for(
+        &self,
+        wired: &Wired,
+        kept: &Kept,
+        wish: &Wish,
+        softened: &[String],
+    ) -> Result<(), NotDone> {
+        let mut against = against(kept);
+        against.extend_from_slice(softened);
         if against.is_empty() || wish.how == How::Back {
             return Ok(());
         }
@@ -185,6 +200,13 @@ pub(super) fn against(kept: &Kept) -> Vec<String> {
         all.collect::<Vec<_>>()
     };
     kept.results.iter().flat_map(blocking).collect()
+}
+
+/// Which of the red lines in force that must be known to hold are not there any more with `next`, or say something else:
+/// whoever breaks a line can take it along, and then everything is proved.
+pub(super) fn softened(in_force: &PolicyBundle, next: &PolicyBundle) -> Vec<String> {
+    let told = |line: &Softened| format!("of the red lines in force {line}");
+    in_force.softened_by(next).iter().map(told).collect()
 }
 
 /// What was in force before `now`, by the changes in their order: whoever goes back twice goes back two steps, and

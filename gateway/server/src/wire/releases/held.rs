@@ -234,6 +234,7 @@ fn told(
         added: manifest.added.clone(),
         removed: manifest.removed.clone(),
         changed: manifest.changed.clone(),
+        cases_differ: manifest.cases,
         results: manifest.results.clone(),
         signed_by: bundle.signed_by().iter().map(ToString::to_string).collect(),
     }

@@ -7,17 +7,16 @@ use std::time::Duration;
 use doorward_audit::event::{ControlDebt, DebtStep, PolicyStage, StageStep};
 use doorward_audit::{Actor, Event};
 use doorward_model::AppId;
+use doorward_model::limits::OPERATOR_DEBT_SECONDS_MAX;
 use doorward_policy::{Difference, Share, Staged, WHOLE};
 use doorward_proxy::review::Because;
 use doorward_state::{DebtKind, NewDebt};
 use uuid::Uuid;
 
+use super::force::softened;
 use super::shelf::Rollout;
-use super::{How, Kept, NotDone, Releases, Swapped, Wired, Wish, line, name, short};
+use super::{How, Kept, NotDone, Releases, Swapped, Wired, Wish, line, name, results, short};
 use crate::wire::reload::record;
-
-/// How long the store is waited for that has the debts.
-const DEBT_MAX: Duration = Duration::from_secs(10);
 
 /// How many hexadecimal digits the key of a roll-out has.
 const KEY_DIGITS: usize = 32;
@@ -67,7 +66,7 @@ impl Releases {
             return Err(NotDone::Conflict(why));
         }
         if before.is_none() {
-            self.answered_for(wired, &kept, wish)?;
+            self.answered_for(wired, &kept, wish, &softened(&in_force, &bundle))?;
         }
         let rollout = Rollout {
             // The same at every node of a fleet, so that nobody is asked of one bundle here and of another there.
@@ -194,7 +193,7 @@ fn tell(wired: &Wired, rollout: &Rollout, step: StageStep, wish: &Wish, differen
         apps: rollout.apps.clone().unwrap_or_default(),
         author: kept.as_ref().map(|kept| kept.author.clone()),
         cause: wish.cause.clone(),
-        results: kept.map(|kept| kept.results.iter().map(line).collect()).unwrap_or_default(),
+        results: kept.as_ref().map(|kept| results(kept, &difference)).unwrap_or_default(),
         added: difference.added,
         removed: difference.removed,
         changed: difference.changed,
@@ -245,9 +244,13 @@ pub(super) fn owe(
     };
     let (id, owner, due_at) = (debt.id.to_string(), debt.owner.clone(), debt.due_at);
     let (about, cause, kind) = (debt.about.clone(), debt.cause.clone(), debt.kind.as_str());
-    let opened = wired
-        .runtime
-        .block_on(async { tokio::time::timeout(DEBT_MAX, house.revocations.open_debt(debt)).await });
+    let opened = wired.runtime.block_on(async {
+        tokio::time::timeout(
+            Duration::from_secs(OPERATOR_DEBT_SECONDS_MAX),
+            house.revocations.open_debt(debt),
+        )
+        .await
+    });
     match opened {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {

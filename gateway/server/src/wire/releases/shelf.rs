@@ -23,15 +23,13 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use doorward_model::limits::POLICY_BUNDLE_BYTES_MAX;
-use doorward_workbench::release::{self, Attestation, Bundle, UnpackError};
+use doorward_model::limits::{POLICY_BUNDLE_BYTES_MAX, POLICY_HISTORY_MAX};
+use doorward_workbench::release::{self, Attestation, Bundle, CaseCounts, UnpackError};
 use serde::{Deserialize, Serialize};
 
 use files::{bounded, damaged, known, put, read, write};
 
 const OWNER_ONLY_DIR: u32 = 0o700;
-/// How many changes are remembered.
-const HISTORY_MAX: usize = 100;
 
 /// The folder.
 #[derive(Debug)]
@@ -73,6 +71,9 @@ pub(crate) struct Kept {
     pub(crate) added: Vec<String>,
     pub(crate) removed: Vec<String>,
     pub(crate) changed: Vec<String>,
+    /// How many cases are others than in what it was made from.
+    #[serde(default)]
+    pub(crate) cases_differ: Option<CaseCounts>,
     pub(crate) results: Vec<Attestation>,
     pub(crate) signed_by: Vec<String>,
 }
@@ -309,7 +310,7 @@ impl Shelf {
             Err(error) => return Err(error),
         };
         history.insert(0, change);
-        history.truncate(HISTORY_MAX);
+        history.truncate(POLICY_HISTORY_MAX);
         write(&file, &history)
     }
 

@@ -10,30 +10,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_identity::owner_only;
-use doorward_model::limits::POLICY_BUNDLE_BYTES_MAX;
+use doorward_model::limits::{
+    OPERATOR_FLEET_MILLIS, POLICY_BUNDLE_BYTES_MAX, POLICY_SOURCE_AGAIN_SECONDS_MAX,
+    POLICY_SOURCE_ANSWER_SECONDS_MAX, POLICY_SOURCE_CONNECT_SECONDS_MAX, POLICY_SOURCE_SECRET_BYTES_MAX,
+};
 use doorward_policy::{BundleSource, SourceUrl, Workshop};
 use doorward_state::{Board, BoardError};
-use doorward_workbench::release;
+use doorward_workbench::release::{self, Attestation, Outcome};
 use reqwest::header::{AUTHORIZATION, ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Client, StatusCode};
 use serde_json::json;
 
-use super::force::against;
+use super::force::{against, softened};
 use super::looked::{Looked, Nothing};
 use super::pulled::{Listing, Offer, listing};
 use super::rollout::{owe, tell_published};
 use super::shelf::Pulled;
 use super::{Kept, NotDone, Releases, Wish};
 use crate::wire::Wired;
-
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-const ANSWER_MAX: Duration = Duration::from_secs(60);
-/// How long Redis may take to tell of the other nodes.
-const NODES_MAX: Duration = Duration::from_secs(2);
-/// What came to nothing is tried again after this long at the latest.
-const AGAIN_MAX: Duration = Duration::from_secs(3600);
-/// No token and no list of certificates is longer.
-const SMALL_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Pulls, and tells the other nodes what is in force here, as long as the gateway lives.
 pub(in crate::wire) async fn keep_pulling(wired: Arc<Wired>) {
@@ -42,7 +36,7 @@ pub(in crate::wire) async fn keep_pulling(wired: Arc<Wired>) {
         return;
     }
     let every = wired.config.policy.pull_every;
-    let looks = AGAIN_MAX.as_secs() / every.as_secs().max(1);
+    let looks = POLICY_SOURCE_AGAIN_SECONDS_MAX / every.as_secs().max(1);
     let mut pull = Pull { looked: Looked::new(u32::try_from(looks).unwrap_or(u32::MAX)) };
     loop {
         if let Some(source) = &source {
@@ -161,7 +155,7 @@ impl Pull {
         // Made anew each time: the files may be other ones by now.
         let mut request = client(ca_file)?.get(url.expose());
         if let Some(file) = token_file {
-            let bytes = owner_only::read(file, SMALL_BYTES_MAX).map_err(|e| e.to_string())?;
+            let bytes = owner_only::read(file, POLICY_SOURCE_SECRET_BYTES_MAX).map_err(|e| e.to_string())?;
             let token = [b"Bearer ".as_slice(), bytes.trim_ascii()].concat();
             let mut bearer = HeaderValue::from_bytes(&token)
                 .map_err(|_| format!("`{}` holds no token that fits into a header", file.display()))?;
@@ -200,13 +194,13 @@ fn client(ca_file: Option<&Path>) -> Result<Client, String> {
         .no_proxy()
         .https_only(true)
         .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_MAX)
-        .timeout(ANSWER_MAX);
+        .connect_timeout(Duration::from_secs(POLICY_SOURCE_CONNECT_SECONDS_MAX))
+        .timeout(Duration::from_secs(POLICY_SOURCE_ANSWER_SECONDS_MAX));
     if let Some(file) = ca_file {
         let wrong = |why: String| format!("`{}` holds no certificates: {why}", file.display());
         let pem = fs::File::open(file).and_then(|file| {
             let mut pem = Vec::new();
-            file.take(SMALL_BYTES_MAX).read_to_end(&mut pem)?;
+            file.take(POLICY_SOURCE_SECRET_BYTES_MAX).read_to_end(&mut pem)?;
             Ok(pem)
         });
         let pem = pem.map_err(|e| wrong(e.to_string()))?;
@@ -214,6 +208,24 @@ fn client(ca_file: Option<&Path>) -> Result<Client, String> {
         builder = builder.tls_certs_only(certificates);
     }
     builder.build().map_err(|e| format!("cannot make a request: {}", root_cause(&e)))
+}
+
+/// Why red lines that must be known to hold are not: no proof came, or one that failed, which is none.
+fn no_proof(results: &[Attestation], blocking: usize) -> Option<String> {
+    let proofs: Vec<_> = results.iter().filter(|result| result.name == "prove").collect();
+    let why = if proofs.is_empty() {
+        "no proof came with the bundle"
+    } else if proofs.iter().any(|proof| proof.outcome == Outcome::Failed) {
+        "the proof that came with the bundle failed"
+    } else {
+        return None;
+    };
+    let lines = match blocking {
+        0 => return None,
+        1 => "1 red line".to_owned(),
+        more => format!("{more} red lines"),
+    };
+    Some(format!("prove: {lines} must be known to hold, and {why}"))
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {
@@ -225,20 +237,16 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 }
 
 impl Releases {
-    /// What nobody proved of a bundle that is for every node, though it says itself that it must be known: not to have
-    /// looked is not to know. With a proof its word counts ([`against`]).
-    fn unproved(&self, kept: &Kept) -> Result<Option<String>, NotDone> {
-        if kept.results.iter().any(|result| result.name == "prove") {
-            return Ok(None);
-        }
+    /// What nobody proved of a bundle that is for every node: what it says itself that must be known, for not to have
+    /// looked is not to know, and what it leaves out or softens of the red lines in force. With a proof its word
+    /// counts ([`against`]).
+    fn unproved(&self, wired: &Wired, kept: &Kept) -> Result<Vec<String>, NotDone> {
         let folder = self.shelf.policies_of(&kept.revision);
         let shop = Workshop::untried(&folder, None).map_err(NotDone::Unfit)?;
-        let lines = match shop.red_lines().iter().filter(|line| line.unknown_blocks()).count() {
-            0 => return Ok(None),
-            1 => "1 red line".to_owned(),
-            more => format!("{more} red lines"),
-        };
-        Ok(Some(format!("prove: {lines} must be known to hold, and no proof came with the bundle")))
+        let blocking = shop.red_lines().iter().filter(|line| line.unknown_blocks()).count();
+        let mut stands: Vec<String> = no_proof(&kept.results, blocking).into_iter().collect();
+        stands.extend(softened(&wired.house.policies.bundle(), shop.bundle()));
+        Ok(stands)
     }
 
     /// Puts a bundle that is held on the board, for every node that pulls from there.
@@ -271,12 +279,12 @@ impl Releases {
             let (older, this) = (BoardError::Older, kept.sequence);
             return Err(NotDone::Conflict(format!("{older}: {known} is, and this is {this}")));
         }
-        self.answered_for(wired, &kept, wish)?;
-        if let Some(unproved) = self.unproved(&kept)? {
-            match (&wish.cause, wish.anyway) {
-                (Some(cause), true) => owe(wired, &kept, &[unproved], cause, &wish.actor)?,
-                (None, _) | (Some(_), false) => return Err(NotDone::Blocked(vec![unproved])),
-            }
+        self.answered_for(wired, &kept, wish, &[])?;
+        let unproved = self.unproved(wired, &kept)?;
+        match (&wish.cause, wish.anyway) {
+            _ if unproved.is_empty() => {}
+            (Some(cause), true) => owe(wired, &kept, &unproved, cause, &wish.actor)?,
+            (None, _) | (Some(_), false) => return Err(NotDone::Blocked(unproved)),
         }
         let packed = self.shelf.packed(revision).map_err(|e| NotDone::Failed(e.to_string()))?;
         release::open(&packed, self.trust())?;
@@ -292,12 +300,44 @@ impl Releases {
     /// What every node of the fleet says that it has; none without a fleet.
     pub(super) fn nodes(&self, wired: &Wired) -> Option<Result<Vec<(String, String)>, String>> {
         let board = self.board.as_ref()?;
-        let said = wired.runtime.block_on(async { tokio::time::timeout(NODES_MAX, board.said()).await });
+        let said = wired.runtime.block_on(async {
+            tokio::time::timeout(Duration::from_millis(OPERATOR_FLEET_MILLIS), board.said()).await
+        });
         Some(
             said.map_or_else(
                 |_| Err("Redis does not answer".to_owned()),
                 |said| said.map_err(|e| e.to_string()),
             ),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_no_proof_and_neither_is_nothing() {
+        let result = |name: &str, outcome| Attestation {
+            name: name.to_owned(),
+            outcome,
+            detail: String::new(),
+            blocking: Vec::new(),
+        };
+        let [held, failed] = [Outcome::Held, Outcome::Failed].map(|outcome| result("prove", outcome));
+        let (unknown, check) = (result("prove", Outcome::Unknown), result("check", Outcome::Held));
+        let told = |results: &[Attestation], blocking| no_proof(results, blocking).unwrap_or_default();
+        assert_eq!(told(std::slice::from_ref(&held), 3), "");
+        // What nobody knows of and must be known stands against it by its name.
+        assert_eq!(told(&[check.clone(), unknown], 3), "");
+        for (results, why) in [
+            (vec![], "no proof came with the bundle"),
+            (vec![check], "no proof came with the bundle"),
+            (vec![failed.clone()], "the proof that came with the bundle failed"),
+            (vec![held, failed], "the proof that came with the bundle failed"),
+        ] {
+            assert_eq!(told(&results, 2), format!("prove: 2 red lines must be known to hold, and {why}"));
+            assert_eq!(told(&results, 0), "", "there is nothing to prove");
+        }
     }
 }

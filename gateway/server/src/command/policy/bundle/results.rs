@@ -1,5 +1,7 @@
 //! What a test or a proof came to, from what the commands print with `--format json`.
 
+use std::fmt::Write as _;
+
 use doorward_workbench::release::{Attestation, Outcome};
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,11 +27,25 @@ struct Line {
 /// The same of `doorward policy test --format json`.
 #[derive(Deserialize)]
 struct Trial {
-    good: bool,
     cases: Vec<Value>,
     held: usize,
     #[serde(default)]
+    coverage: Option<Coverage>,
+    #[serde(default)]
+    matrix: Option<Matrix>,
+    #[serde(default)]
     mutants: Option<Mutants>,
+}
+
+#[derive(Deserialize)]
+struct Coverage {
+    percent: usize,
+    percent_min: usize,
+}
+
+#[derive(Deserialize)]
+struct Matrix {
+    current: bool,
 }
 
 #[derive(Deserialize)]
@@ -45,7 +61,7 @@ struct Mutants {
 /// What is told of it: by the command that printed it, of the policies of this `revision`, or in the words of a manifest.
 ///
 /// # Errors
-/// When it tells of nothing, of other policies, or of a part of the red lines.
+/// When it tells of nothing, of other policies, or of a part of the cases, the policies or the red lines.
 pub(super) fn read(bytes: &[u8], revision: &str) -> Result<Vec<Attestation>, String> {
     let value: Value = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     let (proves, tries) = (value.get("lines").is_some(), value.get("held").is_some());
@@ -59,7 +75,10 @@ pub(super) fn read(bytes: &[u8], revision: &str) -> Result<Vec<Attestation>, Str
         }
     }
     let unread = |e: serde_json::Error| e.to_string();
-    match value.get("only").and_then(Value::as_str) {
+    // A case that was not run, and a mutant that was not made, may be the one that matters.
+    let part = |key: &str| value.get(key).and_then(Value::as_str);
+    match part("only").or_else(|| part("filter")) {
+        Some(part) if tries => Err(format!("it is about `{part}` only, and not about every case and policy")),
         Some(only) if proves => Err(format!("it is about `{only}` only, and not about every red line")),
         Some(_) | None if proves => Ok(vec![proof(&serde_json::from_value(value).map_err(unread)?)]),
         Some(_) | None if tries => Ok(trial(&serde_json::from_value(value).map_err(unread)?)),
@@ -88,12 +107,21 @@ fn proof(proof: &Proof) -> Attestation {
 
 fn trial(trial: &Trial) -> Vec<Attestation> {
     let outcome = |good| if good { Outcome::Held } else { Outcome::Failed };
-    let mut all = vec![Attestation {
-        name: "test".to_owned(),
-        outcome: outcome(trial.good && trial.held == trial.cases.len()),
-        detail: format!("{} of {} cases held", trial.held, trial.cases.len()),
-        blocking: Vec::new(),
-    }];
+    let mut detail = format!("{} of {} cases held", trial.held, trial.cases.len());
+    let mut holds = trial.held == trial.cases.len() && trial.held > 0;
+    if let Some(Coverage { percent, percent_min }) = &trial.coverage {
+        let _ = write!(detail, ", {percent}% of the conditions covered");
+        if percent < percent_min {
+            holds = false;
+            let _ = write!(detail, ", and {percent_min}% were asked for");
+        }
+    }
+    if trial.matrix.as_ref().is_some_and(|matrix| !matrix.current) {
+        holds = false;
+        detail.push_str(", MATRIX.md is not what the policies say");
+    }
+    let mut all =
+        vec![Attestation { name: "test".to_owned(), outcome: outcome(holds), detail, blocking: Vec::new() }];
     all.extend(trial.mutants.as_ref().map(|mutants| Attestation {
         name: "mutants".to_owned(),
         outcome: match (mutants.survivors.len(), mutants.left_out) {
@@ -162,7 +190,7 @@ mod tests {
         );
         // Not to have looked at all of them is no success.
         let part = json!({
-            "revision": THIS, "good": false, "cases": [{}], "held": 1,
+            "revision": THIS, "good": false, "cases": [{}], "held": 1, "filter": null, "only": null,
             "mutants": { "made": 9, "noticed": 9, "proved_same": 0, "survivors": [], "left_out": 3 },
         });
         let (_, outcome, detail, _) = &told(&part)[1];
@@ -200,7 +228,45 @@ mod tests {
             refused("only", json!("line.a")),
             "it is about `line.a` only, and not about every red line"
         );
-        let trial = json!({ "good": true, "cases": [], "held": 0 });
-        assert!(read(trial.to_string().as_bytes(), THIS).is_err());
+        let trial = |revision: Value, key: &str| {
+            let trial =
+                json!({ "revision": revision, "good": true, "cases": [{}], "held": 1, key: "payroll" });
+            read(trial.to_string().as_bytes(), THIS)
+        };
+        assert!(trial(Value::Null, "note").is_err());
+        assert!(trial(json!(THIS), "note").is_ok());
+        for part in ["filter", "only"] {
+            assert_eq!(
+                trial(json!(THIS), part).unwrap_err(),
+                "it is about `payroll` only, and not about every case and policy"
+            );
+        }
+    }
+
+    /// That a mutant survived is told of the mutants; the cases held.
+    #[test]
+    fn what_failed_of_a_test_is_said() {
+        let test = |key: &str, value: Value| {
+            let mut trial = json!({ "revision": THIS, "good": false, "cases": [{}], "held": 1 });
+            trial[key] = value;
+            let (_, outcome, detail, _) = told(&trial).swap_remove(0);
+            (outcome, detail)
+        };
+        let (held, failed) = ("held", "failed");
+        assert_eq!(test("matrix", Value::Null), (held, "1 of 1 cases held".to_owned()));
+        assert_eq!(
+            test("matrix", json!({ "current": false })),
+            (failed, "1 of 1 cases held, MATRIX.md is not what the policies say".to_owned())
+        );
+        assert_eq!(
+            test("coverage", json!({ "percent": 90, "percent_min": 95 })),
+            (failed, "1 of 1 cases held, 90% of the conditions covered, and 95% were asked for".to_owned())
+        );
+        assert_eq!(
+            test("coverage", json!({ "percent": 95, "percent_min": 95 })),
+            (held, "1 of 1 cases held, 95% of the conditions covered".to_owned())
+        );
+        assert_eq!(test("held", json!(0)).0, failed);
+        assert_eq!(test("cases", json!([])).0, failed);
     }
 }

@@ -71,6 +71,15 @@ pub(super) struct Difference {
     pub(super) added: Vec<String>,
     pub(super) removed: Vec<String>,
     pub(super) changed: Vec<String>,
+    pub(super) cases: Cases,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Cases {
+    added: u64,
+    removed: u64,
+    changed: u64,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -264,6 +273,10 @@ fn changes(difference: Option<&Difference>, style: Style) -> String {
         }
         let _ = writeln!(text, "  {word} {}", some.join(", "));
     }
+    let Cases { added, removed, changed } = difference.cases;
+    if added + removed + changed > 0 {
+        let _ = writeln!(text, "  cases: {removed} went, {added} came, {changed} changed");
+    }
     text
 }
 
@@ -281,7 +294,10 @@ mod tests {
             "rollout": {
                 "revision": "c".repeat(64), "hundredths": 550, "apps": ["wiki"], "since": 0, "by": "ann\u{1b}[2J",
                 "asked": true, "decisions": { "staged": 3, "in_force": 57 },
-                "difference": { "added": ["x"], "removed": [], "changed": ["y", "z"] },
+                "difference": {
+                    "added": ["x"], "removed": [], "changed": ["y", "z"],
+                    "cases": { "added": 0, "removed": 2, "changed": 1 },
+                },
             },
             "bundles": [
                 { "revision": "b".repeat(64), "sequence": 7, "author": "ann", "origin": "uploaded", "at": 0,
@@ -301,6 +317,7 @@ roll-out  cccccccccccc for 5.5% of people at wiki, by ann\\u{1b}[2J (this node)
           3 of 60 decisions since the share was set
   added x
   changed y, z
+  cases: 2 went, 0 came, 1 changed
 
 HELD            SEQUENCE  POLICIES  FROM      AUTHOR  SINCE
 bbbbbbbbbbbb *  7         12        uploaded  ann     1m01s ago

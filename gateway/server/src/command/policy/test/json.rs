@@ -13,6 +13,7 @@ use super::super::super::Failure;
 use super::hunted::Hunted;
 use super::subject::{Matrix, Subject, Unloaded};
 use super::{Mutants, Report};
+use crate::cli::PolicyTestArgs;
 
 /// Policies that cannot be tested, because they cannot be loaded.
 pub(super) fn not_loaded(unloaded: &Unloaded) -> Value {
@@ -21,12 +22,15 @@ pub(super) fn not_loaded(unloaded: &Unloaded) -> Value {
 }
 
 /// For programs.
-pub(super) fn json(subject: &Subject, report: &Report) -> Value {
+pub(super) fn json(subject: &Subject, report: &Report, args: &PolicyTestArgs) -> Value {
     let sources = subject.policies();
     let cases: Vec<Value> = report.run.iter().map(|(trial, outcome)| case(sources, trial, outcome)).collect();
     let mut value = json!({
         "good": report.is_good(),
         "revision": subject.revision(),
+        // Whoever reads this as a proof of all of them is to see that it is about a part.
+        "filter": args.filter,
+        "only": args.only,
         "cases": cases,
         "held": report.run.iter().filter(|(_, outcome)| outcome.holds()).count(),
     });

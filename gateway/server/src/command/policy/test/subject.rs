@@ -11,7 +11,7 @@ use doorward_workbench::matrix::{self, Plan};
 use doorward_workbench::trial::{self, Outcome, Trial};
 
 use super::super::super::{Exit, Failure, printable};
-use super::super::{folder, mistakes};
+use super::super::{Folder, folder, mistakes};
 use crate::cli::PolicyTestArgs;
 use crate::color::ColorChoice;
 use crate::config::Show;
@@ -19,7 +19,7 @@ use crate::config::Show;
 /// What is tested.
 pub(super) enum Subject {
     /// A folder of the gateway's.
-    Folder(PathBuf, Box<Workshop>),
+    Folder(Folder, Box<Workshop>),
     /// Any Cedar policies.
     Foreign(ForeignSet),
 }
@@ -58,7 +58,10 @@ impl Subject {
             return Ok(set.map(Self::Foreign).map_err(Unloaded::Foreign));
         }
         let (dir, known) = folder(args.dir.as_deref(), &args.config, color)?;
-        let opened = Workshop::untried(&dir, known.as_ref()).map_err(Unloaded::Folder);
+        if args.write || args.propose || args.accept {
+            dir.to_write()?;
+        }
+        let opened = dir.untried(known.as_ref()).map_err(Unloaded::Folder);
         Ok(opened.map(|shop| Self::Folder(dir, Box::new(shop))))
     }
 

@@ -26,11 +26,11 @@ fn what_is_noted_is_read_back_and_what_is_broken_is_not_taken_for_it() {
     };
     shelf.note(Some(&note)).unwrap();
     assert_eq!(shelf.in_force(), Some(note));
-    for n in 0..HISTORY_MAX + 5 {
+    for n in 0..POLICY_HISTORY_MAX + 5 {
         shelf.add(change(n)).unwrap();
     }
-    assert_eq!(shelf.history().len(), HISTORY_MAX);
-    assert_eq!(shelf.history()[0].revision, change(HISTORY_MAX + 4).revision);
+    assert_eq!(shelf.history().len(), POLICY_HISTORY_MAX);
+    assert_eq!(shelf.history()[0].revision, change(POLICY_HISTORY_MAX + 4).revision);
     fs::write(dir.path().join("policies/in-force.json"), "{\"revision\":\"../..\"}").unwrap();
     assert!(shelf.in_force().is_none() && shelf.noted().is_err());
     shelf.note(None).unwrap();
@@ -74,6 +74,7 @@ fn kept(revision: &str, sequence: u64) -> Kept {
         added: vec![],
         removed: vec![],
         changed: vec![],
+        cases_differ: None,
         results: vec![],
         signed_by: vec![],
     }
