@@ -67,7 +67,7 @@ mod tests {
             ("@maxage(\"15m\")", Some("max_age"), true),
             ("@advise(\"step-up:mfa\")", Some("advice"), false),
             ("@allow_lints(\"x\")", Some("allow_lint"), false),
-            ("@titel(\"x\")", None, false),
+            ("@titel(\"x\")", Some("title"), false),
             ("@ticket(\"SEC-7\")", None, false),
             ("@ids(\"x\")", None, false),
             ("@mode(\"report\")", None, false),
