@@ -114,7 +114,7 @@ impl CaseDifference {
 }
 
 impl fmt::Display for CaseDifference {
-    /// `2 cases went (a, b), 1 came, 0 say something else`: those that came are of no harm, and not named.
+    /// `2 went (a, b), 1 came, 0 changed`: those that came are of no harm, and not named.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = |names: &[String]| {
             if names.is_empty() {
