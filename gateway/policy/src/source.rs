@@ -87,7 +87,7 @@ pub(crate) fn read(dir: &Path, findings: &mut Vec<Finding>) -> Folder {
         Err(e) => walk.findings.push(
             Finding::new(format!("`{}` cannot be read: {e}", dir.display()))
                 .rule_is(Rule::Unreadable)
-                .help("`policy.dir` names the folder that holds `schema.cedarschema`"),
+                .help("name the folder that holds `schema.cedarschema`: with `--dir`, or as `policy.dir` in the configuration"),
         ),
     }
     let files = walk.files;

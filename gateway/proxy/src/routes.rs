@@ -166,13 +166,15 @@ impl Resolved {
 }
 
 /// The route that an operator means by its name (`payroll/all`), by an app and a path of it (`payroll/runs/7`), or
-/// by an address (`https://payroll.corp.example/runs/7`). Paths lead where they lead in a request.
+/// by an address (`https://payroll.corp.example/runs/7`). Paths lead where they lead in a request; what follows `?` or
+/// `#` leads nowhere.
 pub fn find_route<'a>(apps: impl IntoIterator<Item = &'a App>, said: &str) -> Option<&'a Route> {
     let apps: Vec<&App> = apps.into_iter().collect();
     let named = apps.iter().flat_map(|app| &app.routes).find(|route| route.facts.id.as_str() == said);
     if named.is_some() {
         return named;
     }
+    let said = said.split(['?', '#']).next().unwrap_or_default();
     let said = said.strip_prefix("https://").or_else(|| said.strip_prefix("http://")).unwrap_or(said);
     let (first, rest) = said.split_once('/').unwrap_or((said, ""));
     if let Some(app) = apps.iter().find(|app| app.id.as_str() == first) {
@@ -324,6 +326,15 @@ mod tests {
         }
         assert_eq!(found("wiki/deep"), Some("deep"));
         assert_eq!(found("wiki"), Some("all"));
+        // As it stands in the line of a browser.
+        for said in [
+            "https://wiki.test/admin/deep?page=2&x=/",
+            "https://wiki.test/admin/deep#top?",
+            "wiki/admin/deep?x",
+        ] {
+            assert_eq!(found(said), Some("deep"), "{said}");
+        }
+        assert_eq!(found("https://wiki.test?page=2"), Some("all"));
         for nothing in ["", "/", "other", "other/admin", "wiki.test.evil/", "wiki/../admin", "https://"] {
             assert_eq!(found(nothing), None, "{nothing}");
         }

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::{FileTypeExt as _, symlink};
 
+use doorward_model::limits::POLICY_SEQUENCE_MAX;
+
 use super::*;
 
 /// The shipped policies beside a place for bundles.
@@ -166,6 +168,27 @@ fn cases_that_went_are_among_the_changes() {
     let done = build(desk.path(), "two.dwp", &["--base", "one.dwp"]);
     let said = text(&done.stdout);
     assert!(said.contains("cases     ") && said.contains(" went, 0 came, 0 changed"), "{said}");
+}
+
+/// No gateway would pull it, and whoever builds it is told then and not by a fleet that stays as it is.
+#[test]
+fn a_bundle_is_numbered_after_the_one_that_it_takes_the_place_of() {
+    let desk = desk();
+    // The clock of whoever made it is years ahead.
+    let ahead = 4_000_000_000_u64;
+    built(desk.path(), "one.dwp", &["--sequence", &ahead.to_string()]);
+    for number in [ahead, ahead - 1] {
+        let done = build(desk.path(), "two.dwp", &["--base", "one.dwp", "--sequence", &number.to_string()]);
+        refused(&done, &format!("{number} is not greater than {ahead}"), "leave `--sequence` out");
+    }
+    built(desk.path(), "two.dwp", &["--base", "one.dwp"]);
+    let shown = doorward(desk.path(), &["policy", "bundle", "inspect", "two.dwp"]);
+    let said = text(&shown.stdout);
+    assert!(said.contains(&format!("sequence  {}", ahead + 1)), "{said}");
+    // After the last number that there is comes none.
+    built(desk.path(), "end.dwp", &["--sequence", &POLICY_SEQUENCE_MAX.to_string()]);
+    let none = build(desk.path(), "three.dwp", &["--base", "end.dwp"]);
+    refused(&none, "its sequence number is greater than", "9999999999");
 }
 
 #[test]

@@ -29,13 +29,14 @@ Example:
 
 It ends with 6 when the file is no bundle, or none that these keys signed.")]
     Inspect(BundleLookArgs),
-    /// Ask whether a gateway with these keys would take a bundle; nothing is printed but that.
+    /// Ask whether a bundle is genuine: unaltered, and signed by one of these keys; nothing is printed but that.
     #[command(after_help = "\
 Examples:
   doorward policy bundle verify new.dwp --key release.pub.pem
   doorward policy bundle verify new.dwp --config doorward.toml
 
-It ends with 0 when a gateway with these keys would take it, and with 6 when it would not.")]
+It ends with 0 when the bundle is genuine, and with 6 when it is not. Whether its policies fit a gateway's apps and
+routes says `doorward policy check --dir new.dwp --config doorward.toml`.")]
     Verify(BundleLookArgs),
 }
 
@@ -70,7 +71,8 @@ pub struct BundleBuildArgs {
     /// The bundle or folder that it takes the place of: then it says what it changes.
     #[arg(long, value_name = "FILE|DIR")]
     pub base: Option<PathBuf>,
-    /// Its number, greater than that of every bundle before it; without it the seconds since 1970.
+    /// Its number, greater than that of every bundle before it; without it the seconds since 1970, or the one after
+    /// that of `--base`.
     #[arg(long, value_name = "N")]
     pub sequence: Option<u64>,
     /// What `doorward policy prove` or `doorward policy test` printed with `--format json`. May be given often.

@@ -82,11 +82,12 @@ fn build(args: &BundleBuildArgs, color: ColorChoice, out: &mut Output<'_>) -> Re
     let revision = workshop.bundle().revision().to_string();
     let results = args.results.iter().map(|file| results(file, &revision)).collect::<Result<Vec<_>, _>>()?;
     let results = results.into_iter().flatten().collect();
+    let base = args.base.as_deref().map(|base| against(base, &workshop)).transpose()?;
     let words = Words {
         author: args.author.as_deref(),
         note: args.note.clone(),
-        sequence: args.sequence,
-        base: args.base.as_deref().map(|base| against(base, &workshop)).transpose()?,
+        sequence: sequence(args.sequence, base.as_ref().and_then(|(base, _)| base.sequence))?,
+        base,
         results,
         keys: &args.keys,
     };
@@ -114,7 +115,7 @@ fn build(args: &BundleBuildArgs, color: ColorChoice, out: &mut Output<'_>) -> Re
 pub(super) struct Words<'a> {
     pub(super) author: Option<&'a str>,
     pub(super) note: Option<String>,
-    pub(super) sequence: Option<u64>,
+    pub(super) sequence: u64,
     pub(super) base: Option<(Base, doorward_policy::Difference)>,
     pub(super) results: Vec<Attestation>,
     pub(super) keys: &'a [PathBuf],
@@ -141,7 +142,7 @@ pub(super) fn pack(dir: &Path, workshop: &Workshop, words: Words<'_>) -> Result<
     }];
     results.extend(words.results);
     let about = About {
-        sequence: words.sequence.unwrap_or_else(|| u64::try_from(now.seconds()).unwrap_or(0)),
+        sequence: words.sequence,
         created_at: now,
         author: author(words.author)?,
         note: words.note,
@@ -320,6 +321,24 @@ fn author(said: Option<&str>) -> Result<String, Failure> {
             "use `--author WHO`, or set `DOORWARD_AUTHOR`",
         )
     })
+}
+
+/// The number of a bundle: the one that is asked for, or the seconds since 1970, and in any case greater than that of
+/// `base`: no gateway pulls a lower one. Whoever made the base may have a clock that is ahead.
+pub(super) fn sequence(asked: Option<u64>, base: Option<u64>) -> Result<u64, Failure> {
+    match (asked, base) {
+        (Some(asked), Some(base)) if asked <= base => {
+            let message = format!(
+                "{asked} is not greater than {base}, the number of `--base`: no gateway would pull it"
+            );
+            Err(Failure::new(Exit::Mistaken, message, "name a greater one, or leave `--sequence` out"))
+        }
+        (Some(asked), _) => Ok(asked),
+        (None, base) => {
+            let seconds = u64::try_from(clock::now().seconds()).unwrap_or(0);
+            Ok(base.map_or(seconds, |base| seconds.max(base.saturating_add(1))))
+        }
+    }
 }
 
 /// What the policies change in those of `base`, a bundle or a folder.

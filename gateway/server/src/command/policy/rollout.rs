@@ -91,7 +91,14 @@ pub(super) fn hold(
             }
         };
         let Made { author, keys, note } = made;
-        let words = Words { author, note, sequence: None, base: None, results: Vec::new(), keys };
+        let words = Words {
+            author,
+            note,
+            sequence: bundle::sequence(None, None)?,
+            base: None,
+            results: Vec::new(),
+            keys,
+        };
         bundle::pack(path, &workshop, words)?
     } else {
         bundle_of(path)?
