@@ -143,6 +143,12 @@ fn span<T>(of: &Spanned<T>) -> Span {
     Span { start: range.start, len: range.len() }
 }
 
+/// The first line of what stands there.
+fn first_line(source: &SourceFile, whole: Span) -> Span {
+    let from = source.text.get(whole.start..).unwrap_or_default();
+    Span { start: whole.start, len: from.lines().next().map_or(0, str::len) }
+}
+
 impl Cases {
     fn add(
         &mut self,
@@ -163,18 +169,31 @@ impl Cases {
         if source.path == BASE {
             self.base = file.base.clone();
         }
+        let nowhere = |mark| {
+            let finding = Finding::new(NOWHERE).rule_is(Rule::CaseTime).at(source, mark);
+            finding.help(ANYWHERE)
+        };
+        findings.extend(file.base.time.is_nowhere().then(|| nowhere(None)));
+        let lost = file.case.iter().filter(|case| case.get_ref().time.is_nowhere());
+        findings.extend(lost.map(|case| nowhere(Some(first_line(source, span(case))))));
         self.files.push(CaseFile { source: Arc::clone(source), base: file.base, cases: file.case });
     }
 
-    /// The name of each case, and a print of what it asks and expects, to tell whether it says the same elsewhere.
+    /// The name of each case, and a print of what it asks and expects, to tell whether it says the same elsewhere. Who
+    /// somebody is and what all begin with are part of what it asks.
     pub(crate) fn prints(&self) -> Vec<(String, u64)> {
         let print = |name: String, said: &str| {
             let mut hasher = DefaultHasher::new();
             said.hash(&mut hasher);
             (name, hasher.finish())
         };
-        let cases = self.files.iter().flat_map(|file| &file.cases).map(Spanned::get_ref);
-        let cases = cases.map(|case| print(case.name.clone(), &format!("{case:?}")));
+        let cases =
+            self.files.iter().flat_map(|file| file.cases.iter().map(move |case| (file, case.get_ref())));
+        let cases = cases.map(|(file, case)| {
+            // What cannot be asked has its words only.
+            let asked = self.situation(file, case).map_err(|_| case);
+            print(case.name.clone(), &format!("{:?}", (case.expect, &case.by, case.report, asked)))
+        });
         cases.chain(self.tests.written().map(|(name, text)| print(name, text))).collect()
     }
 
@@ -265,9 +284,7 @@ impl Cases {
                 let case = spanned.get_ref();
                 let outcome = self.ask(bundle, file, case).and_then(|v| compare(case, &v));
                 if let Err((message, help)) = outcome {
-                    let whole = span(spanned);
-                    let from = file.source.text.get(whole.start..).unwrap_or_default();
-                    let mark = Span { start: whole.start, len: from.lines().next().map_or(0, str::len) };
+                    let mark = first_line(&file.source, span(spanned));
                     let message = format!("case `{}`: {message}", case.name);
                     let finding = Finding::new(message).rule_is(Rule::CaseFails);
                     findings.push(finding.at(&file.source, Some(mark)).help(help));
@@ -283,6 +300,10 @@ impl Cases {
     }
 }
 
+/// What is wrong with a time that is nowhere, and how to mend it.
+const NOWHERE: &str = "`time.now` is not on that `time.weekday` anywhere";
+const ANYWHERE: &str = "leave the day out, which then is that of `time.now`";
+
 /// The case that words say.
 fn case_of(words: &str) -> Result<written::Case, String> {
     let text = format!("name = \"\"\nexpect = \"deny\"\n{words}");
@@ -292,11 +313,7 @@ fn case_of(words: &str) -> Result<written::Case, String> {
         word.map_or_else(|| message.clone(), |word| format!("`{word}`: {message}"))
     })?;
     if case.time.is_nowhere() {
-        return Err(
-            "`time.now` is not on that `time.weekday` anywhere: leave the day out, which then is that of \
-                    `time.now`"
-                .to_owned(),
-        );
+        return Err(format!("{NOWHERE}: {ANYWHERE}"));
     }
     Ok(case)
 }

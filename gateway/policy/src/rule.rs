@@ -91,6 +91,7 @@ rules! {
     CaseSyntax "case-syntax" Mistake "A file of cases says something that no case can say."
     CaseNameTwice "case-name-twice" Mistake "A name is defined twice in the cases."
     CaseRoute "case-route" Mistake "A route in the cases is not as in the configuration."
+    CaseTime "case-time" Mistake "A case happens at a time that is not on its day of the week anywhere."
     CaseFails "case-fails" Mistake "A case does not hold."
     NoCases "no-cases" Hint "Nothing is written down about what must be allowed and what must not."
     NotAllLooked "not-all-looked" Hint "There is more than can be looked at: not every hint was sought."

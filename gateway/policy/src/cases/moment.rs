@@ -8,6 +8,7 @@ use std::time::Duration;
 use doorward_model::{UnixMillis, Weekday};
 
 use super::written::{Moment, Time, TimeOfDay};
+use crate::situation::Situation;
 
 const DAY_SECONDS: i64 = 24 * 3600;
 /// From the westernmost clock to the easternmost one.
@@ -36,9 +37,11 @@ impl Time {
         says && !if self.local.is_some() { some(self.local) } else { local().any(some) }
     }
 
-    /// How far east of Greenwich it says to be, in seconds.
+    /// How far east of Greenwich it says to be, in seconds. A day that is nowhere then says nothing of it.
     fn east(&self) -> Option<i64> {
-        self.weekday.and_then(|_| self.zones().next())
+        let any_day = Self { weekday: None, ..self.clone() };
+        self.weekday
+            .and_then(|_| self.zones().next().or_else(|| any_day.zones().min_by_key(|east| east.abs())))
     }
 
     /// How far east of Greenwich its words may be said, in seconds.
@@ -53,6 +56,32 @@ impl Time {
                 .filter(|east| ZONES_SECONDS.contains(east))
                 .filter(move |east| weekday.is_none_or(|day| at(now, *east).1 == day))
         })
+    }
+}
+
+impl Situation {
+    /// Whether there is a place on earth where it is that day and that time of day then. Of policies that look at two of
+    /// the three, somebody who makes requests up must ask.
+    #[must_use]
+    pub fn is_somewhere(&self) -> bool {
+        let local = Some(TimeOfDay(self.local_time));
+        let time = Time { now: Some(Moment(self.now)), local, weekday: Some(self.weekday) };
+        time.zones().next().is_some()
+    }
+
+    /// The same at times that are somewhere, those first that change least: so many days before or after, when everything
+    /// is as old as it is now; then with the day of its own moment; then with its time of day in Greenwich, too.
+    pub fn somewhere(&self) -> impl Iterator<Item = Self> {
+        let days = [0, 1, -1, 2, -2, 3, -3].into_iter().map(|days| {
+            let mut s = self.clone();
+            let then = UnixMillis(s.now.0.saturating_add(days * DAY_SECONDS * 1000));
+            s.moved_to(then, s.local_time, s.weekday);
+            s
+        });
+        let day = Weekday::ALL.into_iter().map(|weekday| Self { weekday, ..self.clone() });
+        let (local_time, weekday) = at(self.now, 0);
+        let greenwich = Self { local_time, weekday, ..self.clone() };
+        days.chain(day).chain([greenwich]).filter(Self::is_somewhere)
     }
 }
 
@@ -91,7 +120,8 @@ mod tests {
             (east, "now = 2026-05-02T10:00:00+02:00", (9 * 3600, "sat")),
             (east, "now = 2026-05-01T23:30:00Z", (30 * 60, "sat")),
             (west, "now = 2026-05-02T07:00:00Z", (23 * 3600, "fri")),
-            (nowhere, "now = 2026-05-02T10:00:00Z", (10 * 3600, "sat")),
+            // An hour east, on whatever day.
+            (nowhere, "now = 2026-05-02T10:00:00Z", (11 * 3600, "sat")),
             ("", "now = 1969-12-31T10:00:00Z", (10 * 3600, "wed")),
             // What is said is so.
             (east, "now = 2026-05-02T10:00:00Z\nweekday = \"mon\"", (11 * 3600, "mon")),
@@ -118,6 +148,28 @@ mod tests {
         ] {
             assert_eq!(time(words).is_nowhere(), nowhere, "{words}");
         }
+    }
+
+    /// A solver makes up the three by themselves.
+    #[test]
+    fn a_day_that_is_nowhere_is_put_somewhere() {
+        let cases = super::super::Cases::none(UnixMillis(1_772_618_400_000));
+        let asked = "who = \"visitor\"\ndoes = \"GET wiki/all\"\nsession.age = \"5m\"";
+        let wednesday = cases.situated_for_nobody(asked).unwrap();
+        assert!(wednesday.is_somewhere());
+        assert_eq!(wednesday.somewhere().next().as_ref(), Some(&wednesday));
+        let sunday = Situation { weekday: Weekday::Sun, ..wednesday };
+        assert!(!sunday.is_somewhere());
+        let put: Vec<Situation> = sunday.somewhere().collect();
+        assert!(put.iter().all(Situation::is_somewhere));
+        // Three days before, and everything is as old.
+        let first = put.first().unwrap();
+        assert_eq!((first.weekday, first.local_time), (Weekday::Sun, sunday.local_time));
+        assert_eq!(first.now.0, sunday.now.0 - 3 * 86_400_000);
+        let age = |s: &Situation| s.session.authenticated_at.map(|at| s.now.since(at));
+        assert_eq!((age(first), age(first).is_some()), (age(&sunday), true));
+        // Or then, on the day that it is.
+        assert!(put.iter().any(|s| s.now == sunday.now && s.weekday == Weekday::Wed));
     }
 
     /// What a command line says wrong is named, with what it may be.

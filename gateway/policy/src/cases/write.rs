@@ -456,7 +456,7 @@ place = { ip = "2001:db8::1", zones = [], country = "ZZ", continent = "EU", asn 
 session = { mfa = false, phishing_resistant = false, age = "never", mfa_age = "61s" }
 device = { id = "", managed = false, compliant = "no", platform = "", assurance = "mtls", owner_matches = true, posture_age = "2h" }
 risk = { score = 35, reasons = ["new_country"] }
-time = { now = 2026-03-05T11:00:01Z, local = "23:59:59", weekday = "sun" }
+time = { now = 2026-03-05T11:00:01Z, local = "23:59:59", weekday = "wed" }
 http = { host = "x.example", path = "/a\"b", user_agent = "" }
 granted = true
 [route."odd/all"]

@@ -282,11 +282,21 @@ fn a_word_that_a_case_may_not_say_is_refused() {
         ("risk = { score = 101, reasons = [] }", "from 0 to 100"),
         ("person = { stage = \"gone\" }", "is none of preboarding,"),
         ("expcet = \"allow\"", "unknown field `expcet`"),
+        ("time = { now = 2026-03-04T10:00:00Z, weekday = \"sun\" }", "1:1: `time.now` is not on that"),
     ];
     for (more, expect) in table {
         let wrong = case(&format!("who=\"alice\"\ndoes=\"GET wiki/all\"\nexpect=\"allow\"\n{more}")).wrong();
         assert!(wrong.contains(expect) && wrong.starts_with("cases/x.toml:"), "{more}\n{wrong}");
     }
+}
+
+#[test]
+fn a_base_happens_at_a_time_that_there_is() {
+    let asked = "[[case]]\nname=\"n\"\nwho=\"visitor\"\ndoes=\"GET wiki/all\"\nexpect=\"deny\"\nby=[]\n";
+    let wrong =
+        cases(&format!("base.time = {{ now = 2026-03-04T10:00:00Z, weekday = \"sun\" }}\n{asked}")).wrong();
+    assert!(wrong.contains("cases/x.toml") && wrong.contains("`time.now` is not on that"), "{wrong}");
+    assert!(cases(&format!("base.time = {{ weekday = \"sun\" }}\n{asked}")).open().is_ok());
 }
 
 #[test]

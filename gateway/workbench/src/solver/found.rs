@@ -84,7 +84,14 @@ pub(super) fn believe<T>(
             let (request, entities) = bundle.in_cedar(&s.question()).ok()?;
             Some((holds(&request, &entities)?, request, entities))
         };
-        let Some(read) = heard::as_heard(read).into_iter().find(|s| same(s).is_some()) else { continue };
+        let heard = heard::as_heard(read);
+        let mut somewhere = heard.iter().flat_map(Situation::somewhere);
+        let Some(read) = somewhere.find(|s| same(s).is_some()) else {
+            if heard.iter().any(|s| same(s).is_some()) {
+                why = "it is only at a time that is on its day of the week nowhere".to_owned();
+            }
+            continue;
+        };
         let plain = simplified(read, world, bundle, |s| same(s).is_some());
         if let Some((outcome, request, entities)) = same(&plain) {
             return Ok(Seen { request, entities, situation: Some(plain), outcome });
@@ -100,7 +107,7 @@ const KNOWN_MAX: usize = 200;
 type Change = fn(&mut Situation, &Situation);
 
 /// What may be as usual, from what matters least to people on.
-const CHANGES: [Change; 16] = [
+const CHANGES: [Change; 17] = [
     |s, usual| s.user_agent.clone_from(&usual.user_agent),
     |s, usual| s.path.clone_from(&usual.path),
     |s, usual| s.host.clone_from(&usual.host),
@@ -113,7 +120,13 @@ const CHANGES: [Change; 16] = [
         s.session = usual.session;
         s.device.asserted_at = usual.device.asserted_at;
     },
-    |s, usual| moved(s, usual),
+    |s, usual| s.moved_to(usual.now, s.local_time, s.weekday),
+    |s, usual| {
+        // The day of the week may be what matters.
+        s.moved_to(usual.now, s.local_time, s.weekday);
+        let near = s.somewhere().next();
+        *s = near.unwrap_or_else(|| s.clone());
+    },
     |s, usual| s.local_time = usual.local_time,
     |s, usual| s.weekday = usual.weekday,
     |s, usual| s.session = usual.session,
@@ -128,16 +141,6 @@ const CHANGES: [Change; 16] = [
     |s, usual| s.place.country = usual.place.country,
 ];
 
-/// The usual time, with everything that was some time ago as long ago as before.
-fn moved(s: &mut Situation, usual: &Situation) {
-    let by = usual.now.0.saturating_sub(s.now.0);
-    let times = [&mut s.session.authenticated_at, &mut s.session.mfa_at, &mut s.device.asserted_at];
-    for at in times.into_iter().flatten() {
-        at.0 = at.0.saturating_add(by);
-    }
-    s.now = usual.now;
-}
-
 /// The situation with everything as usual that need not differ.
 fn simplified(
     mut s: Situation,
@@ -147,7 +150,7 @@ fn simplified(
 ) -> Situation {
     let usual = world.usual();
     let keep = |s: &mut Situation, next: Situation| {
-        if next != *s && bundle.in_cedar(&next.question()).is_ok() && holds(&next) {
+        if next != *s && next.is_somewhere() && bundle.in_cedar(&next.question()).is_ok() && holds(&next) {
             *s = next;
         }
     };

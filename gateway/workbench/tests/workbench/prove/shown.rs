@@ -55,6 +55,52 @@ fn a_line_about_one_route_is_broken_by_a_request_for_that_route() {
     }
 }
 
+/// A solver likes the last moment of all; one that the gateway cannot say would hide what is open until then.
+#[test]
+fn what_begins_on_a_day_is_found() {
+    let mut solver = solver();
+    let line = "@id(\"line\") @title(\"l\") @owner(\"o\") forbid (principal is User, action, resource)
+        unless { context.granted };";
+    for from in [
+        "context.time.now > datetime(\"2026-07-04T00:00:00Z\")",
+        "context.time.now >= datetime(\"9999-12-30T22:00:00Z\")",
+        "principal has contractEnd && principal.contractEnd > datetime(\"2030-01-01\")",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let permit = format!("permit (principal is User, action, resource) when {{ {from} }};");
+        let workshop = folder(dir.path(), &policies(&[&permit]), line);
+        let proof = prove(&mut solver, &workshop, Some("line"), &mut quiet).unwrap();
+        let Verdict::Broken(breach) = &proof.lines[0].verdict else { panic!("{from}: {}", show(&proof)) };
+        assert!(workshop.bundle().decide(&breach.situation.question()).is_allow(), "{from}: {breach:?}");
+    }
+}
+
+/// To a solver any day may be a Monday.
+#[test]
+fn what_is_shown_happens_on_a_day_that_there_is() {
+    let mut solver = solver();
+    let line = "@id(\"line\") @title(\"l\") @owner(\"o\") forbid (principal is User, action, resource);";
+    let mut verdict = |when: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let permit = format!("permit (principal is User, action, resource) when {{ {when} }};");
+        let workshop = folder(dir.path(), &policies(&[&permit]), line);
+        prove(&mut solver, &workshop, Some("line"), &mut quiet).unwrap().lines.remove(0).verdict
+    };
+    let mondays = "context.time.weekday == Weekday::\"mon\"";
+    for when in [
+        mondays.to_owned(),
+        format!("{mondays} && context.time.now > datetime(\"2030-01-01\")"),
+        format!("{mondays} && context.time.localTime < duration(\"5m\")"),
+    ] {
+        let Verdict::Broken(breach) = verdict(&when) else { panic!("{when}") };
+        assert!(breach.situation.is_somewhere(), "{when}: {breach:?}");
+    }
+    // Noon of a Thursday is on no Monday: nothing can be shown, and so nothing is said to be broken.
+    let thursday = format!("{mondays} && context.time.now == datetime(\"2026-12-31T12:00:00Z\")");
+    let told = verdict(&thursday);
+    assert!(matches!(&told, Verdict::Unknown(why) if why.contains("day of the week")), "{told:?}");
+}
+
 /// To a solver a host may be any text. No request names a zero.
 #[test]
 fn what_no_request_says_breaks_nothing() {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use cedar_policy::{Authorizer, PolicySet, Request};
+use doorward_model::UnixMillis;
 use doorward_policy::{Rounding, Situation, Workshop};
 use doorward_workbench::solver::{Answer, World, guarantees};
 use proptest::prelude::*;
@@ -51,6 +52,24 @@ fn no_situation_breaks_a_guarantee() {
         })
         .unwrap_or_else(|e| panic!("{e}"));
     assert!(tried.get() > 2000, "only {} situations can be said", tried.get());
+}
+
+/// The last time that is granted is the last one that the gateway says. A solver likes to take it.
+#[test]
+fn what_is_granted_of_the_time_the_gateway_can_say() {
+    let workshop = workshop();
+    let first = workshop.cases().iter().find_map(|case| case.situation.ok()).unwrap();
+    let said_at = |seconds: i64| {
+        let now = UnixMillis::from_seconds(seconds);
+        said(workshop, &Situation { now, ..first.clone() }).is_some()
+    };
+    // 0000-01-01T00:00:00Z and 9999-12-30T22:00:00Z.
+    let (begin, end) = (-62_167_219_200, 253_402_207_200);
+    assert_eq!([begin - 1, begin, end, end + 1].map(said_at), [false, true, true, false]);
+    let granted = World::of(workshop).unwrap().granted([]).unwrap();
+    let year =
+        granted.iter().find(|p| p.id().to_string().contains("a-year-of-four-digits")).unwrap().to_string();
+    assert!(year.contains("9999-12-30T22:00:00Z") && year.contains("0000-01-01"), "{year}");
 }
 
 /// One that forbids nothing says nothing, and would hide that what it was written for is not granted.
