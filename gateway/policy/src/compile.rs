@@ -1,21 +1,24 @@
 //! From text to policies that the schema accepts.
 
+mod group;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use cedar_policy::{
-    ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
-};
+use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy_core::ast;
+use cedar_policy_core::parser::Loc;
 use doorward_model::limits::{POLICY_FINDINGS_MAX, POLICY_ID_BYTES_MAX};
 use miette::Diagnostic;
 
 use crate::advice;
-use crate::conditions::{Conditions, Part};
 use crate::failure::{Finding, SourceFile, Span};
 use crate::mode;
 use crate::rule::Rule;
 use crate::shape::{self, Language, Statement};
 use crate::slips;
+
+pub(crate) use self::group::one_of_a_group;
 
 /// How many steps a policy may look from one entity to the next: `principal.onBehalfOf.lifecycle`
 /// is two. The entities of a request are closed for as many steps.
@@ -67,6 +70,26 @@ impl Compiled {
             Some(at) => Span { start: self.span.start + at, len: needle.len() },
             None => first_line(&self.file, self.span),
         }
+    }
+
+    /// Where the policy says `@name`; its first line if it does not say that.
+    pub(crate) fn annotation(&self, name: &str) -> Span {
+        let policy: &ast::Policy = self.policy.as_ref();
+        let written = policy.annotations().find(|(key, _)| AsRef::<str>::as_ref(key) == name);
+        let Some(whole) = written.and_then(|(_, annotation)| self.place(annotation.loc.as_ref())) else {
+            return first_line(&self.file, self.span);
+        };
+        // Without the value, if nothing stands between the `@` and the name.
+        let head = format!("@{name}");
+        let text = self.file.text.get(whole.start..).unwrap_or_default();
+        if text.starts_with(&head) { Span { len: head.len(), ..whole } } else { whole }
+    }
+
+    /// Where in the file something stands that Cedar read in the policy.
+    fn place(&self, loc: Option<&Loc>) -> Option<Span> {
+        let policy: &ast::Policy = self.policy.as_ref();
+        let (loc, base) = (loc?, policy.loc()?.start());
+        Some(Span { start: self.span.start + loc.start().checked_sub(base)?, len: loc.end() - loc.start() })
     }
 }
 
@@ -233,7 +256,7 @@ fn annotations(compiled: &Compiled, statement: &Statement, hints: &mut Vec<Findi
 /// Annotations that nobody reads, where another one was meant.
 fn unread(compiled: &Compiled, findings: &mut Vec<Finding>, hints: &mut Vec<Finding>) {
     for slip in slips::of(&compiled.policy) {
-        let at = compiled.find(&format!("@{}", slip.written));
+        let at = compiled.annotation(&slip.written);
         let told = compiled.finding_at(at, format!("nobody reads `@{}`", slip.written));
         let told = told.help(format!("did you mean `@{}`?", slip.near));
         if slip.decides {
@@ -304,10 +327,10 @@ fn validate_portion(validator: &Validator, portion: &[Compiled], findings: &mut 
     };
     let mut wrong: HashSet<&PolicyId> = HashSet::new();
     for compiled in portion {
-        // Cedar only says that it never applies, more than once, and not why.
-        if let Some(finding) = one_of_a_group(compiled, validator.schema()) {
+        let told = group::findings(compiled, validator.schema());
+        if !told.is_empty() {
             wrong.insert(compiled.policy.id());
-            findings.push(finding);
+            findings.extend(told);
         }
     }
     let by_id: HashMap<&PolicyId, &Compiled> = portion.iter().map(|c| (c.policy.id(), c)).collect();
@@ -325,22 +348,6 @@ fn validate_portion(validator: &Validator, portion: &[Compiled], findings: &mut 
     // A policy with a typo in its scope can never apply either: the typo is what is to be mended.
     let only_warned = result.validation_warnings().filter(|w| !wrong.contains(w.policy_id()));
     only_warned.for_each(|w| push(Rule::Impossible, w.policy_id(), w));
-}
-
-/// What is wrong with a policy for one action that is a group of actions: nobody ever does a group.
-pub(crate) fn one_of_a_group(compiled: &Compiled, schema: &Schema) -> Option<Finding> {
-    let ActionConstraint::Eq(action) = compiled.policy.action_constraint() else { return None };
-    schema.action_groups().find(|group| **group == action)?;
-    if schema.principals_for_action(&action).is_some_and(|mut kinds| kinds.next().is_some()) {
-        return None;
-    }
-    let conditions = Conditions::new(&compiled.policy);
-    let scope = conditions.all().iter().find(|c| c.part() == Part::Action).and_then(|c| c.span());
-    let span = scope.map(|at| Span { start: compiled.span.start + at.start, len: at.len() });
-    let span = span.unwrap_or_else(|| first_line(&compiled.file, compiled.span));
-    let finding =
-        compiled.finding_at(span, format!("`{action}` is a group of actions, and `==` asks for one action"));
-    Some(finding.rule_is(Rule::Impossible).help(format!("`{action}` is a group: write `action in {action}`")))
 }
 
 /// What Cedar says about a policy, at its place in the file, or else at the policy.
@@ -397,5 +404,37 @@ fn shortened(help: String) -> String {
     match help.char_indices().nth(HELP_CHARS_MAX) {
         Some((cut, _)) => format!("{} …", help.get(..cut).unwrap_or_default()),
         None => help,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_annotation_that_nobody_reads_is_told_where_it_stands() {
+        for (before, marked, after) in [
+            ("// first\n", "@mod", "(\"report\")"),
+            ("@mode(\"report\") ", "@mod", "(\"report\")"),
+            ("@modes_of_ours(\"x\") ", "@modes", ""),
+            ("@title(\"see @mod\")\n", "@mod", "(\"report\")"),
+            ("@title(\"é\") // not @mod(\"report\")\n", "@mod", " (\"report\")"),
+            ("@title(\"t\") ", "@ mod(\"report\")", ""),
+        ] {
+            let text = format!("{before}{marked}{after} @id(\"x\") forbid (principal, action, resource);");
+            let file = SourceFile::new("apps/x.cedar".to_owned(), text.clone());
+            let mut findings = Vec::new();
+            policies(&file, &mut findings, &mut Vec::new());
+            let places: Vec<&str> = findings
+                .iter()
+                .map(|finding| {
+                    assert_eq!(finding.rule(), Rule::Annotation, "{text}\n{finding}");
+                    let label = finding.labels().unwrap().next().unwrap();
+                    assert_eq!(label.offset(), before.len(), "{text}");
+                    &text[label.offset()..label.offset() + label.len()]
+                })
+                .collect();
+            assert_eq!(places, [marked], "{text}");
+        }
     }
 }

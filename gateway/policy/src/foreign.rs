@@ -3,6 +3,7 @@
 //! None of Doorward's own rules hold for it: it need not be strictly valid, its policies need no name, its
 //! schema may say anything. What holds is that reading it cannot end the process.
 
+use std::iter;
 use std::sync::Arc;
 
 use cedar_policy::{Policy, PolicyId, Schema, Template};
@@ -13,6 +14,7 @@ use crate::failure::{Finding, SourceFile, tidy};
 use crate::load::on_stack;
 use crate::rule::Rule;
 use crate::shape::{self, Language};
+use crate::source::{BYTE_ORDER_MARK, marked};
 use crate::workshop::PolicySource;
 
 /// A set of policies that is not Doorward's.
@@ -75,15 +77,77 @@ fn too_large(name: &str, most: u64) -> Finding {
 /// Whether a text says anything that schemas say. What a parser has to say about another file quotes it, and that may
 /// be a file of secrets whose name was mistyped.
 fn looks_like_schema(text: &str) -> bool {
-    let begins = |line: &str| {
+    if text.trim_start().starts_with('{') {
+        return text.contains("\"entityTypes\"") || text.contains("\"actions\"") || text.trim() == "{";
+    }
+    says(text, |text| {
+        let line = text.split(LINE_ENDS).next().unwrap_or_default();
         let word = line.split_whitespace().next().unwrap_or_default();
         matches!(word, "entity" | "action" | "namespace") || (word == "type" && line.contains('='))
-    };
-    if !text.trim_start().starts_with('{') {
-        return text.lines().any(begins)
-            || text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with("//"));
+    })
+}
+
+/// Whether a text says anything that policies say, for the same reason.
+fn looks_like_policies(text: &str) -> bool {
+    says(text, |text| {
+        let behind = text.strip_prefix("permit").or_else(|| text.strip_prefix("forbid"));
+        behind.is_some_and(|behind| behind_comments(behind).starts_with('('))
+    })
+}
+
+/// Whether a line begins as it should, behind the comments and the annotations before it; or there is nothing but these.
+fn says(text: &str, begins: impl Fn(&str) -> bool) -> bool {
+    let mut rest = text;
+    let mut lines = iter::from_fn(|| {
+        let line = behind_annotations(rest);
+        rest = behind_line(line);
+        (!line.is_empty()).then_some(line)
+    });
+    lines.next().is_none_or(|first| begins(first) || lines.any(begins))
+}
+
+/// What ends a line, and a comment.
+const LINE_ENDS: [char; 2] = ['\n', '\r'];
+
+/// A text behind its first line.
+fn behind_line(text: &str) -> &str {
+    text.split_once(LINE_ENDS).map_or("", |(_, behind)| behind)
+}
+
+/// A text behind the blanks and the comments with which it begins.
+fn behind_comments(text: &str) -> &str {
+    let mut text = text.trim_start();
+    while text.starts_with("//") {
+        text = behind_line(text).trim_start();
     }
-    text.contains("\"entityTypes\"") || text.contains("\"actions\"") || text.trim() == "{"
+    text
+}
+
+/// A text behind the comments and the annotations with which it begins.
+fn behind_annotations(text: &str) -> &str {
+    let mut text = behind_comments(text);
+    while let Some(behind) = behind_annotation(text) {
+        text = behind_comments(behind);
+    }
+    text
+}
+
+/// A text behind the annotation with which it begins, `@name` or `@name("…")`. None: it begins with none.
+fn behind_annotation(text: &str) -> Option<&str> {
+    let named = text.strip_prefix('@')?;
+    let behind = named.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    if behind.len() == named.len() {
+        return None;
+    }
+    let Some(value) = behind_comments(behind).strip_prefix('(') else { return Some(behind) };
+    let value = behind_comments(value).strip_prefix('"')?;
+    let mut escaped = false;
+    let end = value.find(|c: char| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    })?;
+    behind_comments(value.get(end + 1..)?).strip_prefix(')')
 }
 
 fn read_schema(name: &str, text: &str, findings: &mut Vec<Finding>) -> Option<Schema> {
@@ -91,13 +155,18 @@ fn read_schema(name: &str, text: &str, findings: &mut Vec<Finding>) -> Option<Sc
         findings.push(too_large(name, POLICY_SCHEMA_BYTES_MAX));
         return None;
     }
-    if !looks_like_schema(text) {
+    let bare = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    if !looks_like_schema(bare) {
         let finding = Finding::new("this is not a schema").rule_is(Rule::Schema).in_path(name);
         let help = "a schema says `entity …;` and `action …;` in Cedar's own words, or the same as JSON";
         findings.push(finding.help(help));
         return None;
     }
     let file = SourceFile::new(name.to_owned(), text.to_owned());
+    if bare.len() < text.len() {
+        findings.push(marked(&file));
+        return None;
+    }
     if text.trim_start().starts_with('{') {
         if let Err(large) = shape::json(text) {
             let finding = Finding::new(large.message).rule_is(Rule::TooDeep).in_path(name);
@@ -124,14 +193,18 @@ fn read_policies(name: &str, text: &str, findings: &mut Vec<Finding>) -> (Vec<Po
         findings.push(too_large(name, POLICY_FILE_BYTES_MAX));
         return (Vec::new(), 0);
     }
-    if !text.trim().is_empty()
-        && !["permit", "forbid", "principal", "//"].iter().any(|word| text.contains(word))
-    {
+    let bare = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    // Nobody calls a file of secrets so: who misspells the only `permit` is shown where.
+    if !name.ends_with(".cedar") && !looks_like_policies(bare) {
         let finding = Finding::new("this is no file of policies").rule_is(Rule::Syntax).in_path(name);
         findings.push(finding.help("a policy begins with `permit (` or `forbid (`"));
         return (Vec::new(), 0);
     }
     let file = SourceFile::new(name.to_owned(), text.to_owned());
+    if bare.len() < text.len() {
+        findings.push(marked(&file));
+        return (Vec::new(), 0);
+    }
     let statements = match shape::statements(text, Language::Policies) {
         Ok(statements) => statements,
         Err(deep) => {
@@ -211,6 +284,11 @@ mod tests {
             "{\"token\": \"s3cret\"}",
             "{\"type\": \"service_account\", \"private_key\": \"s3cret\"}",
             "-----BEGIN PRIVATE KEY-----\ns3cret\n-----END PRIVATE KEY-----\n",
+            "DATABASE_URL=postgres://app:s3cret@db/prod\n",
+            "# see https://x\npassword: s3cret\n",
+            "@corp:registry=https://x/\n//x/:_authToken=s3cret\n",
+            "permitted = true\nprincipal = \"s3cret\"\nnote = \"no permit (yet)\"\n",
+            "\u{feff}API_KEY=s3cret\n",
         ];
         for secret in secrets {
             for set in
@@ -222,9 +300,65 @@ mod tests {
                 assert!(findings.iter().all(|f| f.extent().is_none()), "nothing is drawn: {told}");
             }
         }
+        let misspelt =
+            ForeignSet::read(None, ("a.cedar", "permti (principal, action, resource);")).unwrap_err();
+        assert_eq!(misspelt[0].line_and_column(), Some((1, 1)), "{misspelt:?}");
         // A schema with a mistake is one.
         let wrong = ForeignSet::read(Some(("s", "entity User;\nentiti Group;")), ("p", "")).unwrap_err();
         assert_eq!(wrong[0].line_and_column().map(|(line, _)| line), Some(2), "{wrong:?}");
+    }
+
+    #[test]
+    fn policies_are_known_by_how_a_line_of_them_begins() {
+        for text in [
+            "",
+            " \n// none yet\n\n@later\n",
+            "permit(principal,action,resource);",
+            "@id(\"a\") @b permit (principal,action,resource);",
+            "// who\n@id(\"a\")\n  @title(\"b) \\\" (\") // why\n  forbid\n  (principal,action,resource);",
+            "// of old\rpermit(principal,action,resource);",
+            "@id // so\n(\"a\n b\") forbid // all\n(principal,action,resource);",
+            "oops\npermit(principal,action,resource);",
+        ] {
+            assert!(looks_like_policies(text), "{text}");
+        }
+        for text in [
+            "@\"a\"",
+            "@a(",
+            "@a(\"b",
+            "@a(\"b\" permit (",
+            "a permit (",
+            "permits (",
+            "permit",
+            "x // permit (",
+        ] {
+            assert!(!looks_like_policies(text), "{text}");
+        }
+        // Each is passed once, or twice.
+        for part in ["@a(\n", "@a(\"\n", "@a\n", "permit\n", "permit // x\r", "x\r", "// x\n"] {
+            looks_like_policies(&part.repeat(100_000));
+            looks_like_schema(&part.repeat(100_000));
+        }
+    }
+
+    #[test]
+    fn a_schema_of_annotated_lines_is_one() {
+        let text = SCHEMA
+            .replace("entity", "@doc(\"x\") entity")
+            .replace("action", "\n@doc(\"y\") @z\n@doc2(\"action\") action");
+        assert!(ForeignSet::read(Some(("s", &text)), ("p", "")).unwrap().schema().is_some(), "{text}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_told_as_in_a_folder() {
+        let (schema, policies) = (format!("\u{feff}{SCHEMA}"), "\u{feff}permit(principal,action,resource);");
+        let findings = ForeignSet::read(Some(("s", &schema)), ("p", policies)).unwrap_err();
+        let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        for start in ["p:1:1: a byte order mark", "s:1:1: a byte order mark"] {
+            assert!(told.iter().any(|f| f.starts_with(start)), "{start} in {told:?}");
+        }
+        assert!(findings.iter().all(|f| f.rule() == Rule::NotText), "{findings:?}");
     }
 
     #[test]

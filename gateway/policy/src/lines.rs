@@ -156,7 +156,7 @@ fn fits(line: &RedLine, schema: &Schema, findings: &mut Vec<Finding>) {
         told.into_iter().next().map_or(Ok(()), Err)
     });
     if let Err(why) = told {
-        let at = compiled.find("@no_more_than");
+        let at = compiled.annotation("no_more_than");
         let finding = compiled.finding_at(at, format!("`{changed}` cannot be compared by: {why}"));
         findings.push(finding.rule_is(Rule::RedLine).help(
             "name a fact that everybody has whom the line is about (`principal is User`), and a value that it \

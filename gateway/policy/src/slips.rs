@@ -39,15 +39,27 @@ pub(crate) fn of(policy: &Policy) -> Vec<Slip> {
 
 fn slip(written: &str, value: &str) -> Option<Slip> {
     let plain = written.to_ascii_lowercase();
-    let like = |word: &&str| strsim::osa_distance(&plain, word) <= word.len() / LETTERS_PER_SLIP;
-    let near = READ.into_iter().filter(like).min_by_key(|word| strsim::osa_distance(&plain, word))?;
+    let like = READ.into_iter().filter(|word| is_like(&plain, word));
+    let near = like.min_by_key(|word| strsim::osa_distance(&plain, word))?;
     let decides = match near {
         "report_until" | "no_more_than" | "max_age" => true,
-        "mode" => matches!(value, "report" | "enforce"),
-        "unknown" => matches!(value, "report" | "block"),
+        "mode" => is_meant(value, ["report", "enforce"]),
+        "unknown" => is_meant(value, ["report", "block"]),
         _ => false,
     };
     Some(Slip { written: written.to_owned(), near, decides })
+}
+
+fn is_like(plain: &str, word: &str) -> bool {
+    strsim::osa_distance(plain, word) <= word.len() / LETTERS_PER_SLIP
+}
+
+/// Whether a value may be meant for one of these words: it is like one or begins like one, as `Reprot` and `reporting`
+/// do, or it says nothing at all.
+fn is_meant(value: &str, words: [&str; 2]) -> bool {
+    let plain = value.trim().to_lowercase();
+    let begins_like = |word: &str| is_like(&plain.chars().take(word.len()).collect::<String>(), word);
+    plain.is_empty() || words.into_iter().any(|word| is_like(&plain, word) || begins_like(word))
 }
 
 #[cfg(test)]
@@ -59,7 +71,19 @@ mod tests {
         for (annotation, near, decides) in [
             ("@modes(\"report\")", Some("mode"), true),
             ("@Mode(\"report\")", Some("mode"), true),
+            ("@modes(\"Report\")", Some("mode"), true),
+            ("@Mode(\"Report\")", Some("mode"), true),
+            ("@MODE(\"ENFORCE\")", Some("mode"), true),
+            ("@mdoe(\"reprot\")", Some("mode"), true),
+            ("@mod(\"reporting\")", Some("mode"), true),
+            ("@mod(\" report-only\")", Some("mode"), true),
+            ("@mod(\"Enforcing\")", Some("mode"), true),
+            ("@modes", Some("mode"), true),
+            ("@modes(\"\")", Some("mode"), true),
+            ("@Unknown(\"Report\")", Some("unknown"), true),
             ("@code(\"ABC-1\")", Some("mode"), false),
+            ("@node(\"repair\")", Some("mode"), false),
+            ("@node(\"é\")", Some("mode"), false),
             ("@no_more_then(\"principal.employment = x\")", Some("no_more_than"), true),
             ("@nomorethan(\"x\")", Some("no_more_than"), true),
             ("@unknwn(\"report\")", Some("unknown"), true),

@@ -25,7 +25,7 @@ use crate::rule::Rule;
 /// The name of the schema.
 pub(crate) const SCHEMA: &str = "schema.cedarschema";
 /// What some editors write at the beginning of a file.
-const BYTE_ORDER_MARK: char = '\u{feff}';
+pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 /// The folder of the cases.
 const CASES: &str = "cases/";
 /// The folder of the red lines.
@@ -122,18 +122,20 @@ pub(crate) fn revision(dir: &Path) -> Option<Revision> {
     findings.is_empty().then_some(folder.revision)
 }
 
+/// What is wrong with a file that begins with a byte order mark.
+pub(crate) fn marked(file: &Arc<SourceFile>) -> Finding {
+    Finding::new("a byte order mark stands before the first word")
+        .rule_is(Rule::NotText)
+        .help("save the file as UTF-8 without a byte order mark (BOM)")
+        .at(file, Some(Span { start: 0, len: BYTE_ORDER_MARK.len_utf8() }))
+}
+
 /// The file as text, or a finding that says where it is not.
 fn text(path: String, role: Role, bytes: Vec<u8>, findings: &mut Vec<Finding>) -> Option<Arc<SourceFile>> {
     match String::from_utf8(bytes) {
         // TOML takes one; Cedar and JSON have no word for it.
         Ok(text) if role != Role::Cases && text.starts_with(BYTE_ORDER_MARK) => {
-            let file = SourceFile::new(path, text);
-            findings.push(
-                Finding::new("a byte order mark stands before the first word")
-                    .rule_is(Rule::NotText)
-                    .help("save the file as UTF-8 without a byte order mark (BOM)")
-                    .at(&file, Some(Span { start: 0, len: BYTE_ORDER_MARK.len_utf8() })),
-            );
+            findings.push(marked(&SourceFile::new(path, text)));
             None
         }
         Ok(text) => {

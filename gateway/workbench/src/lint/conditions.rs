@@ -7,7 +7,6 @@ use doorward_policy::Rule;
 
 use super::form::{self, Form};
 use super::found::Found;
-use super::scope::Apps;
 use super::{Names, Subject};
 
 /// More questions than these in one policy, and nobody sees what it says.
@@ -34,7 +33,7 @@ pub(super) fn lint(subject: &Subject<'_>, names: &Names, found: &mut Found<'_>) 
             Rule::PathMatch,
             at,
             message,
-            route_help(&seen.texts, names, &subject.scope.apps()),
+            route_help(&seen.texts, names, subject.scope.app().as_deref()),
         ));
     }
     if seen.addresses > ADDRESSES_MAX {
@@ -84,17 +83,14 @@ fn settled(subject: &Subject<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// How to say the same by a route; by which one, when exactly one that the policy can be about is called as the path
-/// is. The route of another app is another door.
-fn route_help(texts: &BTreeSet<String>, names: &Names, apps: &Apps) -> String {
+/// How to say the same by a route; by which one, when exactly one of the one app that the policy is about is called as
+/// the path is. The route of another app is another door, and a forbid for all apps must not come to be for one.
+fn route_help(texts: &BTreeSet<String>, names: &Names, own: Option<&str>) -> String {
     let called = |route: &&String| {
         let (app, name) = route.split_once('/').unwrap_or(("", route));
-        let own = match apps {
-            Apps::Any => true,
-            Apps::One(own) => own == app,
-            Apps::Unknown => false,
-        };
-        own && name != "all" && texts.iter().any(|text| text.split(['/', '*', '.']).any(|part| part == name))
+        own == Some(app)
+            && name != "all"
+            && texts.iter().any(|text| text.split(['/', '*', '.']).any(|part| part == name))
     };
     let why = "a path can be written in many ways, and a route is resolved once";
     let mut all = names.routes.iter().filter(called);

@@ -32,17 +32,6 @@ pub(super) enum Side {
     Exactly(EntityUid),
 }
 
-/// The apps that a scope is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Apps {
-    /// Whichever there are.
-    Any,
-    /// This one.
-    One(String),
-    /// Some of them; the scope does not say which.
-    Unknown,
-}
-
 /// Which actions there are, and in which groups.
 #[derive(Debug)]
 pub(super) struct Actions {
@@ -116,17 +105,17 @@ impl Scope {
         actions && self.principal.covers(&other.principal) && self.resource.covers(&other.resource)
     }
 
-    /// The apps that it is about, in the words of the schema that comes with Doorward.
-    pub(super) fn apps(&self) -> Apps {
+    /// The app that it is about, if it is about one only, in the words of the schema that comes with Doorward.
+    pub(super) fn app(&self) -> Option<String> {
         let uid = match &self.resource {
-            Side::Any | Side::Is(_) => return Apps::Any,
+            Side::Any | Side::Is(_) => return None,
             Side::In(_, uid) | Side::Exactly(uid) => uid,
         };
         let name = uid.id().unescaped();
         match uid.type_name().basename() {
-            "App" => Apps::One(name.to_owned()),
-            "Route" => Apps::One(name.split_once('/').map_or(name, |(app, _)| app).to_owned()),
-            _ => Apps::Unknown,
+            "App" => Some(name.to_owned()),
+            "Route" => Some(name.split_once('/').map_or(name, |(app, _)| app).to_owned()),
+            _ => None,
         }
     }
 
