@@ -19,7 +19,7 @@ use crate::Console;
 use crate::access::refused;
 use crate::guard::Call;
 use crate::policies::failed;
-use crate::ports::{AccessAbout, AccessAsk, Whom};
+use crate::ports::{AccessAbout, AccessAsk, TimeSaid, Whom};
 use crate::problem::{Mistake, Problem};
 use crate::strict;
 
@@ -30,8 +30,8 @@ struct Asked {
     text: String,
     situation: Situation,
     whom: Whom,
-    /// Whether it is now, where the situation is to be as it would be here.
-    now: Option<bool>,
+    /// What of its time holds, where the situation is to be as it would be here.
+    said: Option<TimeSaid>,
 }
 
 /// What the policies say of a situation, and why. It changes nothing, and no more is asked of the directory than who
@@ -62,7 +62,7 @@ pub(crate) async fn explain(
 fn understood(fields: &mut strict::Fields, mistakes: &mut Vec<Mistake>) -> Option<Asked> {
     let text = fields.text("situation", HELP, mistakes);
     let (person, machine) = (fields.optional("person", mistakes), fields.optional("machine", mistakes));
-    let now = fields.flag("now", mistakes);
+    let said = time_said(fields, mistakes);
     let whom = match (person, machine) {
         (None, None) => Ok(Whom::AsItIs),
         (Some(id), None) => id.parse::<PersonId>().map(Whom::Person).map_err(|e| ("person", e.to_string())),
@@ -74,13 +74,23 @@ fn understood(fields: &mut strict::Fields, mistakes: &mut Vec<Mistake>) -> Optio
     let whom = whom.map_err(|(field, why)| mistakes.push(Mistake::new(field, why, "")));
     let text = text?;
     match (record::read(&text), whom) {
-        (Ok(situation), Ok(whom)) => Some(Asked { text, situation, whom, now }),
+        (Ok(situation), Ok(whom)) => Some(Asked { text, situation, whom, said }),
         (Err(e), _) => {
             mistakes.push(Mistake::new("situation", format!("cannot be read: {e}"), HELP));
             None
         }
         (Ok(_), Err(())) => None,
     }
+}
+
+/// What of the time is said, where anybody tells.
+fn time_said(fields: &mut strict::Fields, mistakes: &mut Vec<Mistake>) -> Option<TimeSaid> {
+    let words = fields.texts("said", mistakes)?;
+    if words.iter().any(|word| !TimeSaid::WORDS.contains(&word.as_str())) {
+        mistakes.push(Mistake::new("said", "has what is none of `now`, `local` and `weekday`", ""));
+    }
+    let has = |word: &str| words.iter().any(|said| said == word);
+    Some(TimeSaid { now: has("now"), local: has("local"), weekday: has("weekday") })
 }
 
 /// A situation that is to be explained; or one in which no policy would be asked.
@@ -91,8 +101,8 @@ enum Placed {
 
 /// The situation as it would be here, where that is asked.
 async fn placed(console: &Console, call: &Call, asked: Asked) -> Result<Placed, Problem> {
-    let Asked { text, situation, whom, now } = asked;
-    if whom == Whom::AsItIs && now.is_none() {
+    let Asked { text, situation, whom, said } = asked;
+    if whom == Whom::AsItIs && said.is_none() {
         return Ok(Placed::Here(Box::new(situation)));
     }
     let shown = match whom {
@@ -100,7 +110,7 @@ async fn placed(console: &Console, call: &Call, asked: Asked) -> Result<Placed, 
         Whom::Person(id) => id.to_string(),
         Whom::Machine(id) => id.to_string(),
     };
-    let about = AccessAbout::Placed { situation: text, whom, now: now.unwrap_or(false) };
+    let about = AccessAbout::Placed { situation: text, whom, said: said.unwrap_or(TimeSaid::ALL) };
     let answer = (console.ports.access)(AccessAsk { about, after: None, limit: 1 }).await;
     let answer = answer.map_err(|fault| refused(call, fault, &shown))?;
     if let Some(why) = answer.get("refused").and_then(Value::as_str) {

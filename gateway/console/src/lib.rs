@@ -75,7 +75,7 @@ pub use hosts::Hosts;
 pub use ports::{
     About, AccessAbout, AccessAsk, AccessFault, Aftermath, BrowserSession, BrowserSessions, Condition,
     ConditionState, Future, Inflight, InflightFilter, Ports, ReleaseCall, ReleaseRefused, ReleaseWhy,
-    ReloadPanicked, Running, ShadowCall, Wait, Whom,
+    ReloadPanicked, Running, ShadowCall, TimeSaid, Wait, Whom,
 };
 pub use serve::{Bounds, Guest, Service, serve};
 pub use token::Token;

@@ -111,9 +111,20 @@ pub enum AccessAbout {
         situation: String,
         /// Who asks in it.
         whom: Whom,
-        /// It is now, and not then.
-        now: bool,
+        /// What of its time holds. The rest is as it is here.
+        said: TimeSaid,
     },
+}
+
+/// What of the time in a situation somebody said: the moment, the time of day, the day of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeSaid {
+    /// Without it, it is now.
+    pub now: bool,
+    /// Without it, what the gateway's time zone has at that moment.
+    pub local: bool,
+    /// The same of the day.
+    pub weekday: bool,
 }
 
 /// Who asks in a situation.
@@ -387,4 +398,13 @@ impl ConditionState {
             Self::Missing => "missing",
         }
     }
+}
+
+// === impl TimeSaid ===
+
+impl TimeSaid {
+    /// Everything.
+    pub const ALL: Self = Self { now: true, local: true, weekday: true };
+    /// What there is to say, as it is called.
+    pub const WORDS: [&'static str; 3] = ["now", "local", "weekday"];
 }

@@ -188,6 +188,43 @@ async fn whoever_is_as_their_token_says_is_told_to_be_missing_and_not_to_be_refu
     assert!(!told.contains("lab"), "{told}");
 }
 
+/// Nobody who has not signed in at night, nor on a Tuesday.
+const HOURS: &str = r#"
+@id("all") permit (principal, action, resource == Route::"wiki/granted");
+@id("night") forbid (principal is Visitor, action, resource)
+when { context.time.localTime >= duration("23h") || context.time.localTime < duration("6h") };
+@id("tuesday") forbid (principal is Visitor, action, resource) when { context.time.weekday == Weekday::"tue" };
+"#;
+
+/// What is asked about another time is answered by the time zone of the gateway, as a request would be then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_time_is_counted_in_the_time_zone_of_the_gateway() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/schema.cedarschema");
+    std::fs::copy(schema, folder.path().join("schema.cedarschema")).unwrap();
+    std::fs::write(folder.path().join("all.cedar"), HOURS).unwrap();
+    let house = House::new(|config| {
+        config.set("gateway.time_zone", json!("Europe/Berlin")).set("policy.dir", json!(folder.path()));
+    })
+    .await;
+    let live = ["policy", "explain", "--live", "--who", "visitor", "--does", "GET wiki/granted"];
+    for (with, by) in [
+        // The last of November 2026 is a Monday, and Berlin an hour east of Greenwich.
+        ("time.now=2026-11-30T21:30:00Z", "all"),
+        ("time.now=2026-11-30T22:30:00Z", "night"),
+        ("time.now=2026-11-30T22:30:00Z time.local=12:00", "all"),
+        ("time.now=2026-11-30T23:30:00Z time.local=12:00", "tuesday"),
+        ("time.now=2026-11-30T23:30:00Z time.weekday=mon", "night"),
+        ("time.local=23:30 time.weekday=wed", "night"),
+        ("time.local=12:00 time.weekday=tue", "tuesday"),
+        ("time.local=12:00 time.weekday=wed", "all"),
+    ] {
+        let asked = [&live[..], &["--with", with, "--format", "json"]].concat();
+        let told: Value = serde_json::from_str(&said(&house.gateway, 0, &asked).await).unwrap();
+        assert_eq!(told["deciding"], json!([by]), "{with}: {told:#}");
+    }
+}
+
 /// What a command says that ends with this code.
 async fn refused(house: &House, args: &[&str], code: i32) -> String {
     let file = house.gateway.config_file();

@@ -6,11 +6,12 @@ use doorward_policy::Hand;
 use serde_json::{Value, json};
 
 use super::form::{
-    Operation, Paths, bounded, count, flag, formed, list, object, or_null, text, time, to, word,
+    Operation, Paths, bounded, count, flag, formed, list, object, or_null, set, text, time, to, word,
 };
 use super::people::{app, sign_in};
 use super::refusals::{LIST, Refusal};
 use crate::inflight;
+use crate::ports::TimeSaid;
 
 const TAG: &str = "node";
 
@@ -150,13 +151,15 @@ pub(super) fn paths(paths: &mut Paths) {
 
 fn explain() -> Operation {
     let situation = r#"{"v":1,"who":"visitor","does":"GET","route":{"id":"wiki/all","tier":"public"},"place":{"ip":"192.0.2.1"},"now":0,"local":0,"weekday":"mon","host":"","path":"/"}"#;
+    let said = set(word(TimeSaid::WORDS), TimeSaid::WORDS.len());
     let asked =
-        object([("situation", text())]).maybe([("person", text()), ("machine", text()), ("now", flag())]);
+        object([("situation", text())]).maybe([("person", text()), ("machine", text()), ("said", said)]);
     Operation::new(TAG, "policies.explain", "What the policies in force say of a situation, and why")
         .says(
             "`situation` is what a decision in the audit log has at `unmapped.doorward.situation`, as a text. With \
-             `person` or `machine`, an id of the directory, they ask in it; with `now` it is now. With any of these the \
-             route is what the configuration says of it.",
+             `person` or `machine`, an id of the directory, they ask in it. `said` is what of its time holds; the rest is \
+             as it is here: now, and by the time zone of the gateway. With any of these the route is what the \
+             configuration says of it.",
         )
         .body(asked.taken(), json!({ "situation": situation }))
         .answers(200, "The answer, its reasons, and the cheapest way to pass.", to("Explanation"))

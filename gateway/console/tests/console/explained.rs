@@ -69,12 +69,14 @@ fn somebody_of_the_directory_asks_in_a_situation() {
         let expected = ask(json!({ "situation": alice })).await.json();
         assert_eq!(told, expected);
         assert_eq!(told["decision"], "allow", "{told}");
-        let told = ask(json!({ "situation": VISITOR, "person": ID, "now": true })).await.json();
+        let told = ask(json!({ "situation": VISITOR, "person": ID, "said": ["local"] })).await.json();
         assert_eq!(
             (&told["unasked"], &told["decision"]),
             (&json!("they were suspended"), &json!("deny")),
             "{told}"
         );
+        let told = ask(json!({ "situation": VISITOR, "person": ID, "said": ["now"] })).await.json();
+        assert_eq!(told, expected);
         let none = ask(json!({ "situation": VISITOR, "machine": ID })).await;
         assert_eq!((none.status, &none.json()["code"]), (409, &json!("not_here")));
     });
@@ -93,7 +95,10 @@ fn what_is_no_situation_is_told_as_a_mistake() {
             json!({ "situation": "[".repeat(20_000) }),
             json!({ "situation": VISITOR, "person": "alice" }),
             json!({ "situation": VISITOR, "person": ID, "machine": ID }),
-            json!({ "situation": VISITOR, "now": "yes" }),
+            json!({ "situation": VISITOR, "now": true }),
+            json!({ "situation": VISITOR, "said": "now" }),
+            json!({ "situation": VISITOR, "said": ["noon"] }),
+            json!({ "situation": VISITOR, "said": ["now", "now"] }),
         ] {
             let answer = gateway.send("POST", "/api/v1/policies/explain", body).await;
             let told = answer.json();

@@ -31,9 +31,9 @@ pub(crate) fn access(ask: AccessAsk) -> Result<Value, AccessFault> {
         AccessAbout::Person(_) => Ok(page(Action::ALL.map(row).to_vec())),
         AccessAbout::Machine(_) => Err(AccessFault::NoOne),
         AccessAbout::Visitor => Ok(page(vec![row(Action::Get)])),
-        AccessAbout::Placed { situation, whom, now } => match whom {
+        AccessAbout::Placed { situation, whom, said } => match whom {
             Whom::Machine(_) => Err(AccessFault::NoDirectory),
-            Whom::Person(_) if *now => Ok(json!({ "refused": "they were suspended" })),
+            Whom::Person(_) if !said.now => Ok(json!({ "refused": "they were suspended" })),
             Whom::Person(_) | Whom::AsItIs => {
                 Ok(json!({ "situation": situation.replace("\"visitor\"", ALICE) }))
             }

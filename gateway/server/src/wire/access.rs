@@ -37,8 +37,8 @@ impl Access {
 }
 
 fn answered(wired: &Wired, ask: &AccessAsk) -> Result<Value, AccessFault> {
-    if let AccessAbout::Placed { situation, whom, now } = &ask.about {
-        return placed::placed(wired, situation, *whom, *now);
+    if let AccessAbout::Placed { situation, whom, said } = &ask.about {
+        return placed::placed(wired, situation, *whom, *said);
     }
     let roll = Roll::of(wired)?;
     let stand = wired.house.policies.stand();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::super::{Exit, Failure, printable};
 use super::super::short;
 use super::super::whom::{self, VISITOR};
-use super::asked::{Asked, over, recorded, words};
+use super::asked::{Asked, over, recorded, time_said, words};
 use super::open;
 use crate::cli::PolicyExplainArgs;
 use crate::clock;
@@ -52,14 +52,12 @@ pub(super) fn asked(
     }
     let none = Cases::none(clock::now());
     let cases = shop.as_ref().map_or(&none, Workshop::cases);
-    let situation = cases.situated_for_nobody(&words(VISITOR, does, &args.with)?);
-    let situation = situation.map_err(|e| {
+    let words = words(VISITOR, does, &args.with)?;
+    let situation = cases.situated_for_nobody(&words).map_err(|e| {
         let help = "the words of `--with` stand in the README of the policies";
         Failure::new(Exit::Mistaken, printable(&e), help)
     })?;
-    // A time that somebody names is not now.
-    let now = !args.with.iter().any(|with| with.split_whitespace().any(|word| word.starts_with("time")));
-    Ok((Asked::of(format!("{does} as {who}"), situation, whom, now), shop))
+    Ok((Asked::of(format!("{does} as {who}"), situation, whom, time_said(&words)), shop))
 }
 
 /// Whether the gateway knows who there is.
@@ -79,8 +77,8 @@ pub(super) fn told(args: &PolicyExplainArgs, asked: &Asked) -> Result<Value, Fai
         if let Some(whom) = &asked.whom {
             map.insert(whom.kind.to_owned(), whom.id.as_str().into());
         }
-        if let Some(now) = asked.now {
-            map.insert("now".to_owned(), now.into());
+        if let Some(said) = &asked.said {
+            map.insert("said".to_owned(), json!(said));
         }
     }
     let mut told = operator.ask(Method::POST, &["policies", "explain"], &body)?;
