@@ -57,6 +57,12 @@ impl Stand {
         self.chosen(principal, app).0
     }
 
+    /// Whether anybody is asked of exactly this bundle.
+    fn asks(&self, bundle: &Arc<PolicyBundle>) -> bool {
+        let staged = self.staged.as_ref().map(|staged| &staged.bundle);
+        staged.into_iter().chain([&self.bundle]).any(|asked| Arc::ptr_eq(asked, bundle))
+    }
+
     /// The bundle that somebody is asked of, and the counter of it; no counter while nothing is staged.
     fn chosen(&self, principal: &Principal, app: &AppId) -> (&Arc<PolicyBundle>, Option<&AtomicU64>) {
         let Some(staged) = &self.staged else { return (&self.bundle, None) };
@@ -346,13 +352,13 @@ impl Policies {
     /// Asks a share of another bundle than the one in force, or nobody any more.
     pub fn stage(&self, staged: Option<Staged>) {
         let held = self.held();
-        let before = self.staged();
+        let before = self.staged().map(|before| before.bundle);
         self.stand.rcu(|stand| Stand { bundle: Arc::clone(&stand.bundle), staged: staged.clone() });
+        // Of another share of the same bundle there is no last request to wait for.
+        let out_of_use = before.filter(|bundle| !self.stand.load().asks(bundle));
         drop(held);
-        if let Some(before) = before {
-            drop(staged);
-            retire(before.bundle);
-        }
+        drop(staged);
+        out_of_use.into_iter().for_each(retire);
     }
 
     /// The bundle in force: what is displayed. One request uses one bundle from beginning to end.
@@ -406,5 +412,39 @@ impl Policies {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    const SCHEMA: &str = include_str!("../../../policies/schema.cedarschema");
+    const POLICY: &str = "@id(\"open\") permit (principal, action, resource);";
+    const NOW: UnixMillis = UnixMillis(5);
+    const STEPS: u16 = 8;
+
+    /// It goes on being asked: to wait for its last request would take the whole wait, and hold up whoever goes back.
+    #[test]
+    fn a_bundle_of_which_another_share_is_asked_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("schema.cedarschema"), SCHEMA).unwrap();
+        fs::create_dir(dir.path().join("apps")).unwrap();
+        fs::write(dir.path().join("apps/test.cedar"), POLICY).unwrap();
+        let policies = Arc::new(Policies::open(dir.path(), None, NOW).unwrap());
+        let bundle = policies.candidate(dir.path(), NOW).unwrap().bundle;
+        let (staging, (tell, told)) = (Arc::clone(&policies), channel());
+        thread::spawn(move || {
+            for hundredths in 1..=STEPS {
+                let share = Share::new([1; 16], hundredths, None);
+                staging.stage(Some(Staged::new(Arc::clone(&bundle), share)));
+            }
+            let _ = tell.send(());
+        });
+        told.recv_timeout(RETIREMENT * u32::from(STEPS / 2)).expect("nobody waits for what goes on");
+        assert_eq!(policies.staged().unwrap().share.hundredths(), STEPS);
     }
 }

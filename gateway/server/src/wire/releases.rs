@@ -142,8 +142,13 @@ impl Releases {
         self.keep_folder(wired);
         let in_force = wired.house.policies.bundle().revision().to_string();
         if self.shelf.history().first().is_none_or(|last| last.revision != in_force) {
-            let (how, cause) = self.began_with(&wired.house.policies);
-            self.remember(in_force, None, now, &Actor::Gateway, how, cause);
+            match self.untold(&wired.house.policies) {
+                Some((noted, previous)) => self.tell_untold(wired, noted, previous),
+                None => {
+                    let (how, cause) = self.began_with(&wired.house.policies);
+                    self.remember(in_force, None, now, &Actor::Gateway, how, cause);
+                }
+            }
         }
         self.tell_fallen(wired);
         self.stage_again(wired);

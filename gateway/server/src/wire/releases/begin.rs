@@ -14,10 +14,10 @@ use doorward_audit::{Actor, Event};
 use doorward_model::UnixMillis;
 use doorward_policy::{LoadFailure, Loader, Policies, PolicyFiles, Revision};
 
-use super::shelf::{Change, How};
-use super::{Releases, short};
+use super::shelf::{Change, How, InForce};
+use super::{Releases, results, short};
 use crate::wire::Wired;
-use crate::wire::reload::record;
+use crate::wire::reload::{Told, record, tell_swapped};
 
 /// What was in force could not be had at the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +150,50 @@ impl Releases {
         (how, cause)
     }
 
+    /// Whose change it was that put what is in force there, and what was in force until then, where the process ended
+    /// after that was noted and before it was told.
+    pub(super) fn untold(&self, policies: &Policies) -> Option<(InForce, String)> {
+        let noted = self.shelf.in_force().filter(|_| !policies.is_of_folder())?;
+        let in_force = policies.bundle().revision().to_string();
+        let previous = untold(&noted, &self.shelf.history(), &in_force)?;
+        Some((noted, previous))
+    }
+
+    /// Tells it now. Blocks until that is on the disk.
+    pub(super) fn tell_untold(&self, wired: &Wired, noted: InForce, previous: String) {
+        let (policies, now) = (&wired.house.policies, (wired.house.clock)());
+        let (in_force, kept) = (policies.bundle(), self.shelf.kept(&noted.revision));
+        let InForce { revision, at, by, how, cause, folder: _ } = noted;
+        let before = self.held_by(&previous, &|at| policies.candidate_of_before(at, now)).ok();
+        let difference = before.map(|before| before.bundle.difference(&in_force)).unwrap_or_default();
+        let (change, words) = (cause.clone(), cause.map(|cause| format!("{cause}; ")).unwrap_or_default());
+        self.add(Change {
+            revision: revision.clone(),
+            previous: Some(previous.clone()),
+            at,
+            by: by.clone(),
+            how,
+            cause: change,
+        });
+        let told = Told {
+            actor: Actor::Gateway,
+            policies: in_force.policies(),
+            previous,
+            source: format!("bundle {} ({})", short(&revision), how.as_str()),
+            revision,
+            cases: kept.as_ref().and_then(|kept| kept.cases).unwrap_or_default(),
+            hints: 0,
+            lost_forbids: &[],
+            lost_permits: &[],
+            difference: &difference,
+            author: kept.as_ref().map(|kept| kept.author.clone()),
+            cause: Some(format!("{words}by {by}, and the process ended in the middle of it")),
+            found: None,
+            results: kept.as_ref().map(|kept| results(kept, &difference)).unwrap_or_default(),
+        };
+        tell_swapped(wired, told);
+    }
+
     /// Puts on record that something else is in force than what was. Blocks until that is on the disk.
     pub(super) fn tell_fallen(&self, wired: &Wired) {
         let Some(fallen) = self.fallen(&wired.house.policies) else { return };
@@ -173,6 +217,13 @@ struct Missed {
     why: String,
     /// What the folder holds, as far as something has been decided about that.
     folder: Option<Revision>,
+}
+
+/// What was in force until `noted` was, where the history does not know of that: it is written after the note.
+fn untold(noted: &InForce, history: &[Change], in_force: &str) -> Option<String> {
+    let previous = &history.first()?.revision;
+    let is_told = history.iter().any(|change| change.revision == noted.revision && change.at == noted.at);
+    (noted.revision == in_force && *previous != noted.revision && !is_told).then(|| previous.clone())
 }
 
 /// What was in force before, the last first, each once. What somebody went back from is not good, unless it was put in
@@ -219,5 +270,35 @@ mod tests {
         history.insert(0, change("b", Some("c"), How::Promoted));
         assert_eq!(near(&history), ["b", "c", "a", "f"]);
         assert_eq!(near(&[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_change_that_was_noted_and_not_told_is_known_by_the_history() {
+        let change = |revision: &str, at| Change {
+            revision: revision.to_owned(),
+            previous: None,
+            at,
+            by: String::new(),
+            how: How::RolledOut,
+            cause: None,
+        };
+        let noted = InForce {
+            revision: "b".to_owned(),
+            at: 7,
+            by: "ann".to_owned(),
+            how: How::RolledOut,
+            cause: None,
+            folder: None,
+        };
+        let previous = |history: &[Change], in_force| untold(&noted, history, in_force);
+        assert_eq!(previous(&[change("a", 3)], "b").as_deref(), Some("a"));
+        // It was in force before as well, and that was told.
+        assert_eq!(previous(&[change("a", 3), change("b", 2)], "b").as_deref(), Some("a"));
+        // This one was told; since then there was a start without it.
+        assert_eq!(previous(&[change("a", 9), change("b", 7)], "b"), None);
+        assert_eq!(previous(&[change("b", 7), change("a", 3)], "b"), None);
+        // Something else is in force, and nothing is known of what was.
+        assert_eq!(previous(&[change("a", 3)], "a"), None);
+        assert_eq!(previous(&[], "b"), None);
     }
 }

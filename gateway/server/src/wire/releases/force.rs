@@ -46,6 +46,8 @@ impl Releases {
             How::Folder | How::Promoted | How::RolledOut | How::Pulled => self.candidate(wired, revision)?,
         };
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Meanwhile it may have been forgotten, or held with other results.
+        let kept = self.shelf.kept(revision).ok_or_else(|| NotDone::Unknown(revision.to_owned()))?;
         if !is_answered_for() {
             let softened = match wish.how {
                 How::Promoted | How::RolledOut => softened(&in_force, &candidate.bundle),
@@ -189,7 +191,7 @@ impl Releases {
 }
 
 /// Others came into force than those that this was to take the place of.
-fn overtaken(in_force: &str, expected: &str) -> NotDone {
+pub(super) fn overtaken(in_force: &str, expected: &str) -> NotDone {
     NotDone::Conflict(format!("revision {} is in force, and not {}", short(in_force), short(expected)))
 }
 

@@ -6,7 +6,7 @@ use doorward_audit::Actor;
 use doorward_model::UnixMillis;
 use doorward_model::limits::{POLICY_HELD_MAX, POLICY_KEPT_MAX};
 use doorward_policy::{Finding, PolicyBundle, PolicyFiles};
-use doorward_workbench::release::{self, About, Bundle, Manifest, Trust};
+use doorward_workbench::release::{self, About, Attestation, Bundle, Manifest, Outcome, PublicKey, Trust};
 
 use super::{Change, How, Kept, NotDone, Origin, Releases, Wired, name, short};
 
@@ -36,11 +36,18 @@ impl Releases {
         origin: Origin,
     ) -> Result<(Kept, Vec<Finding>), NotDone> {
         let (house, revision) = (&wired.house, bundle.manifest().revision.clone());
-        let before = self.shelf.kept(&revision);
-        if let Some(kept) = &before
-            && !self.gives_way(kept, bundle)
-        {
-            return Ok((kept.clone(), Vec::new()));
+        if let Some(kept) = self.shelf.kept(&revision) {
+            match self.again(&kept, bundle, origin) {
+                Again::GivesWay => self.is_not_rolled_out_against(&kept, bundle)?,
+                Again::Stays => return Ok((kept, Vec::new())),
+                Again::Differs => {
+                    let short = short(&revision);
+                    return Err(NotDone::Conflict(format!(
+                        "revision {short} is held with other results, and neither these nor those are left out: \
+                         `doorward policy rollout forget {short}` first"
+                    )));
+                }
+            }
         }
         let was_there = self.shelf.is_held(&revision);
         if !was_there
@@ -89,25 +96,50 @@ impl Releases {
         self.shelf.remove(&old.revision).is_ok()
     }
 
-    /// Whether the same policies, which are held, are held as another bundle from now on. Who made them, when, and
-    /// what checks came to stays as it was first said; but for the word of somebody who signs, where nobody who
-    /// is known signed before or it is a later one, and where what is held cannot be used any more.
-    fn gives_way(&self, kept: &Kept, bundle: &Bundle) -> bool {
-        let signers: Vec<String> = bundle.signed_by().iter().map(ToString::to_string).collect();
-        // By the key that comes after the old one, too.
-        let by_more =
-            signers.len() > kept.signed_by.len() && kept.signed_by.iter().all(|k| signers.contains(k));
-        if by_more || (!signers.is_empty() && bundle.manifest().sequence > kept.sequence) {
-            return true;
-        }
+    /// What becomes of a bundle whose policies are held already. Who made them, when, and what checks came to stays as
+    /// it was first said; but for a bundle with results that are not known, for the word of somebody who signs, where
+    /// nobody who is known signed before or it is a later one, and where what is held cannot be used any more. What
+    /// was found against the policies, and that somebody tried to prove them, is not lost by any of these.
+    fn again(&self, kept: &Kept, bundle: &Bundle, origin: Origin) -> Again {
+        let (manifest, held) = (bundle.manifest(), &kept.results);
         let files = PolicyFiles::read(&self.shelf.policies_of(&kept.revision));
-        let whole = files.is_ok_and(|files| files.revision().to_string() == kept.revision);
-        let trusted = kept.origin == Origin::Folder
-            || self
-                .shelf
-                .packed(&kept.revision)
-                .is_ok_and(|packed| release::open(&packed, self.trust()).is_ok());
-        !whole || !trusted
+        let is_whole = files.is_ok_and(|files| files.revision().to_string() == kept.revision);
+        let packed = self.shelf.packed(&kept.revision);
+        let is_trusted = kept.origin == Origin::Folder
+            || packed.is_ok_and(|packed| release::open(&packed, self.trust()).is_ok());
+        let (is_usable, counts) = (is_whole && is_trusted, is_trusted || self.is_by_somebody_known(kept));
+        let is_lost = counts && !goes_on(held, &manifest.results);
+        // By its number it is known what was pulled, should that not be noted any more.
+        let is_before = kept.origin == Origin::Pulled && manifest.sequence < kept.sequence;
+        // Somebody known signed it, where that is asked for: it would not have been opened otherwise.
+        let adds = !is_before && says_more(&manifest.results, held, weighs);
+        if !is_lost && (!is_usable || is_signed_better(kept, bundle) || adds) {
+            return Again::GivesWay;
+        }
+        // Nobody stands behind a pull who could forget what is held. What blocks is not passed over there, either.
+        let matters: fn(&Attestation) -> bool = match origin {
+            Origin::Pulled => is_against,
+            Origin::Uploaded | Origin::Folder => weighs,
+        };
+        let differs = !is_usable || says_more(&manifest.results, held, matters);
+        if differs { Again::Differs } else { Again::Stays }
+    }
+
+    /// What is being rolled out was answered for when that began. For what is found against it after that nobody did, and
+    /// to finish asks for nothing.
+    fn is_not_rolled_out_against(&self, kept: &Kept, bundle: &Bundle) -> Result<(), NotDone> {
+        let is_rolled_out = self.shelf.rollout().is_some_and(|rollout| rollout.revision == kept.revision);
+        if is_rolled_out && says_more(&bundle.manifest().results, &kept.results, is_against) {
+            let why = "this stands against what is being rolled out: `doorward policy rollout stop` first";
+            return Err(NotDone::Conflict(why.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether somebody whose key is known signed what is held, or nobody is asked for that.
+    fn is_by_somebody_known(&self, kept: &Kept) -> bool {
+        let signed = |key: &PublicKey| kept.signed_by.contains(&key.id().to_string());
+        self.keys.is_empty() || self.keys.iter().any(signed)
     }
 
     /// Forgets a bundle.
@@ -174,7 +206,11 @@ impl Releases {
         how: How,
         cause: Option<String>,
     ) {
-        let change = Change { revision, previous, at: at.0, by: name(actor), how, cause };
+        self.add(Change { revision, previous, at: at.0, by: name(actor), how, cause });
+    }
+
+    /// Adds a change to the history.
+    pub(super) fn add(&self, change: Change) {
         if let Err(error) = self.shelf.add(change) {
             tracing::error!(%error, "what is in force cannot be noted in the history");
         }
@@ -204,6 +240,64 @@ impl Releases {
             }
         }
     }
+}
+
+/// What becomes of a bundle whose policies are held already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// They are held as they were.
+    Stays,
+    /// They are held as this bundle from now on.
+    GivesWay,
+    /// Each of the two has results that must not be lost.
+    Differs,
+}
+
+/// Whether a bundle is signed by more, by the key that comes after the old one, too; or is a later one.
+fn is_signed_better(kept: &Kept, bundle: &Bundle) -> bool {
+    let signers: Vec<String> = bundle.signed_by().iter().map(ToString::to_string).collect();
+    let by_more = signers.len() > kept.signed_by.len() && kept.signed_by.iter().all(|k| signers.contains(k));
+    by_more || (!signers.is_empty() && bundle.manifest().sequence > kept.sequence)
+}
+
+/// Whether a result stands against the policies.
+fn is_against(result: &Attestation) -> bool {
+    result.outcome == Outcome::Failed || !result.blocking.is_empty()
+}
+
+/// Whether a result says something that is not known without it. The check is done anew here, and every bundle has it.
+fn weighs(result: &Attestation) -> bool {
+    result.name != "check" || is_against(result)
+}
+
+/// Whether everything that blocks by `one` does by `other`.
+fn blocks_as(other: &Attestation, one: &Attestation) -> bool {
+    one.blocking.iter().all(|what| other.blocking.contains(what))
+}
+
+/// Whether no result that stands against the policies, and no proof, is lost when `next` is said in the place of `held`.
+/// What failed stays failed, for these are the same policies; what nobody could tell may be known by now.
+fn goes_on(held: &[Attestation], next: &[Attestation]) -> bool {
+    let is_said = |one: &Attestation| {
+        next.iter().filter(|other| other.name == one.name).any(|other| match one.outcome {
+            Outcome::Unknown => true,
+            Outcome::Held => blocks_as(other, one),
+            Outcome::Failed => other.outcome == Outcome::Failed && blocks_as(other, one),
+        })
+    };
+    held.iter().filter(|one| one.name == "prove" || is_against(one)).all(is_said)
+}
+
+/// Whether `next` has a result, of those that matter, that `held` does not have.
+fn says_more(next: &[Attestation], held: &[Attestation], matters: fn(&Attestation) -> bool) -> bool {
+    let is_known = |one: &Attestation| {
+        let as_much = |other: &Attestation| match one.outcome {
+            Outcome::Unknown => true,
+            Outcome::Held | Outcome::Failed => other.outcome == one.outcome,
+        };
+        held.iter().any(|other| other.name == one.name && as_much(other) && blocks_as(other, one))
+    };
+    next.iter().filter(|one| matters(one)).any(|one| !is_known(one))
 }
 
 /// How many policies there are, with those that only report.
@@ -239,3 +333,6 @@ fn told(
         signed_by: bundle.signed_by().iter().map(ToString::to_string).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,12 +8,12 @@ use doorward_audit::event::{ControlDebt, DebtStep, PolicyStage, StageStep};
 use doorward_audit::{Actor, Event};
 use doorward_model::AppId;
 use doorward_model::limits::OPERATOR_DEBT_SECONDS_MAX;
-use doorward_policy::{Difference, Share, Staged, WHOLE};
+use doorward_policy::{Difference, Share, Staged, Stand, WHOLE};
 use doorward_proxy::review::Because;
 use doorward_state::{DebtKind, NewDebt};
 use uuid::Uuid;
 
-use super::force::softened;
+use super::force::{overtaken, softened};
 use super::shelf::Rollout;
 use super::{How, Kept, NotDone, Releases, Swapped, Wired, Wish, line, name, results, short};
 use crate::wire::reload::record;
@@ -45,7 +45,7 @@ impl Releases {
     pub(crate) fn roll_out(&self, wired: &Wired, wanted: Wanted, wish: &Wish) -> Result<Difference, NotDone> {
         let (house, now) = (&wired.house, (wired.house.clock)());
         let revision = wanted.revision;
-        let kept = self.shelf.kept(&revision).ok_or_else(|| NotDone::Unknown(revision.clone()))?;
+        self.shelf.kept(&revision).ok_or_else(|| NotDone::Unknown(revision.clone()))?;
         if let Some(app) = wanted.apps.iter().flatten().find(|app| !is_app(wired, app)) {
             return Err(NotDone::Conflict(format!("there is no app `{app}`: nobody would be asked of it")));
         }
@@ -56,6 +56,8 @@ impl Releases {
             None => self.candidate(wired, &revision)?.bundle,
         };
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Meanwhile it may have been forgotten, or held with other results.
+        let kept = self.shelf.kept(&revision).ok_or_else(|| NotDone::Unknown(revision.clone()))?;
         let in_force = house.policies.bundle();
         if in_force.revision().to_string() == revision {
             return Err(NotDone::Conflict("it is in force for everybody already".to_owned()));
@@ -64,6 +66,13 @@ impl Releases {
         if let Some(other) = before.as_ref().filter(|rollout| rollout.revision != revision) {
             let why = format!("revision {} is being rolled out; finish or stop that", short(&other.revision));
             return Err(NotDone::Conflict(why));
+        }
+        // The folder waits for nobody: it may have ended this, and that is noted in a moment. Nobody has compared it
+        // with the red lines that are in force by now.
+        let now_in_force = in_force.revision().to_string();
+        let then = before.as_ref().and_then(|rollout| rollout.in_force.as_ref());
+        if let Some(then) = then.filter(|then| **then != now_in_force) {
+            return Err(overtaken(&now_in_force, then));
         }
         if before.is_none() {
             self.answered_for(wired, &kept, wish, &softened(&in_force, &bundle))?;
@@ -75,7 +84,7 @@ impl Releases {
             apps: wanted.apps.map(|apps| apps.iter().map(ToString::to_string).collect()),
             at: before.as_ref().map_or(now.0, |rollout| rollout.at),
             by: name(&wish.actor),
-            in_force: Some(in_force.revision().to_string()),
+            in_force: Some(now_in_force),
             revision,
         };
         let noted = self.shelf.set_rollout(Some(&rollout));
@@ -114,19 +123,26 @@ impl Releases {
 
     fn unstage(&self, wired: &Wired) {
         wired.house.policies.stage(None);
-        self.forget_rollout();
-    }
-
-    fn forget_rollout(&self) {
         if let Err(error) = self.shelf.set_rollout(None) {
             tracing::error!(%error, "the end of a roll-out cannot be noted; after a restart it goes on");
         }
     }
 
-    /// Other policies came into force, for everybody: with that a roll-out is over. Which one it was.
+    /// Other policies came into force, for everybody: with that a roll-out is over. Which one it was. One that began
+    /// beside those goes on.
     pub(super) fn rollout_is_over(&self, wired: &Wired, actor: &Actor) -> Option<String> {
         let rollout = self.shelf.rollout()?;
-        self.forget_rollout();
+        let (policies, review) = (&wired.house.policies, &wired.house.review);
+        if is_beside(&rollout, &policies.stand()) {
+            return None;
+        }
+        // What comes into force takes what is staged away. But the folder waits for nobody: an advance that was under
+        // way may have staged it after that.
+        let is_asked = policies.staged().is_some();
+        self.unstage(wired);
+        if is_asked {
+            review.changed(Because::Policies, (wired.house.ticks)());
+        }
         if wired.house.policies.bundle().revision().to_string() != rollout.revision {
             let cause = Some("other policies came into force".to_owned());
             let wish = Wish { actor: actor.clone(), how: How::RolledOut, cause, found: None, anyway: false };
@@ -157,6 +173,13 @@ impl Releases {
             }
         }
     }
+}
+
+/// Whether a share is asked of it, beside the very policies that it was compared with.
+fn is_beside(rollout: &Rollout, stand: &Stand) -> bool {
+    let in_force = stand.bundle.revision().to_string();
+    let is_asked = |staged: &Staged| staged.bundle.revision().to_string() == rollout.revision;
+    stand.staged.as_ref().is_some_and(is_asked) && rollout.in_force.as_ref() == Some(&in_force)
 }
 
 fn is_app(wired: &Wired, app: &AppId) -> bool {
@@ -262,4 +285,66 @@ pub(super) fn owe(
     let event = ControlDebt { id: id.into(), actor: actor.clone(), request_id: None, step };
     record(wired, Event::ControlDebt(Box::new(event)));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use doorward_model::UnixMillis;
+    use doorward_policy::{Outcome, Policies};
+
+    use super::*;
+
+    const SCHEMA: &str = include_str!("../../../../../policies/schema.cedarschema");
+    const NOW: UnixMillis = UnixMillis(5);
+
+    fn write(folder: &Path, id: &str) {
+        fs::create_dir_all(folder.join("apps")).unwrap();
+        fs::write(folder.join("schema.cedarschema"), SCHEMA).unwrap();
+        let text = format!("@id(\"{id}\") permit (principal, action, resource);");
+        fs::write(folder.join("apps/test.cedar"), text).unwrap();
+    }
+
+    fn rollout(revision: &str, in_force: &str) -> Rollout {
+        Rollout {
+            revision: revision.to_owned(),
+            key: key_of(revision),
+            hundredths: WHOLE,
+            apps: None,
+            at: 0,
+            by: String::new(),
+            in_force: Some(in_force.to_owned()),
+        }
+    }
+
+    /// The folder comes into force while an advance is under way, which then stages its share beside others than it was
+    /// compared with: that is over, and what is begun beside them is not.
+    #[test]
+    fn a_share_beside_others_than_it_was_compared_with_does_not_go_on() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        write(folder.path(), "open");
+        write(other.path(), "other");
+        let policies = Policies::open(folder.path(), None, NOW).unwrap();
+        let bundle = policies.candidate(other.path(), NOW).unwrap().bundle;
+        let (in_force, staged) = (policies.bundle().revision().to_string(), bundle.revision().to_string());
+        let (noted, is_beside) =
+            (rollout(&staged, &in_force), |rollout: &Rollout| is_beside(rollout, &policies.stand()));
+        let stage = || {
+            let share = share(&noted).unwrap();
+            policies.stage(Some(Staged::new(bundle.clone(), share)));
+        };
+        assert!(!is_beside(&noted), "nobody is asked of it");
+        stage();
+        assert!(is_beside(&noted));
+
+        write(folder.path(), "mended");
+        assert!(matches!(policies.reload(NOW), Outcome::Swapped { .. }));
+        assert!(!is_beside(&noted));
+        stage();
+        assert!(!is_beside(&noted));
+        let mended = policies.bundle().revision().to_string();
+        assert!(is_beside(&rollout(&staged, &mended)) && !is_beside(&rollout(&in_force, &mended)));
+    }
 }

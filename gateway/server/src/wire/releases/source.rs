@@ -281,13 +281,22 @@ impl Releases {
         }
         self.answered_for(wired, &kept, wish, &[])?;
         let unproved = self.unproved(wired, &kept)?;
-        match (&wish.cause, wish.anyway) {
-            _ if unproved.is_empty() => {}
-            (Some(cause), true) => owe(wired, &kept, &unproved, cause, &wish.actor)?,
+        let owed = match (&wish.cause, wish.anyway) {
+            _ if unproved.is_empty() => None,
+            (Some(cause), true) => Some(cause),
             (None, _) | (Some(_), false) => return Err(NotDone::Blocked(unproved)),
-        }
+        };
         let packed = self.shelf.packed(revision).map_err(|e| NotDone::Failed(e.to_string()))?;
-        release::open(&packed, self.trust())?;
+        let opened = release::open(&packed, self.trust())?;
+        let said = opened.manifest();
+        if (&said.revision, said.sequence, &said.results) != (&kept.revision, kept.sequence, &kept.results) {
+            return Err(NotDone::Failed("its file on the disk is that of another bundle".to_owned()));
+        }
+        // Before it is there, so that nothing is published for which nobody answers; and after everything that may
+        // keep it from being published but Redis itself, so that nobody answers for nothing.
+        if let Some(cause) = owed {
+            owe(wired, &kept, &unproved, cause, &wish.actor)?;
+        }
         let published = wired.runtime.block_on(board.publish(kept.sequence, &packed));
         published.map_err(|error| match error {
             BoardError::Older | BoardError::TooLarge => NotDone::Conflict(error.to_string()),
