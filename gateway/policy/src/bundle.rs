@@ -45,6 +45,15 @@ pub struct PolicyBundle {
     cases: Vec<(String, u64)>,
 }
 
+/// What is written like a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// It is asked.
+    Policy,
+    /// A red line, which nobody is asked of.
+    Line,
+}
+
 /// What a policy says about itself.
 #[derive(Debug)]
 pub(crate) struct Note {
@@ -155,10 +164,13 @@ impl PolicyBundle {
         &self.cases
     }
 
-    /// Every policy, also those that only report, and every red line, by its name. No name stands for two.
-    pub(crate) fn by_name(&self) -> BTreeMap<&str, &Policy> {
+    /// Every policy, also those that only report, and every red line, by its name. No name stands for two; in another
+    /// bundle it may stand for the other kind.
+    pub(crate) fn by_name(&self) -> BTreeMap<(&str, Kind), &Policy> {
         let all = self.reporting.as_deref().unwrap_or(self);
-        all.index.policies().chain(&self.lines).map(|policy| (policy.id().as_ref(), policy)).collect()
+        let policies = all.index.policies().map(|policy| ((policy.id().as_ref(), Kind::Policy), policy));
+        let lines = self.lines.iter().map(|line| ((line.id().as_ref(), Kind::Line), line));
+        policies.chain(lines).collect()
     }
 
     /// Which policies these are.

@@ -6,7 +6,7 @@ use std::fmt;
 use cedar_policy::Policy;
 use serde_json::Value;
 
-use crate::bundle::PolicyBundle;
+use crate::bundle::{Kind, PolicyBundle};
 use crate::lines;
 use crate::workshop::on_policy_stack;
 
@@ -17,7 +17,8 @@ const CASE_NAME_CHARS_MAX: usize = 80;
 
 /// The names of the policies and red lines that two sets do not have alike. In order.
 ///
-/// Those that only report count: what they say turns into a decision by a change of theirs.
+/// Those that only report count: what they say turns into a decision by a change of theirs. What turns from a policy
+/// into a red line, or back, is removed and added, whatever it says: a red line decides nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
     /// Only the second has them.
@@ -37,7 +38,8 @@ pub struct CaseDifference {
     pub added: Vec<String>,
     /// Only the first has them: what they forbade to happen may happen.
     pub removed: Vec<String>,
-    /// Both have them, and they ask or expect something else. What all cases of a file begin with does not count.
+    /// Both have them, and they ask or expect something else: also where nothing of the case is written anew, but who
+    /// somebody is, what a route is, or what all cases begin with.
     pub changed: Vec<String>,
 }
 
@@ -149,14 +151,16 @@ impl PolicyBundle {
     #[must_use]
     pub fn difference(&self, next: &Self) -> Difference {
         let (before, after) = (self.by_name(), next.by_name());
-        let only = |of: &BTreeMap<&str, &Policy>, other: &BTreeMap<&str, &Policy>| {
-            of.keys().filter(|name| !other.contains_key(*name)).map(|name| (*name).to_owned()).collect()
+        let only = |of: &BTreeMap<(&str, Kind), &Policy>, other: &BTreeMap<(&str, Kind), &Policy>| {
+            let keys = of.keys().filter(|key| !other.contains_key(*key));
+            keys.map(|(name, _)| (*name).to_owned()).collect()
         };
-        let is_another = |(name, policy): &(&&str, &&Policy)| before.get(*name).is_some_and(|b| b != *policy);
+        let is_another =
+            |(key, policy): &(&(&str, Kind), &&Policy)| before.get(*key).is_some_and(|b| b != *policy);
         Difference {
             added: only(&after, &before),
             removed: only(&before, &after),
-            changed: after.iter().filter(is_another).map(|(name, _)| (*name).to_owned()).collect(),
+            changed: after.iter().filter(is_another).map(|((name, _), _)| (*name).to_owned()).collect(),
             cases: CaseDifference::new(self.cases(), next.cases()),
         }
     }
@@ -200,6 +204,7 @@ mod tests {
     use doorward_model::UnixMillis;
 
     use super::*;
+    use crate::failure::SourceFile;
     use crate::revision::Revision;
     use crate::vocabulary::Vocabulary;
 
@@ -256,6 +261,21 @@ mod tests {
             (difference.added, difference.removed, difference.changed),
             (Vec::new(), vec!["line.goes".to_owned()], vec!["line.turns".to_owned(), "tries".to_owned()])
         );
+    }
+
+    /// The same words forbid in one place and claim in the other.
+    #[test]
+    fn what_changes_side_between_policies_and_red_lines_is_told() {
+        const FORBID: &str = "forbid (principal, action, resource);";
+        let line = Policy::parse(Some(cedar_policy::PolicyId::new("moves")), FORBID).unwrap();
+        let stays = ("stays", "permit (principal, action, resource);");
+        let decides = bundle(&[("moves", FORBID), stays]);
+        let claims = bundle(&[stays]).beside(vec![line], Vec::new());
+        let moves = vec!["moves".to_owned()];
+        let told = Difference { added: moves.clone(), removed: moves, ..Difference::default() };
+        assert_eq!(decides.difference(&claims), told, "out of force");
+        assert_eq!(claims.difference(&decides), told, "in force");
+        assert!(claims.difference(&claims).is_empty());
     }
 
     #[test]
@@ -324,5 +344,60 @@ mod tests {
         assert_eq!(cases.removed, ["goes", "twice"]);
         assert_eq!(cases.to_string(), "2 went (goes, twice), 1 came, 1 changed (turns)");
         assert!(before.difference(&before).cases.is_empty());
+    }
+
+    /// Whoever makes bob somebody else lets the cases about him hold that would fail.
+    #[test]
+    fn a_case_says_something_else_with_the_people_the_routes_and_the_base_that_it_is_about() {
+        const CASES: &str = r#"
+            [person.bob]
+            department = "it"
+            [person.eve]
+            [agent.bot]
+            on_behalf_of = "bob"
+            [service_account.job]
+            owner = "eve"
+            [route."wiki/all"]
+            [route."build/all"]
+            [base]
+            place.ip = "192.0.2.1"
+            time = { now = 2026-03-04T10:00:00Z, local = "10:00", weekday = "wed" }
+            [[case]]
+            name = "bob reads"
+            who = "bob"
+            does = "GET wiki/all"
+            expect = "allow"
+            [[case]]
+            name = "bot builds"
+            who = "bot"
+            does = "GET build/all"
+            expect = "deny"
+            [[case]]
+            name = "job reads"
+            who = "job"
+            does = "GET wiki/all"
+            expect = "allow"
+        "#;
+        let prints = |text: &str| {
+            let mut findings = Vec::new();
+            let base = SourceFile::new("cases/base.toml".to_owned(), text.to_owned());
+            let cases = crate::cases::read(&[base], &[], None, &mut findings);
+            assert!(findings.is_empty(), "{findings:?}");
+            cases.prints()
+        };
+        let all = &["bob reads", "bot builds", "job reads"][..];
+        for (from, to, changed) in [
+            ("department = \"it\"", "department = \"hr\"", &["bob reads", "bot builds"][..]),
+            ("owner = \"eve\"", "owner = \"bob\"", &["job reads"][..]),
+            ("[route.\"build/all\"]", "[route.\"build/all\"]\nadmin_surface = true", &["bot builds"][..]),
+            ("192.0.2.1", "192.0.2.2", all),
+            ("expect = \"deny\"", "expect = \"allow\"", &["bot builds"][..]),
+            ("[person.eve]", "[person.eve] # as before\n\n[person.zoe]", &[][..]),
+        ] {
+            assert_eq!(CASES.matches(from).count(), 1, "{from}");
+            let cases = CaseDifference::new(&prints(CASES), &prints(&CASES.replace(from, to)));
+            assert_eq!(cases.changed, changed, "{from}");
+            assert_eq!(cases.counts(), [0, 0, changed.len()], "{from}");
+        }
     }
 }

@@ -65,10 +65,14 @@ async fn what_is_published_at_one_node_comes_into_force_at_every_node() {
 
     // A proof that failed is none, whatever it says of what blocks; and a red line goes by somebody's word only, also
     // where everything that is left of them is proved. The nodes take it then.
-    let failed = desk.packed(&desk.folder("failed", NO_BUILD), 7, &["--result", &desk.word("failed")]).await;
+    let folder = desk.folder("failed", NO_BUILD);
+    let proof = desk.proof(&folder, 1, &[]).await;
+    let failed = desk.packed(&folder, 7, &["--result", &proof]).await;
     let (code, told) = publish(&fleet, &[failed.to_str().unwrap()]).await;
     assert!(code == Some(1) && told.contains("the proof that came with the bundle failed"), "{told}");
-    let softer = desk.packed(&desk.softer("softer", NO_BUILD), 8, &["--result", &desk.word("held")]).await;
+    let folder = desk.softer("softer", NO_BUILD);
+    let proof = desk.proof(&folder, 0, &[]).await;
+    let softer = desk.packed(&folder, 8, &["--result", &proof]).await;
     let softer = softer.to_str().unwrap();
     let (code, told) = publish(&fleet, &[softer]).await;
     assert!(code == Some(1) && told.contains("`line.active-people` is not there any more"), "{told}");

@@ -140,13 +140,9 @@ async fn what_is_not_signed_or_altered_or_not_fit_is_not_held() {
 #[tokio::test]
 async fn what_stands_against_a_bundle_keeps_it_out_unless_somebody_answers_for_it() {
     let live = Live::start().await;
-    let result = live.desk.at("prove.json");
-    let proof = json!({
-        "name": "prove", "outcome": "failed", "detail": "1 of 9 red lines is broken",
-        "blocking": ["payroll-needs-mfa"],
-    });
-    std::fs::write(&result, proof.to_string()).unwrap();
-    let (dir, out) = (live.desk.folder("hole", NO_WIKI).display().to_string(), live.desk.at("hole.dwp"));
+    let folder = live.desk.folder("hole", NO_WIKI);
+    let result = live.desk.proof(&folder, 1, &["payroll-needs-mfa"]).await;
+    let (dir, out) = (folder.display().to_string(), live.desk.at("hole.dwp"));
     let (author, key) = (["--author", "desk"], live.desk.key());
     let words =
         ["policy", "bundle", "build", "--dir", &dir, "--out", &out, "--result", &result, "--key", &key];
@@ -247,4 +243,31 @@ async fn who_made_what_is_held_is_not_written_over() {
     let unsigned = unsigned.map(std::ffi::OsStr::new);
     let ran = doorward_tests::gateway::command(&unsigned).await;
     assert!(ran.code == Some(2) && ran.stderr.contains("this would not be"), "{}", ran.stderr);
+}
+
+/// The same policies come as two bundles, in either order: what blocks by one of them goes on standing.
+#[tokio::test]
+async fn what_blocks_by_one_of_two_bundles_of_the_same_policies_goes_on_standing() {
+    let live = Live::start().await;
+    for (name, more, broken_first) in [("one", NO_WIKI, false), ("two", NO_BUILD, true)] {
+        let folder = live.desk.folder(name, more);
+        let proof = live.desk.proof(&folder, 1, &["line.active-people"]).await;
+        // The second is the later one, too, and well signed.
+        let mut bundles = Vec::new();
+        for (sequence, is_broken) in [(5, broken_first), (6, !broken_first)] {
+            let results = if is_broken { vec!["--result", proof.as_str()] } else { vec![] };
+            let packed = live.desk.packed(&folder, sequence, &results).await;
+            bundles.push(std::fs::read(&packed).unwrap());
+            std::fs::rename(&packed, live.desk.at(&format!("{name}-{sequence}.dwp"))).unwrap();
+        }
+        for bundle in &bundles {
+            assert_eq!(live.send(bundle).await.status, 200, "{name}");
+        }
+        for sequence in [6, 5] {
+            let bundle = live.desk.at(&format!("{name}-{sequence}.dwp"));
+            let (code, told) = live.no_rollout(&["start", &bundle, "--percent", "1"]).await;
+            assert!(code == Some(1) && told.contains("prove: line.active-people"), "{name}: {told}");
+        }
+    }
+    assert_eq!((live.status("bob", "wiki").await, live.status("bob", "build").await), (200, 200));
 }

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use super::super::short;
 
+/// What the commands find themselves: told by what they print, which says about which policies it is.
+const OWN: [&str; 4] = ["check", "test", "mutants", "prove"];
+
 /// What `doorward policy prove --format json` prints, as far as a bundle tells of it.
 #[derive(Deserialize)]
 struct Proof {
@@ -58,7 +61,8 @@ struct Mutants {
     left_out: usize,
 }
 
-/// What is told of it: by the command that printed it, of the policies of this `revision`, or in the words of a manifest.
+/// What is told of it: by the command that printed it, of the policies of this `revision`, or of another check in the
+/// words of a manifest.
 ///
 /// # Errors
 /// When it tells of nothing, of other policies, or of a part of the cases, the policies or the red lines.
@@ -82,8 +86,19 @@ pub(super) fn read(bytes: &[u8], revision: &str) -> Result<Vec<Attestation>, Str
         Some(only) if proves => Err(format!("it is about `{only}` only, and not about every red line")),
         Some(_) | None if proves => Ok(vec![proof(&serde_json::from_value(value).map_err(unread)?)]),
         Some(_) | None if tries => Ok(trial(&serde_json::from_value(value).map_err(unread)?)),
-        Some(_) | None => Ok(vec![serde_json::from_value(value).map_err(unread)?]),
+        Some(_) | None => Ok(vec![another(serde_json::from_value(value).map_err(unread)?)?]),
     }
+}
+
+/// A check that is none of ours.
+fn another(told: Attestation) -> Result<Attestation, String> {
+    let own = OWN.into_iter().find(|own| told.name.trim().eq_ignore_ascii_case(own));
+    own.map_or(Ok(told), |own| {
+        Err(format!(
+            "`{own}` in these words does not say about which policies it is; give what the command itself printed with \
+             `--format json`"
+        ))
+    })
 }
 
 fn proof(proof: &Proof) -> Attestation {
@@ -206,6 +221,20 @@ mod tests {
         for bad in ["", "[]", "{}", r#"{"name":"x","outcome":"fine","detail":"d"}"#, r#"{"lines":3}"#] {
             assert!(read(bad.as_bytes(), THIS).is_err(), "{bad}");
         }
+    }
+
+    /// The words of a manifest name no revision: anybody may have written them about anything.
+    #[test]
+    fn what_the_commands_find_is_not_taken_in_the_words_of_a_manifest() {
+        for name in ["check", "test", "mutants", "prove", " Prove\n"] {
+            let word = json!({ "name": name, "outcome": "held", "detail": "all of them" });
+            let refused = read(word.to_string().as_bytes(), THIS).unwrap_err();
+            let own = name.trim().to_lowercase();
+            let why = format!("`{own}` in these words does not say about which policies it is; ");
+            assert!(refused.starts_with(&why) && refused.ends_with("with `--format json`"), "{refused}");
+        }
+        let other = json!({ "name": "prove-elsewhere", "outcome": "held", "detail": "d" });
+        assert_eq!(told(&other)[0].0, "prove-elsewhere");
     }
 
     /// What held yesterday, or elsewhere, says nothing of these.
