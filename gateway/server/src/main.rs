@@ -1,5 +1,6 @@
 //! The binary `doorward`: parse, do, exit.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -24,7 +25,8 @@ fn main() -> ExitCode {
         Ok(exit) => exit.code().into(),
         Err(failure) => {
             if !failure.message.is_empty() {
-                eprintln!("{failure}");
+                // Nobody may be there to read it.
+                let _ = writeln!(io::stderr(), "{failure}");
             }
             failure.exit.code().into()
         }

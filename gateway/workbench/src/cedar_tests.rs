@@ -44,15 +44,12 @@ pub fn of_workshop(shop: &Workshop) -> Vec<(Trial, Outcome)> {
 }
 
 fn trial(file: &str, test: CedarTest) -> Trial {
-    let asked = |(request, entities): (_, std::sync::Arc<cedar_policy::Entities>)| {
-        vec![Asked { request, entities: (*entities).clone() }]
-    };
     Trial {
         file: file.to_owned(),
         line: test.line,
         name: test.name,
         expect: Expect { decision: test.decision, by: By::AtLeast(test.reason), errors: test.errors },
-        asked: test.asked.map(asked),
+        asked: test.asked.map(|(request, entities)| vec![Asked { request, entities }]),
         on_error: OnError::Skip,
     }
 }
@@ -102,6 +99,8 @@ fn bounded(path: &Path) -> std::io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn dir(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -138,6 +137,19 @@ mod tests {
         assert!(read_one("\"../out.json\"").unwrap_err().contains("not beside the tests"));
         assert!(read_one("\"none.json\"").unwrap_err().contains("cannot be read"));
         assert!(read_one("7").unwrap_err().contains("do not fit"));
+    }
+
+    /// However many tests name a file, what it says is held once.
+    #[test]
+    fn the_entities_of_a_file_are_shared() {
+        let test = format!(
+            r#"{{"request":{REQUEST},"entities":"e.json","decision":"deny","reason":[],"num_errors":0}}"#
+        );
+        let tests = format!("[{test},{test}]");
+        let dir = dir(&[("x.json", &tests), ("e.json", "[]")]);
+        let trials = read(&dir.path().join("x.json"), "x.json", None).unwrap();
+        let of = |trial: usize| &trials[trial].asked.as_ref().unwrap()[0].entities;
+        assert!(Arc::ptr_eq(of(0), of(1)));
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub struct Asked {
     /// The request.
     pub request: Request,
     /// Every entity that is said with it.
-    pub entities: Entities,
+    pub entities: Arc<Entities>,
 }
 
 /// What must come of a trial.
@@ -157,8 +157,10 @@ pub fn of_set(policies: &PolicySet, trials: Vec<Trial>, fault: Option<&str>) -> 
 /// # Errors
 /// It cannot be said in the words of the schema.
 pub fn asked_of(shop: &Workshop, q: &Question<'_>) -> Result<Vec<Asked>, String> {
-    let one =
-        |q: &Question<'_>| shop.bundle().in_cedar(q).map(|(request, entities)| Asked { request, entities });
+    let one = |q: &Question<'_>| {
+        let (request, entities) = shop.bundle().in_cedar(q)?;
+        Ok::<_, String>(Asked { request, entities: Arc::new(entities) })
+    };
     let mut all = vec![one(q)?];
     if let Principal::Agent(agent) = &**q.principal {
         let person = Arc::new(Principal::User(agent.on_behalf_of.clone()));

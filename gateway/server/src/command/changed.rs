@@ -2,7 +2,7 @@
 //! must be asked first, and what came of it.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, IsTerminal as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -104,7 +104,8 @@ pub(super) fn sure(yes: bool, what: &str) -> Result<(), Failure> {
         let message = format!("{what} is for ever, and there is nobody to ask");
         return Err(Failure::new(Exit::Mistaken, message, "add `--yes`"));
     }
-    eprint!("{what} is for ever. Go on? [y/N] ");
+    // Where it cannot be asked nobody says yes.
+    let _ = write!(io::stderr(), "{what} is for ever. Go on? [y/N] ");
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     if read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
@@ -152,7 +153,8 @@ pub(super) fn change(
     };
     let receipt = Receipt::read(&answer);
     if let Some(detail) = &detail {
-        eprintln!("error: {}\n  help: {}", printable(detail), what_is_lacking(&receipt));
+        // Nobody may be there to read it.
+        let _ = writeln!(io::stderr(), "error: {}\n  help: {}", printable(detail), what_is_lacking(&receipt));
     }
     match args.look.format() {
         Format::Json => out.line(format_args!("{answer:#}"))?,

@@ -1,5 +1,7 @@
 //! `doorward connection`.
 
+use std::io::{self, Write as _};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -74,7 +76,12 @@ fn ask(
     let (answer, exit) = match Operator::find(&look.gateway)?.change(method, path, body)? {
         Revoked::Durable(answer) => (answer, Exit::Done),
         Revoked::InForceOnly { answer, detail } => {
-            eprintln!("error: {}\n  help: mend the disk of the audit log", printable(&detail));
+            // Nobody may be there to read it.
+            let _ = writeln!(
+                io::stderr(),
+                "error: {}\n  help: mend the disk of the audit log",
+                printable(&detail)
+            );
             (answer, Exit::NotDurable)
         }
     };

@@ -1,6 +1,7 @@
 //! `doorward revoke` and `doorward reactivate`.
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use doorward_model::{AppId, EntryKind, IssuerId, Target};
@@ -73,7 +74,8 @@ pub(super) fn report(
     };
     let receipt = Receipt::read(&answer);
     if let Some(detail) = &detail {
-        eprintln!("error: {}\n  help: {}", printable(detail), what_is_lacking(&receipt));
+        // Nobody may be there to read it.
+        let _ = writeln!(io::stderr(), "error: {}\n  help: {}", printable(detail), what_is_lacking(&receipt));
     }
     if format == Format::Json {
         out.line(format_args!("{answer:#}"))?;

@@ -1,5 +1,7 @@
 //! `doorward stream`.
 
+use std::io::{self, Write as _};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -26,7 +28,12 @@ pub(super) fn stream(command: &StreamCommand, out: &mut Output<'_>) -> Result<Ex
             let (answer, exit) = match asked {
                 Revoked::Durable(answer) => (answer, Exit::Done),
                 Revoked::InForceOnly { answer, detail } => {
-                    eprintln!("error: {}\n  help: mend the disk of the audit log", printable(&detail));
+                    // Nobody may be there to read it.
+                    let _ = writeln!(
+                        io::stderr(),
+                        "error: {}\n  help: mend the disk of the audit log",
+                        printable(&detail)
+                    );
                     (answer, Exit::NotDurable)
                 }
             };

@@ -138,6 +138,10 @@ fn a_bundle_may_stand_for_its_folder() {
     }
     let written = run(&["test", "--dir", "one.dwp", "--matrix", "--write"]);
     refused(&written, "nothing is written into one", "name the folder that it was made of");
+    let drawn = run(&["test", "--dir", "one.dwp", "--matrix"]);
+    let told = "`one.dwp` is a bundle, and a matrix is not in one";
+    refused(&drawn, told, "name the folder that it was made of");
+    assert!(text(&drawn.stdout).contains("cases hold"), "{}", text(&drawn.stdout));
     refused(&run(&["fmt", "--dir", "one.dwp"]), "nothing is written into one", "name the folder");
     fs::write(desk.path().join("notes"), "no bundle").unwrap();
     let none = run(&["check", "--dir", "notes"]);

@@ -1,6 +1,7 @@
 //! `doorward policy explain`: words, a case, the log, and other people's policies.
 
-use serde_json::Value;
+use doorward_policy::Workshop;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -134,6 +135,57 @@ fn a_case_and_a_request_of_the_log_are_explained() {
     assert!(request("req-4").2.contains("that is no id"));
     let (_, _, err) = request("0198f2c4-7d5e-7b33-9a53-2a1f6f6a1c10");
     assert!(err.contains("no request with the id") && !err.contains("that is no id"), "{err}");
+}
+
+/// What `policy test` lists under a name is explained under it, in whichever format it is written.
+#[test]
+fn a_test_in_cedars_own_format_is_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let copied = Command::new("cp").arg("-R").arg(repository().join("policies")).arg(dir.path()).status();
+    assert!(copied.unwrap().success());
+    let policies = dir.path().join("policies");
+    let shop = Workshop::open(&policies, None).unwrap();
+    let name = "HR reads payroll in the office";
+    let situation = shop.cases().iter().find(|case| case.name == name).unwrap().situation.unwrap();
+    let (request, entities) = shop.bundle().in_cedar(&situation.question()).unwrap();
+    let request = json!({
+        "principal": request.principal().unwrap().to_string(), "action": request.action().unwrap().to_string(),
+        "resource": request.resource().unwrap().to_string(),
+        "context": request.context().unwrap().to_json_value().unwrap(),
+    });
+    // That it does not hold is when one asks.
+    let test = |name: &str| {
+        json!({
+            "name": name, "request": request, "entities": "everybody.json", "decision": "deny", "reason": [],
+            "num_errors": 0,
+        })
+    };
+    let tests = format!("[\n{},\n{},\n{},\n{}]", test("in"), test("twice"), test("twice"), test(name));
+    fs::write(policies.join("cases/x.tests.json"), tests).unwrap();
+    fs::write(policies.join("cases/everybody.json"), entities.to_json_value().unwrap().to_string()).unwrap();
+    let ask = |args: &[&str]| {
+        let output = doorward(dir.path(), &[&["policy", "explain", "--dir", "policies"], args].concat());
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let (code, out, err) = ask(&["--case", "in"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    for line in
+        ["test `in` of cases/x.tests.json:2", "decided as Cedar decides a test", "allowed by payroll.hr"]
+    {
+        assert!(out.contains(line), "{line} in {out}");
+    }
+    let (code, _, err) = ask(&["--case", "twice"]);
+    let places = "2 tests are called `twice`: cases/x.tests.json:3, cases/x.tests.json:4";
+    assert!(code == 2 && err.contains(places), "{err}");
+    let (code, _, err) = ask(&["--case", "in", "--live"]);
+    assert!(
+        code == 2 && err.contains("test in Cedar's own format") && err.contains("leave out `--live`"),
+        "{err}"
+    );
+    // A case comes before a test of its name.
+    let (code, out, _) = ask(&["--case", name]);
+    assert!(code == 0 && out.contains(&format!("case `{name}`")), "{out}");
 }
 
 #[test]

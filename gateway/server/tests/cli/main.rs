@@ -104,6 +104,25 @@ addresses = ["10.1.0.12:8443"]
     dir
 }
 
+/// Where nobody can be told what is wrong, the exit code still says that something is.
+#[test]
+fn errors_that_cannot_be_written_change_no_exit_code() {
+    let dir = folder();
+    fs::create_dir(dir.path().join("bad")).unwrap();
+    fs::write(dir.path().join("bad/x.cedar"), "permit(principal, action, resource").unwrap();
+    for args in [
+        &["policy", "explain", "--case", "x", "--dir", "bad"][..],
+        &["policy", "what-can", "alice", "--dir", "bad"],
+        &["policy", "check", "--policies", "none.cedar"],
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+        command.args(args).current_dir(dir.path()).env_remove("DOORWARD_CONFIG");
+        let done = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(full).status().unwrap();
+        assert_eq!(done.code(), Some(2), "{args:?}");
+    }
+}
+
 #[test]
 fn exit_codes_and_channels_are_as_documented() {
     let dir = folder();

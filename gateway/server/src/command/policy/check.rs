@@ -1,7 +1,7 @@
 //! `doorward policy check`: the policies as loading them would see them, and as a reviewer would.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use doorward_model::limits::POLICY_FILE_BYTES_MAX;
@@ -96,7 +96,8 @@ pub(in crate::command) fn mistakes(failure: &LoadFailure, show: Show) -> String 
 /// The end of a command that wanted to ask a folder which cannot be loaded. Its mistakes go to the terminal as `check`
 /// lays them out, each with its place at the beginning of a line, where editors look for it.
 pub(super) fn unusable(failure: &LoadFailure, color: ColorChoice) -> Failure {
-    eprint!("{}", mistakes(failure, show_on(&io::stderr(), color)));
+    // Nobody may be there to read it.
+    let _ = io::stderr().write_all(mistakes(failure, show_on(&io::stderr(), color)).as_bytes());
     Failure { exit: Exit::Mistaken, message: String::new(), help: None }
 }
 

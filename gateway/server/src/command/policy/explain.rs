@@ -1,6 +1,7 @@
 //! `doorward policy explain`: why, and what would have to change.
 
 mod asked;
+mod cedar;
 mod live;
 mod print;
 
@@ -12,7 +13,6 @@ use doorward_model::limits::POLICY_FILE_BYTES_MAX;
 use doorward_policy::{ForeignSet, PolicySource, Workshop};
 use serde_json::{Value, json};
 
-use self::asked::Asked;
 use super::super::{Exit, Failure, Output, json_text, load_config, printable};
 use super::check::unusable;
 use super::{Folder, short};
@@ -43,18 +43,7 @@ pub(super) fn explain(
         }
         (None, false) => {
             let shop = open(args, color)?;
-            let asked = asked::over(args, &shop, color, &mut notes)?;
-            let told = of_folder(&asked, &shop);
-            if let Some(then) = &asked.revision
-                && *then != shop.bundle().revision().to_string()
-            {
-                notes.push(format!(
-                    "the policies of this folder are NOT those that decided then: these have revision {}, those had {}",
-                    short(&shop.bundle().revision().to_string()),
-                    short(then)
-                ));
-            }
-            (told, Sources::Folder(Box::new(shop)))
+            (of_folder(args, &shop, color, &mut notes)?, Sources::Folder(Box::new(shop)))
         }
     };
     if let Some(why) = told.get("unasked").and_then(Value::as_str) {
@@ -94,13 +83,37 @@ impl Sources {
     }
 }
 
-fn of_folder(asked: &Asked, shop: &Workshop) -> Value {
-    let mut told = shop.bundle().explain(&asked.situation).to_json();
+/// By the policies of a folder.
+fn of_folder(
+    args: &PolicyExplainArgs,
+    shop: &Workshop,
+    color: ColorChoice,
+    notes: &mut Vec<String>,
+) -> Result<Value, Failure> {
+    let here = shop.bundle().revision().to_string();
+    let test = args.case.as_deref().map(|name| cedar::explained(shop, name)).transpose()?;
+    let (mut told, words) = match test.flatten() {
+        Some((explanation, words)) => {
+            notes.push("decided as Cedar decides a test: a policy that fails is passed over".to_owned());
+            (explanation.to_json(), words)
+        }
+        None => {
+            let asked = asked::over(args, shop, color, notes)?;
+            if let Some(then) = asked.revision.as_ref().filter(|then| **then != here) {
+                notes.push(format!(
+                    "the policies of this folder are NOT those that decided then: these have revision {}, those had {}",
+                    short(&here),
+                    short(then)
+                ));
+            }
+            (shop.bundle().explain(&asked.situation).to_json(), asked.words)
+        }
+    };
     if let Some(map) = told.as_object_mut() {
-        map.insert("asked".to_owned(), asked.words.as_str().into());
-        map.insert("revision".to_owned(), shop.bundle().revision().to_string().into());
+        map.insert("asked".to_owned(), words.into());
+        map.insert("revision".to_owned(), here.into());
     }
-    told
+    Ok(told)
 }
 
 /// The folder with the policies.

@@ -94,11 +94,22 @@ impl Folder {
     /// # Errors
     /// It is a bundle: what is written into that is lost.
     pub(super) fn to_write(&self) -> Result<&Path, Failure> {
+        self.unless_bundle("nothing is written into one")
+    }
+
+    /// The folder, to look for its matrix.
+    ///
+    /// # Errors
+    /// It is a bundle: a matrix goes into none.
+    pub(super) fn with_matrix(&self) -> Result<&Path, Failure> {
+        self.unless_bundle("a matrix is not in one")
+    }
+
+    fn unless_bundle(&self, why: &str) -> Result<&Path, Failure> {
         match &self.bundle {
             None => Ok(&self.at),
             Some(_) => {
-                let message =
-                    format!("`{}` is a bundle, and nothing is written into one", self.named.display());
+                let message = format!("`{}` is a bundle, and {why}", self.named.display());
                 Err(Failure::new(Exit::Mistaken, message, "name the folder that it was made of"))
             }
         }

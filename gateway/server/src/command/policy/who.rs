@@ -2,7 +2,7 @@
 
 mod table;
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use doorward_model::{Principal, RouteFacts};
@@ -199,11 +199,11 @@ fn pages(operator: &Operator, call: &str, asked: &[(&str, &str)], table: &mut Ta
         table.add(&page)?;
         after = page.get("next").and_then(Value::as_str).map(str::to_owned);
         if progress {
-            eprint!("\r{} asked about", table.len());
+            let _ = write!(io::stderr(), "\r{} asked about", table.len());
         }
         if after.is_none() {
             if progress {
-                eprint!("\r\u{1b}[K");
+                let _ = write!(io::stderr(), "\r\u{1b}[K");
             }
             return Ok(());
         }

@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use doorward_audit::tail::{Filter, Follower, From};
+use doorward_console::TimeSaid;
 use doorward_policy::{Case, Situation, Workshop, record};
 use serde_json::Value;
 
 use super::super::super::{Exit, Failure, load_config, printable};
 use super::super::whom::Whom;
+use super::cedar;
 use crate::cli::PolicyExplainArgs;
 use crate::color::ColorChoice;
 
@@ -20,18 +22,23 @@ pub(super) struct Asked {
     pub(super) revision: Option<String>,
     /// Who asks in it, where the gateway is to look that up.
     pub(super) whom: Option<Whom>,
-    /// Whether it is now, where the gateway is to say what the route is.
-    pub(super) now: Option<bool>,
+    /// What of its time is said, where the gateway is to say the rest, and what the route is.
+    pub(super) said: Option<Vec<&'static str>>,
 }
 
 impl Asked {
     fn new(words: String, situation: Situation) -> Self {
-        Self { words, situation, revision: None, whom: None, now: None }
+        Self { words, situation, revision: None, whom: None, said: None }
     }
 
     /// Asked by somebody of the directory, or by a visitor.
-    pub(super) fn of(words: String, situation: Situation, whom: Option<Whom>, now: bool) -> Self {
-        Self { whom, now: Some(now), ..Self::new(words, situation) }
+    pub(super) fn of(
+        words: String,
+        situation: Situation,
+        whom: Option<Whom>,
+        said: Vec<&'static str>,
+    ) -> Self {
+        Self { whom, said: Some(said), ..Self::new(words, situation) }
     }
 }
 
@@ -69,15 +76,28 @@ fn called<'s>(shop: &'s Workshop, name: &str) -> Result<Case<'s>, Failure> {
         (Some(case), true) => Ok(case),
         (Some(last), false) => {
             let places = found.iter().chain([&last]).map(|case| format!("{}:{}", case.file, case.line));
-            let places = printable(&places.collect::<Vec<_>>().join(", "));
-            let message = format!("{} cases are called `{shown}`: {places}", found.len() + 1);
-            Err(Failure::new(Exit::Mistaken, message, "give each a name of its own, that says the point"))
+            Err(several("cases", name, &places.collect::<Vec<_>>()))
+        }
+        // Only with `--live`: of a folder it was explained before anybody asked here.
+        (None, _) if cedar::is_there(shop, name) => {
+            let message = format!(
+                "`{shown}` is a test in Cedar's own format: it says its own entities, of which no gateway is asked"
+            );
+            Err(Failure::new(Exit::Mistaken, message, "leave out `--live`"))
         }
         (None, _) => {
             let message = format!("no case is called `{shown}`");
-            Err(Failure::new(Exit::Mistaken, message, "the names stand in `cases/*.toml`, as `name = …`"))
+            let help = "the names stand in `cases/*.toml`, as `name = …`, and in `cases/*.tests.json`";
+            Err(Failure::new(Exit::Mistaken, message, help))
         }
     }
+}
+
+/// More than one is called so, at these places.
+pub(super) fn several(what: &str, name: &str, places: &[String]) -> Failure {
+    let (many, name, places) = (places.len(), printable(name), printable(&places.join(", ")));
+    let message = format!("{many} {what} are called `{name}`: {places}");
+    Failure::new(Exit::Mistaken, message, "give each a name of its own, that says the point")
 }
 
 /// The words of a case, as TOML.
@@ -93,6 +113,13 @@ pub(super) fn words(who: &str, does: &str, with: &[String]) -> Result<String, Fa
         text.push_str(&format!("{key} = {}\n", value_of(key, value)));
     }
     Ok(text)
+}
+
+/// What the words of a case say of the time.
+pub(super) fn time_said(words: &str) -> Vec<&'static str> {
+    let case = words.parse::<toml::Table>().unwrap_or_default();
+    let time = case.get("time").and_then(toml::Value::as_table);
+    TimeSaid::WORDS.into_iter().filter(|word| time.is_some_and(|time| time.contains_key(*word))).collect()
 }
 
 /// A value as TOML. Most are texts, which nobody wants to quote twice on a command line.
@@ -220,6 +247,16 @@ mod tests {
             ("risk", "unknown", "\"unknown\""),
         ] {
             assert_eq!(value_of(key, value), expect);
+        }
+        for (with, said) in [
+            ("", ""),
+            ("session.mfa=true place.country=NO", ""),
+            ("time.now=2026-03-04T10:00:00Z", "now"),
+            ("time.weekday=sat session.mfa=true time.local=19:59", "local weekday"),
+            ("time={local='19:59'}", "local"),
+        ] {
+            let words = words("visitor", "GET payroll/all", &[with.to_owned()]).unwrap();
+            assert_eq!(time_said(&words).join(" "), said, "{with}");
         }
         for odd in ["x", "a b=c", "a\n=1", "=1\"", "who[0]=x"] {
             let said = words("a", "GET b/c", &[odd.to_owned()]);

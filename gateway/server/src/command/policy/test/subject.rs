@@ -111,6 +111,7 @@ impl Subject {
         if !asked && !both {
             return Ok(None);
         }
+        let dir = dir.with_matrix()?;
         let wrong =
             |e: String| Failure::new(Exit::Mistaken, e, "mend `matrix.toml`, or the cases that it names");
         let plan = Plan::read(&text(&dir.join(matrix::PLAN))?).map_err(wrong)?;
