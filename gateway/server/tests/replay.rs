@@ -9,9 +9,10 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_audit::event::{Gap, GapCause};
 use doorward_audit::trail::HttpVersion;
-use doorward_audit::{Arrival, Ending, Event, Identity, Outcome, Ruling, Sequence, Trail};
-use doorward_model::RefusalCode;
+use doorward_audit::{Arrival, Counts, Ending, Event, Identity, Outcome, Ruling, Sequence, Trail};
+use doorward_model::{RefusalCode, UnixMillis};
 use doorward_policy::{Decision, Situation, Workshop, record};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -163,6 +164,13 @@ fn what_was_not_looked_at_proves_nothing() {
     write("without", FILE, log.replace("\"situation\":{", "\"was_situation\":{").as_bytes());
     write("noise", FILE, "\u{fffd}\n".repeat(50).as_bytes());
     write("packed", &format!("{FILE}.gz"), b"");
+    let lost = Counts { allowed: 4000, denied: 711, ..Counts::default() };
+    let (cause, range) = (GapCause::Overflow, Some((Sequence(9000), Sequence(13_710))));
+    let gap = Event::AuditGap(Box::new(Gap { cause, range, lost, detail: None, segment: None }));
+    let identity = Identity { node: "gw".to_owned(), version: "0".to_owned() };
+    let gap =
+        gap.to_line(&identity, "gw-20261120T220000123Z", Sequence(13_711), UnixMillis(1_795_212_000_123));
+    write("gap", FILE, format!("{log}{}", gap.unwrap()).as_bytes());
     let run = |folder: &str, more: &[&str]| {
         let args = ["--since", "2000-01-01", "--dir", folder, "--fail-on-difference", "candidate"];
         doorward(dir.path(), &[&args[..], more].concat())
@@ -172,6 +180,8 @@ fn what_was_not_looked_at_proves_nothing() {
         ("without", &[], "not every decision can be made again"),
         ("noise", &[], "lines of the log are damaged"),
         ("packed", &[], "compressed"),
+        ("gap", &[], "4,711 decisions could not be written"),
+        ("gap", &["--app", "wiki"], "decisions are missing in the log"),
         ("log", &["--app", "nosuch"], "no request for the app `nosuch`"),
     ] {
         let shown = run(folder, more);
@@ -196,6 +206,9 @@ fn one_is_said_as_one() {
     let shown = doorward(dir.path(), &[&ALL[..], &["candidate"]].concat());
     assert!(text(&shown.stdout).starts_with("1 decision from "), "{}", text(&shown.stdout));
     assert!(text(&shown.stdout).contains("1 line of the log is damaged:"), "{}", text(&shown.stdout));
+    fs::write(&file, format!("{}\nhalf", log.lines().next().unwrap())).unwrap();
+    let shown = doorward(dir.path(), &[&ALL[..], &["candidate"]].concat());
+    assert!(text(&shown.stdout).contains("1 file of the log ends within a line"), "{}", text(&shown.stdout));
 }
 
 #[test]

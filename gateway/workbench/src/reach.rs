@@ -159,7 +159,18 @@ impl<'b> Reach<'b> {
         self.bundle.revision()
     }
 
-    /// What somebody may do to a route.
+    /// What somebody may do to a route, by a gateway: it asks of no visitor at a route that is not public, whatever the
+    /// policies say.
+    pub fn ask_at_door(&mut self, who: &Subject, grant: Grant, action: Action, route: &RouteFacts) -> Answer {
+        if matches!(&*who.principal, Principal::Visitor(_)) && !route.public {
+            let because =
+                Because::NotAsked("without a sign-in only public routes are asked about".to_owned());
+            return Answer::Never(Why { whose: Whose::Asker, because });
+        }
+        self.ask(who, grant, action, route)
+    }
+
+    /// What the policies say that somebody may do to a route.
     pub fn ask(&mut self, who: &Subject, grant: Grant, action: Action, route: &RouteFacts) -> Answer {
         let asker = self.one(Whose::Asker, &who.principal, who.owner_stage, grant, action, route);
         let Principal::Agent(agent) = &*who.principal else { return asker };

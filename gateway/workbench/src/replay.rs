@@ -234,6 +234,11 @@ impl Worker<'_> {
     fn event(&mut self, line: &Line<'_>) {
         let time = UnixMillis(line.time);
         let is_of_then = time >= self.task.since && self.task.until.is_none_or(|until| time < until);
+        if is_of_then {
+            // Of which apps and of whom nobody knows.
+            let lost = &mut self.tally.report.lost;
+            *lost = lost.saturating_add(line.lost());
+        }
         let app = self.task.app.map(AppId::as_str);
         if !line.is_decision() || !is_of_then || app.is_some_and(|app| line.app() != Some(app)) {
             return;

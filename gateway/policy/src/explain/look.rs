@@ -73,8 +73,7 @@ impl Looked {
     fn turns(&self, place: usize, target: bool) -> Vec<Turn> {
         let hand =
             |atom: usize| (self.hand(atom), self.conditions.get(atom).is_some_and(hand::is_what_they_are));
-        let subject = Subject { place, conditions: &self.conditions, each: &self.each, hand: &hand };
-        let turns = subject.turns(0, target);
+        let turns = Subject::new(place, &self.conditions, &self.each, &hand).turns(0, target);
         if turns.is_empty() && !self.permits() {
             // It forbids whatever anybody does: nothing but the policy as a whole stands in the way.
             return vec![Turn { hands: Hands::of(Hand::Nobody), atoms: vec![(place, 0)], deep: 0 }];

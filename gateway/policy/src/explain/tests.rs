@@ -351,6 +351,26 @@ fn an_explanation_is_bounded() {
     assert!(crate::load::on_stack("deep", 256 * 1024 * 1024, work).unwrap());
 }
 
+/// The test of an `if` is turned both ways, and may be one itself: each is turned twice, and not twice for each around it.
+#[test]
+fn an_if_within_the_test_of_an_if_is_turned_once() {
+    let within = |test: String, _| format!("if ({test}) then context.b else context.c");
+    let nested = (0..40).fold("context.a".to_owned(), within);
+    let text = format!("permit (principal, action, resource) when {{ {nested} }};");
+    let work = move || {
+        let policies: Vec<Policy> = PolicySet::from_str(&text).unwrap().policies().cloned().collect();
+        let uid = |text: &str| text.parse().unwrap();
+        let request =
+            Request::new(uid("U::\"a\""), uid("Action::\"x\""), uid("T::\"t\""), Context::empty(), None)
+                .unwrap();
+        // Nothing of it can be evaluated, so that either way of each may be the one.
+        explain(&policies, &request, &Entities::empty())
+    };
+    let explanation = crate::load::on_stack("deep", 256 * 1024 * 1024, work).unwrap();
+    assert_eq!((explanation.decision, explanation.errors.len()), (Decision::Deny, 1));
+    assert!(explanation.way.is_some_and(|way| way.steps.len() <= EXPLAIN_ATOMS_MAX));
+}
+
 #[test]
 fn who_can_change_a_thing_is_told_in_words_that_name_no_policy() {
     for hand in Hand::ALL {

@@ -4,6 +4,9 @@
 //! the best few are kept, so the work is bounded by the size of the policy; the very best may be missed where a policy
 //! asks for the same in many places. That is why a way is decided again before it is told.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use doorward_model::limits::{EXPLAIN_ATOMS_MAX, EXPLAIN_TURNS_MAX};
 
 use super::hand::Hand;
@@ -82,14 +85,25 @@ pub(super) fn both(some: &[Turn], other: &[Turn]) -> Vec<Turn> {
 /// A policy, and what its conditions came to, each by itself.
 pub(super) struct Subject<'a> {
     /// By which its atoms are named.
-    pub(super) place: usize,
-    pub(super) conditions: &'a Conditions,
-    pub(super) each: &'a [Truth],
+    place: usize,
+    conditions: &'a Conditions,
+    each: &'a [Truth],
     /// Who could turn an atom over, and whether it asks what somebody is.
-    pub(super) hand: &'a dyn Fn(usize) -> (Hand, bool),
+    hand: &'a dyn Fn(usize) -> (Hand, bool),
+    /// What was found for each `if`. Its test is turned both ways: one within another would be four times.
+    ifs: RefCell<BTreeMap<(usize, bool), Vec<Turn>>>,
 }
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    pub(super) const fn new(
+        place: usize,
+        conditions: &'a Conditions,
+        each: &'a [Truth],
+        hand: &'a dyn Fn(usize) -> (Hand, bool),
+    ) -> Self {
+        Self { place, conditions, each, hand, ifs: RefCell::new(BTreeMap::new()) }
+    }
+
     /// What would have to be turned over so that the condition comes to `target`, the best few.
     pub(super) fn turns(&self, number: usize, target: bool) -> Vec<Turn> {
         if self.each.get(number).and_then(Truth::as_bool) == Some(target) {
@@ -101,9 +115,14 @@ impl Subject<'_> {
             Kind::Any(below) => self.join(below, target, false),
             Kind::Not(inner) => self.turns(*inner, !target),
             Kind::If { test, then, otherwise } => {
-                let mut all = both(&self.turns(*test, true), &self.turns(*then, target));
-                all.append(&mut both(&self.turns(*test, false), &self.turns(*otherwise, target)));
-                best(all)
+                let known = self.ifs.borrow().get(&(number, target)).cloned();
+                known.unwrap_or_else(|| {
+                    let mut all = both(&self.turns(*test, true), &self.turns(*then, target));
+                    all.append(&mut both(&self.turns(*test, false), &self.turns(*otherwise, target)));
+                    let found = best(all);
+                    self.ifs.borrow_mut().insert((number, target), found.clone());
+                    found
+                })
             }
             // What is written there as true or false is so whoever asks; so is an open side of the scope.
             Kind::Atom if condition.is_fixed() => Vec::new(),

@@ -175,7 +175,7 @@ impl<'r> Review<'r> {
         let grant = if granted { Grant::Given } else { Grant::NotGiven };
         for subject in &known.subjects {
             let reach = self.reach(subject, route);
-            let answer = reach.ask(subject, grant, action, route);
+            let answer = reach.ask_at_door(subject, grant, action, route);
             let entry = Entry { record: record.clone(), ..Entry::of(subject, reach.revision()) };
             self.page.add(&entry, action, route, answer);
         }

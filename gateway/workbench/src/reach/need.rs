@@ -51,7 +51,8 @@ impl Need {
             Expr::BinaryOp { op: BinaryOp::And, left, right } => Self::any([so(left), so(right)]),
             Expr::BinaryOp { op: BinaryOp::Or, left, right } if wanted => Self::any([so(left), so(right)]),
             Expr::BinaryOp { op: BinaryOp::Or, left, right } => Self::all([so(left), so(right)]),
-            Expr::IfThenElse { cond, then_expr, else_expr } => Self::any([
+            // A test stands twice, so one within another four times: such a one is told as it is written.
+            Expr::IfThenElse { cond, then_expr, else_expr } if !decides(cond) => Self::any([
                 Self::all([Self::of(cond, true), so(then_expr)]),
                 Self::all([Self::of(cond, false), so(else_expr)]),
             ]),
@@ -136,6 +137,12 @@ impl Need {
             Self::One(atom) => atom.words.clone(),
         }
     }
+}
+
+/// Whether there is an `if` in it.
+fn decides(e: &Expr) -> bool {
+    let is_if = |e: &Expr| matches!(e, Expr::IfThenElse { .. }).then_some(true);
+    e.reduce(&is_if, &|one, other| one || other, false)
 }
 
 fn push(into: &mut Vec<Need>, need: Need) {

@@ -46,6 +46,22 @@ struct Block<'a> {
     decision: Option<Decided<'a>>,
     #[serde(borrow, default)]
     situation: Option<&'a RawValue>,
+    #[serde(default)]
+    gap: Option<Gap>,
+}
+
+/// What the log says is missing in it.
+#[derive(Debug, Deserialize)]
+struct Gap {
+    #[serde(default)]
+    lost: Lost,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Lost {
+    allowed: u64,
+    denied: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,6 +113,12 @@ impl<'a> Line<'a> {
     /// Whether a request was let in, which no gateway does without asking its policies.
     pub(super) fn was_let_in(&self) -> bool {
         self.metadata.event_code.0 == "access.request.allowed"
+    }
+
+    /// How many decisions it says are missing in the log.
+    pub(super) fn lost(&self) -> u64 {
+        let gap = self.unmapped.doorward.gap.as_ref().filter(|_| self.metadata.event_code.0 == "audit.gap");
+        gap.map_or(0, |gap| gap.lost.allowed.saturating_add(gap.lost.denied))
     }
 
     /// What is longer in it than any gateway writes: somebody else wrote it.

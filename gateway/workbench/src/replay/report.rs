@@ -135,6 +135,8 @@ pub struct Report {
     pub damaged_lines: Vec<Damaged>,
     /// How many files end in a line that is not whole: it is being written, or was never finished.
     pub unfinished: u64,
+    /// How many decisions of that time the log itself says it has not: more came at once than could be written.
+    pub lost: u64,
     /// How many requests of the time that is looked at there are, of the app and the people that are looked
     /// for as far as that can be told.
     pub requests: u64,
@@ -253,6 +255,8 @@ impl Report {
             Some("not every decision can be made again")
         } else if self.damaged > 0 {
             Some("lines of the log are damaged")
+        } else if self.lost > 0 {
+            Some("decisions are missing in the log")
         } else if !self.packed.is_empty() {
             Some("compressed files of the log are not read")
         } else if self.decided == 0 {

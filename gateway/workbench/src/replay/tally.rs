@@ -214,6 +214,7 @@ impl Tally {
         let (mine, theirs) = (&mut self.report, other.report);
         mine.lines += theirs.lines;
         mine.damaged += theirs.damaged;
+        mine.lost = mine.lost.saturating_add(theirs.lost);
         mine.damaged_lines.extend(theirs.damaged_lines);
         mine.damaged_lines.sort();
         mine.damaged_lines.truncate(DAMAGED_NAMED_MAX);

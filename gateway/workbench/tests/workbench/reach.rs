@@ -240,3 +240,47 @@ fn the_session_of_a_machine_is_the_one_that_its_requests_have() {
         assert!(matches!(answer, Answer::Always { .. }), "{answer:?}");
     }
 }
+
+/// The test of an `if` is told for both ways of it. One within another would be told four times, and so on.
+#[test]
+fn an_if_within_the_test_of_an_if_is_told_as_it_is_written() {
+    let ground = Workshop::open(&shipped(), None).unwrap();
+    let named = ground.cases().everybody().map(Result::unwrap).find(|n| n.name == "alice").unwrap();
+    let route = ground.cases().routes().next().unwrap();
+    let who = Subject { name: "alice".into(), principal: named.principal, owner_stage: named.owner_stage };
+    let told = |depth: usize| {
+        let within = |test: String, _| {
+            format!("if ({test}) then context.device.managed else context.device.compliant")
+        };
+        let nested = (0..depth).fold("context.session.mfa".to_owned(), within);
+        let text = format!("permit (principal, action, resource) when {{ {nested} }};");
+        let bundle = ground.with(vec![Policy::parse(Some(PolicyId::new("nested")), text).unwrap()]);
+        let answer = Reach::new(&bundle).ask(&who, Grant::NotGiven, Action::Get, &route);
+        assert_eq!(answer.word(), "if");
+        format!("{answer:?}").len()
+    };
+    let (one, many) = (told(1), told(16));
+    assert!(many < 32 * one, "{many} bytes for 16, {one} for one");
+}
+
+/// A gateway sends whoever has not signed in to the sign-in, whatever policies permit.
+#[test]
+fn a_visitor_is_asked_about_at_public_routes_only() {
+    let ground = Workshop::open(&shipped(), None).unwrap();
+    let open = Policy::parse(Some(PolicyId::new("open")), "permit (principal, action, resource);").unwrap();
+    let bundle = ground.with(vec![open]);
+    let mut seen = [0; 2];
+    for named in ground.cases().everybody().map(Result::unwrap) {
+        let visitor = named.name == "visitor";
+        let who =
+            Subject { name: named.name.into(), principal: named.principal, owner_stage: named.owner_stage };
+        for route in ground.cases().routes() {
+            let answer = Reach::new(&bundle).ask_at_door(&who, Grant::NotGiven, Action::Get, &route);
+            let not_asked =
+                matches!(&answer, Answer::Never(why) if matches!(why.because, Because::NotAsked(_)));
+            assert_eq!(not_asked, visitor && !route.public, "{} at {}: {answer:?}", who.name, route.id);
+            seen[usize::from(not_asked)] += 1;
+        }
+    }
+    assert!(seen[0] > 10 && seen[1] > 2, "{seen:?}");
+}

@@ -39,7 +39,7 @@ pub(super) fn who_can(
             let mut reach = Reach::new(shop.bundle());
             let mut page = Page::default();
             for subject in everybody(&shop)? {
-                let answer = reach.ask(&subject, grant, action, &route);
+                let answer = reach.ask_at_door(&subject, grant, action, &route);
                 page.add(&Entry::of(&subject, reach.revision()), action, &route, answer);
             }
             table.add(&of(&shop, page))?;
@@ -78,7 +78,7 @@ pub(super) fn what_can(
             let entry = Entry::of(&subject, reach.revision());
             let mut page = Page::default();
             for (route, action) in routes.iter().flat_map(|r| Action::ALL.map(|a| (r, a))) {
-                page.add(&entry, action, route, reach.ask(&subject, grant, action, route));
+                page.add(&entry, action, route, reach.ask_at_door(&subject, grant, action, route));
             }
             table.add(&of(&shop, page))?;
         }

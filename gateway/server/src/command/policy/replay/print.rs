@@ -165,6 +165,18 @@ fn what_is_missing(done: &Done<'_>, out: &mut Output<'_>) -> Result<(), Failure>
             out.line(format_args!("  {}:{}: {}", printable(&line.file), line.line, printable(&line.why)))?;
         }
     }
+    if report.lost > 0 {
+        let lost = counted(report.lost, "decision");
+        out.line(out.style.red(&format!("{lost} could not be written to the log then, as it says itself")))?;
+    }
+    if report.unfinished > 0 {
+        let (files, end) = match report.unfinished {
+            1 => ("1 file".to_owned(), "ends"),
+            more => (format!("{} files", grouped(more)), "end"),
+        };
+        let line = format!("{files} of the log {end} within a line: it is being written now, or it was lost");
+        out.line(out.style.yellow(&line))?;
+    }
     if !report.packed.is_empty() {
         let files = printable(&report.packed.join(", "));
         let count = counted(report.packed.len() as u64, "compressed file");
@@ -212,7 +224,7 @@ pub(super) fn json(done: &Done<'_>) -> Value {
         })).collect::<Vec<_>>(),
         "log": {
             "files": report.files, "bytes": report.bytes, "lines": report.lines,
-            "damaged": report.damaged, "unfinished": report.unfinished, "packed": report.packed,
+            "damaged": report.damaged, "unfinished": report.unfinished, "lost": report.lost, "packed": report.packed,
             "damaged_lines": report.damaged_lines.iter().map(|line| json!({
                 "file": line.file, "line": line.line, "why": line.why,
             })).collect::<Vec<_>>(),
