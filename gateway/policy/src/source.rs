@@ -85,9 +85,10 @@ pub(crate) fn read(dir: &Path, findings: &mut Vec<Finding>) -> Folder {
             walk.folder(&root, "", 0);
         }
         Err(e) => walk.findings.push(
-            Finding::new(format!("`{}` cannot be read: {e}", dir.display()))
-                .rule_is(Rule::Unreadable)
-                .help("name the folder that holds `schema.cedarschema`: with `--dir`, or as `policy.dir` in the configuration"),
+            Finding::new(format!("`{}` cannot be read: {e}", dir.display())).rule_is(Rule::Unreadable).help(
+                "name the folder that holds `schema.cedarschema`: with `--dir`, or as `policy.dir` in the \
+                     configuration",
+            ),
         ),
     }
     let files = walk.files;

@@ -99,6 +99,13 @@ impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { exit, message: message.into(), help: Some(help.into()) }
     }
+
+    /// Writes it to standard error, where there is anything to say. Nobody may be there to read it.
+    pub fn tell(&self) {
+        if !self.message.is_empty() {
+            let _ = writeln!(io::stderr(), "{self}");
+        }
+    }
 }
 
 impl fmt::Display for Failure {

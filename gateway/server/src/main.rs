@@ -1,6 +1,5 @@
 //! The binary `doorward`: parse, do, exit.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -24,10 +23,7 @@ fn main() -> ExitCode {
     match command::dispatch(cli) {
         Ok(exit) => exit.code().into(),
         Err(failure) => {
-            if !failure.message.is_empty() {
-                // Nobody may be there to read it.
-                let _ = writeln!(io::stderr(), "{failure}");
-            }
+            failure.tell();
             failure.exit.code().into()
         }
     }

@@ -319,6 +319,15 @@ fn any_set_of_policies_is_explained() {
     assert_eq!((&json["decision"], &json["policies"][0]["came_to"]), (&"deny".into(), &"error".into()));
 }
 
+/// Why these policies say what they say where nothing is known of anything.
+fn of_nothing(text: &str) -> Explanation {
+    let policies: Vec<Policy> = PolicySet::from_str(text).unwrap().policies().cloned().collect();
+    let uid = |text: &str| text.parse().unwrap();
+    let request =
+        Request::new(uid("U::\"a\""), uid("Action::\"x\""), uid("T::\"t\""), Context::empty(), None).unwrap();
+    explain(&policies, &request, &Entities::empty())
+}
+
 /// Whatever is in the policies: the explanation has bounds.
 #[test]
 fn an_explanation_is_bounded() {
@@ -332,12 +341,7 @@ fn an_explanation_is_bounded() {
     let many = "forbid (principal, action, resource);".repeat(1000);
     let text = format!("{long}\n{broad}\n{many}");
     let work = move || {
-        let policies: Vec<Policy> = PolicySet::from_str(&text).unwrap().policies().cloned().collect();
-        let uid = |text: &str| text.parse().unwrap();
-        let request =
-            Request::new(uid("U::\"a\""), uid("Action::\"x\""), uid("T::\"t\""), Context::empty(), None)
-                .unwrap();
-        let explanation = explain(&policies, &request, &Entities::empty());
+        let explanation = of_nothing(&text);
         assert_eq!(explanation.decision, Decision::Deny);
         assert_eq!((explanation.deciding.len(), explanation.policies.len()), (1000, EXPLAIN_POLICIES_MAX));
         assert_eq!(explanation.left_out, 1003 - 1 - EXPLAIN_POLICIES_MAX);
@@ -357,15 +361,8 @@ fn an_if_within_the_test_of_an_if_is_turned_once() {
     let within = |test: String, _| format!("if ({test}) then context.b else context.c");
     let nested = (0..40).fold("context.a".to_owned(), within);
     let text = format!("permit (principal, action, resource) when {{ {nested} }};");
-    let work = move || {
-        let policies: Vec<Policy> = PolicySet::from_str(&text).unwrap().policies().cloned().collect();
-        let uid = |text: &str| text.parse().unwrap();
-        let request =
-            Request::new(uid("U::\"a\""), uid("Action::\"x\""), uid("T::\"t\""), Context::empty(), None)
-                .unwrap();
-        // Nothing of it can be evaluated, so that either way of each may be the one.
-        explain(&policies, &request, &Entities::empty())
-    };
+    // Nothing of it can be evaluated, so that either way of each may be the one.
+    let work = move || of_nothing(&text);
     let explanation = crate::load::on_stack("deep", 256 * 1024 * 1024, work).unwrap();
     assert_eq!((explanation.decision, explanation.errors.len()), (Decision::Deny, 1));
     assert!(explanation.way.is_some_and(|way| way.steps.len() <= EXPLAIN_ATOMS_MAX));

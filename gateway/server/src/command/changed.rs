@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::revoke::{ended, everywhere, millis, outcome, what_is_lacking};
+use super::revoke::{ended, everywhere, millis, outcome, received};
 use super::{Exit, Failure, Output, printable};
 use crate::cli::{ChangeArgs, Format, LookArgs, PageArgs, WaitFor};
 use crate::clock::Stopwatch;
@@ -147,20 +147,25 @@ pub(super) fn change(
         body.insert("wait_millis_max".to_owned(), millis.into());
     }
     let watch = Stopwatch::start();
-    let (answer, detail) = match operator.change(wanted.method.clone(), wanted.path, &body.into())? {
-        Revoked::Durable(answer) => (answer, None),
-        Revoked::InForceOnly { answer, detail } => (answer, Some(detail)),
-    };
-    let receipt = Receipt::read(&answer);
-    if let Some(detail) = &detail {
-        // Nobody may be there to read it.
-        let _ = writeln!(io::stderr(), "error: {}\n  help: {}", printable(detail), what_is_lacking(&receipt));
-    }
+    let revoked = operator.change(wanted.method.clone(), wanted.path, &body.into())?;
+    let (answer, receipt, is_durable) = received(revoked);
     match args.look.format() {
         Format::Json => out.line(format_args!("{answer:#}"))?,
         Format::Human => out.text(told(wanted, &answer, &receipt, watch.elapsed(), out.style))?,
     }
-    Ok(outcome(&receipt, detail.is_none()))
+    Ok(outcome(&receipt, is_durable))
+}
+
+/// What came of a change that has no receipt, and how the command ends; where the audit log could not be written, that
+/// is told.
+pub(super) fn settled(revoked: Revoked) -> (Value, Exit) {
+    match revoked {
+        Revoked::Durable(answer) => (answer, Exit::Done),
+        Revoked::InForceOnly { answer, detail } => {
+            Failure::new(Exit::NotDurable, printable(&detail), "mend the disk of the audit log").tell();
+            (answer, Exit::NotDurable)
+        }
+    }
 }
 
 /// The members of an answer that are told, read generously.

@@ -1,15 +1,13 @@
 //! `doorward connection`.
 
-use std::io::{self, Write as _};
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::changed::{more, pages, show, sure, text_of};
+use super::changed::{more, pages, settled, show, sure, text_of};
 use super::{Exit, Failure, Output, printable, table};
 use crate::cli::{ConnectionChangeArgs, ConnectionCommand, LookArgs};
 use crate::color::Style;
-use crate::operator::{Operator, Revoked};
+use crate::operator::Operator;
 
 /// Does what is asked for of connections.
 pub(super) fn connection(command: &ConnectionCommand, out: &mut Output<'_>) -> Result<Exit, Failure> {
@@ -73,18 +71,7 @@ fn ask(
     look: &LookArgs,
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
-    let (answer, exit) = match Operator::find(&look.gateway)?.change(method, path, body)? {
-        Revoked::Durable(answer) => (answer, Exit::Done),
-        Revoked::InForceOnly { answer, detail } => {
-            // Nobody may be there to read it.
-            let _ = writeln!(
-                io::stderr(),
-                "error: {}\n  help: mend the disk of the audit log",
-                printable(&detail)
-            );
-            (answer, Exit::NotDurable)
-        }
-    };
+    let (answer, exit) = settled(Operator::find(&look.gateway)?.change(method, path, body)?);
     show(&answer, look, out, |answer, style| told(answer, done, style)).map(|_| exit)
 }
 

@@ -1,10 +1,10 @@
 //! `doorward revoke` and `doorward reactivate`.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::time::Duration;
 
 use doorward_model::{AppId, EntryKind, IssuerId, Target};
+use serde_json::Value;
 
 use super::{Exit, Failure, Output, printable};
 use crate::cli::{Format, ReactivateArgs, RevokeArgs, TargetKind, WaitArgs, WaitFor};
@@ -68,21 +68,13 @@ pub(super) fn report(
     (took, format): (Duration, Format),
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
-    let (answer, detail) = match revoked {
-        Revoked::Durable(answer) => (answer, None),
-        Revoked::InForceOnly { answer, detail } => (answer, Some(detail)),
-    };
-    let receipt = Receipt::read(&answer);
-    if let Some(detail) = &detail {
-        // Nobody may be there to read it.
-        let _ = writeln!(io::stderr(), "error: {}\n  help: {}", printable(detail), what_is_lacking(&receipt));
-    }
+    let (answer, receipt, is_durable) = received(revoked);
     if format == Format::Json {
         out.line(format_args!("{answer:#}"))?;
     } else {
         out.text(told(target, action, &receipt, took, out.style))?;
     }
-    Ok(outcome(&receipt, detail.is_none()))
+    Ok(outcome(&receipt, is_durable))
 }
 
 /// For whom the answer waits.
@@ -105,8 +97,21 @@ pub(super) fn outcome(receipt: &Receipt, acknowledged: bool) -> Exit {
     }
 }
 
+/// What came, what it says, and whether all of it is written down; what is not is told.
+pub(super) fn received(revoked: Revoked) -> (Value, Receipt, bool) {
+    let (answer, detail) = match revoked {
+        Revoked::Durable(answer) => (answer, None),
+        Revoked::InForceOnly { answer, detail } => (answer, Some(detail)),
+    };
+    let receipt = Receipt::read(&answer);
+    if let Some(detail) = &detail {
+        Failure::new(Exit::NotDurable, printable(detail), what_is_lacking(&receipt)).tell();
+    }
+    (answer, receipt, detail.is_none())
+}
+
 /// What to do about a change that is in force, and lacks something.
-pub(super) fn what_is_lacking(receipt: &Receipt) -> &'static str {
+fn what_is_lacking(receipt: &Receipt) -> &'static str {
     match (receipt.published, receipt.durable) {
         (Some(false), _) => {
             "it is in force at this node and saved; the others get it as soon as Redis can be reached. A node that \

@@ -1,17 +1,15 @@
 //! `doorward stream`.
 
-use std::io::{self, Write as _};
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::changed::{more, pages, show, text_of};
+use super::changed::{more, pages, settled, show, text_of};
 use super::inflight::age;
 use super::{Exit, Failure, Output, printable, table};
 use crate::cli::StreamCommand;
 use crate::clock;
 use crate::color::Style;
-use crate::operator::{Operator, Revoked};
+use crate::operator::Operator;
 
 /// Does what is asked for of streams.
 pub(super) fn stream(command: &StreamCommand, out: &mut Output<'_>) -> Result<Exit, Failure> {
@@ -25,18 +23,7 @@ pub(super) fn stream(command: &StreamCommand, out: &mut Output<'_>) -> Result<Ex
         StreamCommand::Verify(args) => {
             let path = ["streams", &args.name, "verify"];
             let asked = Operator::find(&args.look.gateway)?.change(Method::POST, &path, &json!({}))?;
-            let (answer, exit) = match asked {
-                Revoked::Durable(answer) => (answer, Exit::Done),
-                Revoked::InForceOnly { answer, detail } => {
-                    // Nobody may be there to read it.
-                    let _ = writeln!(
-                        io::stderr(),
-                        "error: {}\n  help: mend the disk of the audit log",
-                        printable(&detail)
-                    );
-                    (answer, Exit::NotDurable)
-                }
-            };
+            let (answer, exit) = settled(asked);
             show(&answer, &args.look, out, asked_told).map(|_| exit)
         }
     }

@@ -14,6 +14,8 @@ mod calls;
 mod force;
 mod held;
 mod looked;
+#[cfg(test)]
+mod made;
 mod pulled;
 mod rollout;
 mod shelf;

@@ -107,7 +107,7 @@ const KNOWN_MAX: usize = 200;
 type Change = fn(&mut Situation, &Situation);
 
 /// What may be as usual, from what matters least to people on.
-const CHANGES: [Change; 17] = [
+const CHANGES: [Change; 16] = [
     |s, usual| s.user_agent.clone_from(&usual.user_agent),
     |s, usual| s.path.clone_from(&usual.path),
     |s, usual| s.host.clone_from(&usual.host),
@@ -120,9 +120,8 @@ const CHANGES: [Change; 17] = [
         s.session = usual.session;
         s.device.asserted_at = usual.device.asserted_at;
     },
-    |s, usual| s.moved_to(usual.now, s.local_time, s.weekday),
     |s, usual| {
-        // The day of the week may be what matters.
+        // Or as near to it as its day of the week lets it be, which may be what matters.
         s.moved_to(usual.now, s.local_time, s.weekday);
         let near = s.somewhere().next();
         *s = near.unwrap_or_else(|| s.clone());

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use doorward_workbench::release::SigningKey;
 
+use super::super::made;
 use super::super::shelf::{Rollout, Shelf};
 use super::*;
 
@@ -22,18 +23,7 @@ fn releases(dir: &Path, keys: &[&SigningKey]) -> Releases {
 /// A bundle of always the same policies.
 fn bundle(sequence: u64, results: &[Attestation], key: Option<&SigningKey>) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("schema.cedarschema"), "entity A;").unwrap();
-    fs::write(folder.path().join("a.cedar"), "// a").unwrap();
-    let about = About {
-        sequence,
-        created_at: UnixMillis(1),
-        author: "desk".to_owned(),
-        note: None,
-        tool: "doorward 0".to_owned(),
-        base: None,
-        results: results.to_vec(),
-    };
-    let packed = release::build(&PolicyFiles::read(folder.path()).unwrap(), about).unwrap();
+    let packed = made::bundle(folder.path(), "a", sequence, results);
     key.map_or_else(|| packed.clone(), |key| release::sign(&packed, key).unwrap())
 }
 

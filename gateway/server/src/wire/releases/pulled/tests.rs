@@ -1,27 +1,11 @@
 use std::fs::File;
 
-use doorward_model::UnixMillis;
-use doorward_policy::PolicyFiles;
-use doorward_workbench::release::About;
-
+use super::super::made;
 use super::*;
 
-/// A bundle of a folder with one policy.
+/// A bundle whose number is in its policies, too.
 fn bundle(dir: &Path, sequence: u64) -> Vec<u8> {
-    let folder = dir.join(format!("policies-{sequence}"));
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("schema.cedarschema"), "entity A;").unwrap();
-    fs::write(folder.join("a.cedar"), format!("// {sequence}")).unwrap();
-    let about = About {
-        sequence,
-        created_at: UnixMillis(1),
-        author: "desk".to_owned(),
-        note: None,
-        tool: "doorward 0".to_owned(),
-        base: None,
-        results: vec![],
-    };
-    release::build(&PolicyFiles::read(&folder).unwrap(), about).unwrap()
+    made::bundle(&dir.join(format!("policies-{sequence}")), &sequence.to_string(), sequence, &[])
 }
 
 fn sparse(file: &Path, bytes: u64) {
